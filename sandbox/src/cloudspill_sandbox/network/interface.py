@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the rest of the sandbox asks of the VPC."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+METADATA_ADDRESS = "169.254.169.254"
+API_ADDRESS = "199.36.153.8"
+"""private.googleapis.com: https://cloud.google.com/vpc/docs/configure-private-google-access"""
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One network interface of an instance.
+
+    Attributes:
+        internal_ip: address in its subnetwork; unique in the sandbox, hence the identity.
+        external_ip: address of the ONE_TO_ONE_NAT access config, None without one.
+        network: relative name of the VPC network.
+        subnet: CIDR range of its subnetwork.
+        tags: network tags of the instance.
+        hostname: fully qualified internal name, for the name service and /etc/hosts.
+        service_account: email of the instance's service account, "" without one.
+        can_ip_forward: whether foreign source addresses are let through.
+    """
+
+    internal_ip: str
+    external_ip: str | None
+    network: str
+    subnet: str
+    tags: frozenset[str]
+    hostname: str
+    service_account: str = ""
+    can_ip_forward: bool = False
+
+    @property
+    def hex_address(self) -> str:
+        """The internal address as eight hexadecimal digits."""
+        return f"{int(ipaddress.IPv4Address(self.internal_ip)):08x}"
+
+    @property
+    def mac(self) -> str:
+        """42:01 and the address, as on Compute Engine."""
+        digits = self.hex_address
+        return ":".join(("42", "01", *(digits[i : i + 2] for i in range(0, 8, 2))))
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """One rule of one network, in the words of the API.
+
+    Attributes:
+        protocols: (protocol, ports) pairs; protocol `all` or a name or number in lower case,
+            ports `()` for all or `"80"`, `"8000-8100"` (https://cloud.google.com/firewall/docs/firewalls).
+        ranges: CIDR source (ingress) or destination (egress) ranges.
+    """
+
+    network: str
+    name: str
+    priority: int
+    direction: Literal["INGRESS", "EGRESS"]
+    action: Literal["allow", "deny"]
+    protocols: tuple[tuple[str, tuple[str, ...]], ...]
+    ranges: tuple[str, ...] = ()
+    source_tags: tuple[str, ...] = ()
+    source_service_accounts: tuple[str, ...] = ()
+    target_tags: tuple[str, ...] = ()
+    target_service_accounts: tuple[str, ...] = ()
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything that decides which packet goes where; applied as a whole."""
+
+    nics: tuple[Nic, ...] = ()
+    rules: tuple[FirewallRule, ...] = ()
+
+
+class NetworkError(RuntimeError):
+    """A host command for the VPC failed; the message says which and why."""
+
+
+class Network(Protocol):
+    """The VPC of a sandbox."""
+
+    async def start(self) -> None:
+        """Make the router, after sweeping what a dead sandbox of this name left."""
+
+    async def stop(self) -> None:
+        """Remove every namespace, link, route, table and sysctl that start() or attach() set."""
+
+    async def attach(self, nic: Nic) -> str:
+        """Make the interface's namespace and links; return the namespace's path for the runtime.
+
+        Idempotent. The namespace outlives stops and starts of the machine.
+        """
+
+    async def detach(self, nic: Nic) -> None:
+        """Remove what attach() made; no error when it is gone."""
+
+    async def apply(self, topology: Topology) -> None:
+        """Put addresses, tags and firewall rules into force in one transaction."""
+
+    def listen(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+        """Return a bound (and for streams listening), non-blocking socket inside the router."""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the rest of the sandbox asks of machines and volumes.
+
+Two implementations pass the same tests: Podman (real machines) and memory (API only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class MachineExit(Enum):
+    """Why a machine went off without being asked."""
+
+    POWER_OFF = "power-off"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineNic:
+    """An interface as the machine sees it; its namespace was made by the network."""
+
+    namespace: str
+    internal_ip: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A machine to boot.
+
+    Attributes:
+        id: the instance's numeric id; names every host resource of the machine.
+        name: short host name.
+        hostname: fully qualified internal name.
+        boot_volume: volume that becomes the root file system.
+        data_volumes: (device name, volume) of further disks.
+        nic: the first interface.
+        vcpus: CPU ceiling in cores once booted; booting itself is not limited.
+        memory_mb: memory ceiling in MiB.
+    """
+
+    id: str
+    name: str
+    hostname: str
+    boot_volume: str
+    nic: MachineNic
+    vcpus: float
+    memory_mb: int
+    data_volumes: tuple[tuple[str, str], ...] = ()
+
+
+class MachineError(RuntimeError):
+    """A machine could not be booted or stopped; the message says which and why."""
+
+
+class VolumeError(RuntimeError):
+    """A volume could not be made, copied or removed; the message says which and why."""
+
+
+ExitCallback = Callable[[str, MachineExit], None]
+"""Called in the event loop with the machine's id when it went off by itself."""
+
+
+class Runtime(Protocol):
+    """Machines and volumes of a sandbox; ids are strings of [a-z0-9-]."""
+
+    async def start(self, on_exit: ExitCallback) -> None:
+        """Make ready; end machines and mounts that a dead sandbox of this name left, keep volumes."""
+
+    async def stop(self) -> None:
+        """Stop every machine (shutdown scripts run, bounded) and unmount; volumes stay."""
+
+    def base_volumes(self) -> frozenset[str]:
+        """Ids of the read-only volumes that ship with the runtime, for example `debian-12`."""
+
+    async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
+        """Make a writable volume, empty or with the content of another (base, frozen or writable).
+
+        Raises:
+            VolumeError: the source does not exist or the copy failed (nothing is left).
+        """
+
+    async def freeze_volume(self, volume: str, source: str) -> None:
+        """Make a read-only, crash-consistent copy of a (possibly mounted) writable volume.
+
+        A running machine is paused for the copy.
+        """
+
+    async def delete_volume(self, volume: str) -> None:
+        """Remove a volume that no machine uses; content that others build on stays until they go."""
+
+    async def boot(self, spec: MachineSpec) -> None:
+        """Power a machine on; returns when its init runs. A reboot from inside is the runtime's."""
+
+    async def shut_down(self, machine: str, grace: float) -> None:
+        """Press the power button; cut the power after `grace` seconds. No error when it is off."""
+
+    async def power_off(self, machine: str) -> None:
+        """Cut the power at once."""
+
+    def is_running(self, machine: str) -> bool:
+        """Whether the machine is powered on."""
+
+    def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
+        """Return console output from byte `start`, and the position after it.
+
+        Kept over reboots and while the machine is off; forgotten by delete of its boot volume.
+        """

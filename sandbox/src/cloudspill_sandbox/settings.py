@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a sandbox lives on its host and what it is called."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9]{0,11}")
+"""Short, because namespaces and interfaces carry it (an interface name has 15 characters)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The names, paths and port of one sandbox; every host resource carries `name`.
+
+    Attributes:
+        name: matches NAME_PATTERN; several sandboxes may exist, one may run at a time.
+        project: the project id that exists in it.
+        project_number: its number, as Google shows it in service-account addresses.
+        port: TCP port on 127.0.0.1 of the CONNECT proxy, the one door of the API.
+        state_root: holds what must survive a restart; outside any checkout.
+        run_root: holds what must not.
+    """
+
+    name: str = "cloudspill"
+    project: str = "cloudspill-sandbox"
+    project_number: int = 415104041262
+    port: int = 8460
+    state_root: Path = Path("/var/lib/cloudspill")
+    run_root: Path = Path("/run/cloudspill")
+
+    def __post_init__(self) -> None:
+        """Refuse a name that host resources could not carry.
+
+        Raises:
+            ValueError: the name does not match NAME_PATTERN.
+        """
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise ValueError(
+                f"sandbox name {self.name!r} must match {NAME_PATTERN.pattern} "
+                "(set CLOUDSPILL_SANDBOX)"
+            )
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read CLOUDSPILL_SANDBOX (name) and CLOUDSPILL_SANDBOX_PORT, else the defaults."""
+        return cls(
+            name=os.environ.get("CLOUDSPILL_SANDBOX", cls.__dataclass_fields__["name"].default),
+            port=int(
+                os.environ.get(
+                    "CLOUDSPILL_SANDBOX_PORT", cls.__dataclass_fields__["port"].default
+                )
+            ),
+        )
+
+    @property
+    def state_dir(self) -> Path:
+        """Documents, volumes, keys of this sandbox."""
+        return self.state_root / self.name
+
+    @property
+    def run_dir(self) -> Path:
+        """Admin socket, lock, pid, environment file of the running sandbox."""
+        return self.run_root / self.name
+
+    @property
+    def ca_dir(self) -> Path:
+        """The certificate authority: one a host, so that guest images can trust it."""
+        return self.state_root / "ca"
+
+    @property
+    def images_dir(self) -> Path:
+        """Guest images, built once a host."""
+        return self.state_root / "images"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file with every document."""
+        return self.state_dir / "state.sqlite3"
+
+    @property
+    def volumes_dir(self) -> Path:
+        """Root of the overlay layers; short, because overlay mount options are one page long."""
+        return self.state_dir / "v"
+
+    @property
+    def repositories_dir(self) -> Path:
+        """Bare git repositories that guests can clone."""
+        return self.state_dir / "git"
+
+    @property
+    def client_dir(self) -> Path:
+        """What a client needs: key file (0600), CA file, CA bundle."""
+        return self.state_dir / "client"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Unix socket of the admin API, mode 0600."""
+        return self.run_dir / "admin.sock"
+
+    @property
+    def environment_file(self) -> Path:
+        """JSON object of the environment variables that point a Google client here."""
+        return self.run_dir / "environment.json"
+
+    @property
+    def log_file(self) -> Path:
+        """The daemon's log."""
+        return self.state_dir / "sandbox.log"
