@@ -97,6 +97,26 @@ class Settings:
         return self.state_dir / "client"
 
     @property
+    def credentials(self) -> Path:
+        """Service-account key file of the project's owner, mode 0600."""
+        return self.client_dir / "credentials.json"
+
+    @property
+    def client_ca(self) -> Path:
+        """The sandbox's CA certificate alone."""
+        return self.client_dir / "ca.pem"
+
+    @property
+    def client_bundle(self) -> Path:
+        """The system's CA certificates and the sandbox's."""
+        return self.client_dir / "ca-bundle.pem"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held locked by the running daemon; its content is the daemon's pid."""
+        return self.run_dir / "lock"
+
+    @property
     def admin_socket(self) -> Path:
         """Unix socket of the admin API, mode 0600."""
         return self.run_dir / "admin.sock"
