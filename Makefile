@@ -1,15 +1,64 @@
 # `make help` lists the targets. Each is a line or two: what they run is in scripts/ and .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+# The sandbox and the tests that boot instances need root.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+PYTHON_SOURCES := $(wildcard sandbox monitor tests scripts bench)
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/system-packages
 
+.PHONY: help
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: setup
 setup:  ## Install what is missing: Debian packages, .venv, collections (quick when nothing is)
 	@scripts/setup
 
+.PHONY: demo
+demo:  ## Set up, start the sandbox, run part 1, show the result
+	@started=$$(date +%s.%N); scripts/setup && $(BIN)/python scripts/demo.py --started "$$started"
+
+.PHONY: up down
+up: setup  ## Start the sandbox
+	@$(SUDO) $(BIN)/cloudspill-sandbox up --publish flask-app=roles/flask_app/files/app
+down:  ## Stop the sandbox; its cloud's state is kept
+	@$(SUDO) $(BIN)/cloudspill-sandbox down
+
+.PHONY: test test-all
+test: lint  ## Lint and every test that is not slow (10 minutes at most)
+	$(SUDO) $(BIN)/pytest -m "not slow"
+test-all: lint  ## Lint and every test
+	$(SUDO) $(BIN)/pytest
+
+LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
+.PHONY: lint $(LINTERS)
+lint: setup  ## Every linter, side by side
+	@$(MAKE) --keep-going --jobs=3 --output-sync=target $(LINTERS)
+lint-ruff:
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+lint-mypy:
+	$(BIN)/mypy --no-error-summary $(PYTHON_SOURCES)
+lint-walls:
+	@report=$$($(BIN)/lint-imports) || { echo "$$report"; false; }
+lint-ansible:
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint -q
+lint-yaml:
+	$(BIN)/yamllint --strict .
+lint-shell:
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+lint-project:
+	$(BIN)/pytest -q tests/project
+
+.PHONY: clean
+clean:  ## Stop the sandbox and leave the host as it was found; remove what tools cached here
+	@if [ -x $(BIN)/cloudspill-sandbox ]; then $(SUDO) $(BIN)/cloudspill-sandbox down; fi
+	@$(SUDO) rm -rf .ansible .cache .coverage .hypothesis .*_cache build dist
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+.PHONY: lock
 lock:  ## Refresh the lock files from requirements/*.in (needs uv: pip install uv)
 	$(LOCK) requirements/runtime.in --output-file requirements/runtime.txt
 	$(LOCK) requirements/dev.in --output-file requirements/dev.txt
