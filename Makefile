@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # The sandbox and the tests that boot instances need root.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-PYTHON_SOURCES := $(wildcard sandbox monitor tests scripts bench)
+PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/system-packages
 
 .PHONY: help
