@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VPC's footprint on its host: a link, a route, an nft table, a sysctl, and their undoing.
+
+What is changed is recorded on disk first, so that a sandbox that was killed can be undone by its
+successor. All functions block; they run in a worker thread, in the host's network namespace.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudspill_sandbox.network import namespaces
+from cloudspill_sandbox.network.addressing import (
+    CLAIMED_RANGE,
+    EXTERNAL_RANGE,
+    LINK_HOST,
+    LINK_RANGE,
+    LINK_ROUTER,
+    MTU,
+    HostNames,
+)
+from cloudspill_sandbox.network.commands import ip_batch, ip_json, nft, nft_json
+from cloudspill_sandbox.network.interface import NetworkError
+from cloudspill_sandbox.network.ruleset import host_ruleset
+
+_FORWARD_ALL = "net/ipv4/ip_forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """How the host was before; kept on disk while the VPC stands.
+
+    Attributes:
+        boot_id: kernel parameters of an earlier boot need no restoring.
+        sysctls: previous values of the parameters that were changed.
+        namespace_directory: see namespaces.directory_state().
+    """
+
+    boot_id: str
+    sysctls: dict[str, str]
+    namespace_directory: str
+
+    def save(self, path: Path) -> None:
+        """Write it whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(self)))
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Footprint | None:
+        """Return what a sandbox left, None when there is nothing (or nothing readable)."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+
+def refuse_foreign_owner(names: HostNames) -> None:
+    """Check that nobody else uses the range of external addresses.
+
+    Raises:
+        NetworkError: another sandbox or something else does; the message says which.
+    """
+    for route in ip_json("-4", "route", "show", "table", "all"):
+        if route["dst"] == "default" or route.get("dev") == names.link:
+            continue
+        network = ipaddress.IPv4Network(route["dst"], strict=False)
+        # A route that merely covers the range (0.0.0.0/1 of a tunnel) gives way to ours.
+        if network.subnet_of(CLAIMED_RANGE):
+            raise NetworkError(_owned_by(route.get("dev", ""), str(network)))
+
+
+def _owned_by(device: str, network: str) -> str:
+    if device.endswith("-gw"):
+        other = device.removesuffix("-gw")
+        return (
+            f"sandbox {other!r} owns {CLAIMED_RANGE} on this host and only one can run: "
+            f"CLOUDSPILL_SANDBOX={other} cloudspill-sandbox down"
+        )
+    where = f"on interface {device}" if device else "with no interface"
+    return (
+        f"this host already routes {network} ({where}), but the sandbox needs {CLAIMED_RANGE} "
+        "for the external addresses of its instances: remove that route or address first"
+    )
+
+
+def uplink() -> str | None:
+    """Return the interface of the host's best default route, None without one."""
+    defaults = [r for r in ip_json("-4", "route", "show", "default") if r.get("dev")]
+    best = min(defaults, key=lambda route: int(route.get("metric", 0)), default=None)
+    return None if best is None else str(best["dev"])
+
+
+def on_link_networks(names: HostNames) -> list[ipaddress.IPv4Network]:
+    """Return the subnets on the host's own links: its neighbours are no business of a guest."""
+    return [
+        ipaddress.IPv4Network(route["dst"], strict=False)
+        for route in ip_json("-4", "route", "show", "scope", "link")
+        if route["dst"] != "default" and route.get("dev") != names.link
+    ]
+
+
+def take(record: Path) -> None:
+    """Record how the host is; nothing is changed yet, but everything from here can be undone."""
+    sysctls = {_FORWARD_ALL: _read(_FORWARD_ALL)}
+    if (interface := uplink()) is not None:
+        sysctls[_forwarding(interface)] = _read(_forwarding(interface))
+    Footprint(_boot_id(), sysctls, namespaces.directory_state()).save(record)
+
+
+def connect(names: HostNames) -> None:
+    """Give the host its link and route to the router, which must exist; guests get egress."""
+    link, interface = names.link, uplink()
+    ip_batch(
+        [f"link add {link} mtu {MTU} type veth peer name wan mtu {MTU} netns {names.router.name}"]
+    )
+    namespaces.write_sysctls({f"net/ipv6/conf/{link}/disable_ipv6": "1"})
+    guarded = interface is not None and _read(_forwarding(interface)) == "0"
+    # The table stands before the link is up: there is no moment in which a guest sees the host.
+    nft(host_ruleset(names, interface, guard_uplink=guarded))
+    ip_batch(
+        [
+            f"addr add {LINK_HOST}/{LINK_RANGE.prefixlen} dev {link}",
+            f"link set {link} up",
+            f"route add {EXTERNAL_RANGE} via {LINK_ROUTER} dev {link} src {LINK_HOST}",
+        ]
+    )
+    if interface is not None:
+        _pass_foreign_firewalls(names, interface)
+        namespaces.write_sysctls(
+            {
+                f"net/ipv4/conf/{link}/forwarding": "1",
+                _forwarding(interface): "1",
+            }
+        )
+
+
+def release(names: HostNames, record: Path) -> None:
+    """Undo everything, also what a dead sandbox of this name left; nothing there is no error."""
+    before = Footprint.load(record)
+    for link in ip_json("link", "show", "type", "veth"):
+        if link["ifname"] == names.link:
+            ip_batch([f"link delete {names.link}"])
+    for path in names.all_namespaces():
+        namespaces.remove(path)
+    nft(f"table ip {names.table}\ndelete table ip {names.table}\n")
+    _leave_foreign_firewalls(names)
+    if before is not None:
+        _restore(before)
+        record.unlink(missing_ok=True)
+
+
+def _restore(before: Footprint) -> None:
+    if before.boot_id == _boot_id():
+        taken_over = _read(_FORWARD_ALL) != before.sysctls.get(_FORWARD_ALL)
+        for name, value in before.sysctls.items():
+            # Whoever switched forwarding on for the whole host meanwhile (Docker, say) needs it.
+            if not taken_over and Path("/proc/sys", name).exists() and _read(name) != value:
+                namespaces.write_sysctls({name: value})
+    namespaces.close_directory(before.namespace_directory)
+
+
+def _pass_foreign_firewalls(names: HostNames, interface: str) -> None:
+    """Let egress through forward chains of others that drop what they do not know.
+
+    Docker and ufw leave a FORWARD chain with the policy drop, firewalld one that ends in reject.
+    Two rules at the end of such a chain (before its reject) open the one pair of interfaces;
+    every rule of its owner is still asked first.
+    """
+    pairs = ((names.link, interface), (interface, names.link))
+    for chain, before in _closed_forward_chains(names):
+        place = f"insert rule {chain} position {before}" if before else f"add rule {chain}"
+        nft(
+            "\n".join(
+                f'{place} iifname "{source}" oifname "{target}" accept comment "{names.mark}"'
+                for source, target in pairs
+            )
+        )
+
+
+def _leave_foreign_firewalls(names: HostNames) -> None:
+    deletions = [
+        f"delete rule {_chain(rule)} handle {rule['handle']}"
+        for rule in _objects("rule", nft_json("list", "ruleset", "ip"))
+        + _objects("rule", nft_json("list", "ruleset", "inet"))
+        if rule.get("comment") == names.mark
+    ]
+    if deletions:
+        nft("\n".join(deletions))
+
+
+def _closed_forward_chains(names: HostNames) -> list[tuple[str, int | None]]:
+    """Return (family table chain, handle of a closing rule) of chains that end in a refusal."""
+    found: list[tuple[str, int | None]] = []
+    for family in ("ip", "inet"):
+        ruleset = nft_json("list", "ruleset", family)
+        rules = _objects("rule", ruleset)
+        for chain in _objects("chain", ruleset):
+            if chain.get("hook") != "forward" or chain["table"] == names.table:
+                continue
+            place = f"{family} {chain['table']} {chain['name']}"
+            own = [rule for rule in rules if _chain(rule) == place]
+            if own and _refuses_all(own[-1]):
+                found.append((place, own[-1]["handle"]))
+            elif chain.get("policy") == "drop":
+                found.append((place, None))
+    return found
+
+
+def _refuses_all(rule: dict[str, Any]) -> bool:
+    statements = [name for part in rule["expr"] for name in part if name != "counter"]
+    return statements in (["drop"], ["reject"])
+
+
+def _objects(kind: str, ruleset: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry[kind] for entry in ruleset if kind in entry]
+
+
+def _chain(rule: dict[str, Any]) -> str:
+    return f"{rule['family']} {rule['table']} {rule['chain']}"
+
+
+def _forwarding(interface: str) -> str:
+    return f"net/ipv4/conf/{interface}/forwarding"
+
+
+def _read(name: str) -> str:
+    return Path("/proc/sys", name).read_text().strip()
+
+
+def _boot_id() -> str:
+    return _read("kernel/random/boot_id")
+
+
+def is_root() -> bool:
+    """Whether the process may shape the host's network."""
+    return os.geteuid() == 0

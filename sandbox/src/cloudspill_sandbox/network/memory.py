@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A VPC that only remembers, for tests of what asks for one."""
+
+from __future__ import annotations
+
+import socket
+
+from cloudspill_sandbox.network.interface import Nic, Topology
+
+
+class MemoryNetwork:
+    """Implements interface.Network without a packet; sockets are opened on loopback.
+
+    Attributes:
+        running: between start() and stop().
+        attached: internal address → interface.
+        topology: what apply() was last given.
+        applied: how often apply() was called.
+    """
+
+    def __init__(self) -> None:
+        self.running = False
+        self.attached: dict[str, Nic] = {}
+        self.topology = Topology()
+        self.applied = 0
+
+    async def start(self) -> None:
+        """Begin with nothing."""
+        self.running = True
+        self.attached.clear()
+        self.topology = Topology()
+
+    async def stop(self) -> None:
+        """Forget everything but the count."""
+        self.running = False
+        self.attached.clear()
+        self.topology = Topology()
+
+    async def attach(self, nic: Nic) -> str:
+        """Remember the interface and return a path that does not exist."""
+        self.attached[nic.internal_ip] = nic
+        return f"/nonexistent/netns/{nic.hex_address}"
+
+    async def detach(self, nic: Nic) -> None:
+        """Forget the interface."""
+        self.attached.pop(nic.internal_ip, None)
+
+    async def apply(self, topology: Topology) -> None:
+        """Remember the topology."""
+        self.topology = topology
+        self.applied += 1
+
+    def listen(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:  # noqa: ARG002
+        """Return a socket on a free port of 127.0.0.1, whatever was asked for."""
+        opened = socket.socket(socket.AF_INET, kind)
+        opened.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            opened.listen()
+        opened.setblocking(False)
+        return opened

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VPC in network namespaces: one is the router, each interface of an instance has its own.
+
+Instances hang on the router by routed veths, no bridge: a guest has an address of /32 and a
+gateway, so that every packet passes the router's nft table (ruleset.py, firewall.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from cloudspill_sandbox.network import host, namespaces
+from cloudspill_sandbox.network.addressing import (
+    EXTERNAL_RANGE,
+    INTERNAL_RANGE,
+    LINK_HOST,
+    LINK_RANGE,
+    LINK_ROUTER,
+    MTU,
+    HostNames,
+    gateway,
+    router_interface,
+)
+from cloudspill_sandbox.network.commands import ip_batch, nft
+from cloudspill_sandbox.network.firewall import compile_topology
+from cloudspill_sandbox.network.interface import (
+    API_ADDRESS,
+    METADATA_ADDRESS,
+    NetworkError,
+    Nic,
+    Topology,
+)
+from cloudspill_sandbox.network.ruleset import TABLE, router_ruleset, unreachable
+from cloudspill_sandbox.settings import Settings
+
+T = TypeVar("T")
+
+_NO_IPV6 = {f"net/ipv6/conf/{scope}/disable_ipv6": "1" for scope in ("all", "default")}
+_ROUTER_SYSCTLS = _NO_IPV6 | {
+    "net/ipv4/ip_forward": "1",
+    # Strict for each interface (default), so that one that may forward can be let off (all).
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "1",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+}
+_GUEST_SYSCTLS = _NO_IPV6 | {"net/ipv4/ping_group_range": "0 2147483647"}
+
+
+class NamespaceNetwork:
+    """Implements interface.Network on a Linux host; needs root, `ip` and `nft`.
+
+    Args:
+        settings: the sandbox's name and state directory.
+        reachable: IPv4 ranges that guests may reach although they are private or on the host's
+            links, for example a package mirror behind it (see the table in ruleset.py).
+
+    Raises:
+        ValueError: a reachable range lies in the VPC's own internal addresses.
+    """
+
+    def __init__(self, settings: Settings, reachable: Sequence[ipaddress.IPv4Network] = ()) -> None:
+        for network in reachable:
+            if network.overlaps(INTERNAL_RANGE):
+                raise ValueError(f"{network} overlaps {INTERNAL_RANGE}, the VPC's own addresses")
+        self._names = HostNames(settings.name)
+        self._record = settings.state_dir / "network.json"
+        self._reachable = tuple(reachable)
+        self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="vpc")
+        self._wanted = self._applied = Topology()
+        self._applying = asyncio.Lock()
+        self._changing: dict[str, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Make the router, after sweeping what a dead sandbox of this name left.
+
+        Raises:
+            NetworkError: no root, a command is missing, or another owner has 198.18.0.0/15; then
+                nothing has been changed. Or a step failed; then everything has been undone.
+        """
+        await self._work(self._start)
+        self._wanted = self._applied = Topology()
+
+    async def stop(self) -> None:
+        """Leave the host as start() found it; also sweeps after a sandbox that was killed."""
+        await self._work(self._stop)
+
+    async def attach(self, nic: Nic) -> str:
+        """Make the interface's namespace and links; the address works once apply() knows it."""
+        async with self._changing.setdefault(nic.internal_ip, asyncio.Lock()):
+            await self._work(self._attach, nic)
+        return str(self._names.namespace(nic))
+
+    async def detach(self, nic: Nic) -> None:
+        """Remove what attach() made; no error when it is gone."""
+        async with self._changing.setdefault(nic.internal_ip, asyncio.Lock()):
+            await self._work(self._detach, nic)
+        self._changing.pop(nic.internal_ip, None)
+
+    async def apply(self, topology: Topology) -> None:
+        """Put a topology into force; of several that wait, only the last is loaded."""
+        self._wanted = topology
+        async with self._applying:
+            if self._applied is not self._wanted:
+                wanted = self._wanted
+                await self._work(self._load, wanted)
+                self._applied = wanted
+
+    @property
+    def topology(self) -> Topology:
+        """The topology in force."""
+        return self._applied
+
+    def listen(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+        """Return a bound (and for streams listening), non-blocking socket inside the router."""
+        with namespaces.inside(self._names.router):
+            opened = socket.socket(socket.AF_INET, kind)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind((address, port))
+            if kind == socket.SOCK_STREAM:
+                opened.listen(1024)
+            opened.setblocking(False)
+        except OSError as error:
+            opened.close()
+            raise NetworkError(f"cannot listen on {address}:{port} in the VPC: {error}") from error
+        return opened
+
+    async def _work(self, function: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._workers, function, *arguments)
+        except OSError as error:
+            raise NetworkError(f"the VPC could not be changed: {error}") from error
+
+    def _start(self) -> None:
+        if not host.is_root():
+            raise NetworkError("the VPC needs root: start the sandbox with sudo")
+        host.refuse_foreign_owner(self._names)
+        host.release(self._names, self._record)
+        host.take(self._record)
+        try:
+            forbidden = unreachable(host.on_link_networks(self._names), self._reachable)
+            namespaces.open_directory()
+            with namespaces.inside_new(self._names.router):
+                namespaces.write_sysctls(_ROUTER_SYSCTLS)
+                nft(router_ruleset(forbidden))
+            host.connect(self._names)
+            with namespaces.inside(self._names.router):
+                ip_batch(_router_commands())
+        except BaseException:
+            host.release(self._names, self._record)
+            raise
+
+    def _stop(self) -> None:
+        host.release(self._names, self._record)
+
+    def _load(self, topology: Topology) -> None:
+        script = compile_topology(topology, TABLE)
+        with namespaces.inside(self._names.router):
+            nft(script)
+
+    def _attach(self, nic: Nic) -> None:
+        path, interface = self._names.namespace(nic), router_interface(nic)
+        if namespaces.exists(path) and self._has_link(interface):
+            return
+        self._detach(nic)
+        with namespaces.inside_new(path):
+            namespaces.write_sysctls(_GUEST_SYSCTLS)
+            ip_batch(_guest_commands(nic, self._names.router))
+            with namespaces.inside(self._names.router):
+                ip_batch(_port_commands(nic))
+                if nic.can_ip_forward:
+                    namespaces.write_sysctls({f"net/ipv4/conf/{interface}/rp_filter": "0"})
+
+    def _detach(self, nic: Nic) -> None:
+        path, interface = self._names.namespace(nic), router_interface(nic)
+        if namespaces.exists(self._names.router) and self._has_link(interface):
+            with namespaces.inside(self._names.router):
+                ip_batch([f"link delete {interface}"])
+        namespaces.remove(path)
+
+    def _has_link(self, interface: str) -> bool:
+        with namespaces.inside(self._names.router):
+            return any(name == interface for _, name in socket.if_nameindex())
+
+
+def _router_commands() -> list[str]:
+    return [
+        "link set lo up",
+        f"addr add {METADATA_ADDRESS}/32 dev lo",
+        f"addr add {API_ADDRESS}/32 dev lo",
+        f"addr add {LINK_ROUTER}/{LINK_RANGE.prefixlen} dev wan",
+        "link set wan up",
+        f"route add default via {LINK_HOST}",
+        # What has no owner is silent, as on Compute Engine, and never leaves.
+        f"route add blackhole {EXTERNAL_RANGE}",
+        f"route add blackhole {INTERNAL_RANGE}",
+    ]
+
+
+def _guest_commands(nic: Nic, router: Path) -> list[str]:
+    return [
+        f"link add eth0 mtu {MTU} address {nic.mac} type veth"
+        f" peer name {router_interface(nic)} mtu {MTU} netns {router.name}",
+        f"addr add {nic.internal_ip}/32 dev eth0",
+        "link set lo up",
+        "link set eth0 up",
+        f"route add {gateway(nic)} dev eth0 scope link",
+        f"route add default via {gateway(nic)} dev eth0",
+    ]
+
+
+def _port_commands(nic: Nic) -> list[str]:
+    interface = router_interface(nic)
+    return [
+        f"addr replace {gateway(nic)}/32 dev lo",
+        f"link set {interface} up",
+        f"neigh replace {nic.internal_ip} lladdr {nic.mac} dev {interface} nud permanent",
+        f"route replace {nic.internal_ip}/32 dev {interface}",
+    ]
