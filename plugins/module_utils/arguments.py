@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The options that every module of this collection shares, and the client they describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+
+if TYPE_CHECKING:
+    from .compute import Compute
+
+
+def connection_arguments() -> dict[str, Any]:
+    """Argument specification of project and credentials, named as google.cloud names them."""
+    return {
+        "project": {"type": "str", "fallback": (env_fallback, ["GCP_PROJECT"])},
+        "auth_kind": {
+            "type": "str",
+            "default": "application",
+            "fallback": (env_fallback, ["GCP_AUTH_KIND"]),
+            "choices": ["accesstoken", "application", "machineaccount", "serviceaccount"],
+        },
+        "service_account_file": {
+            "type": "path",
+            "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_FILE"]),
+        },
+        "service_account_contents": {
+            "type": "jsonarg",
+            "no_log": True,
+            "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_CONTENTS"]),
+        },
+        "service_account_email": {
+            "type": "str",
+            "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_EMAIL"]),
+        },
+        "access_token": {
+            "type": "str",
+            "no_log": True,
+            "fallback": (env_fallback, ["GCP_ACCESS_TOKEN"]),
+        },
+        "scopes": {
+            "type": "list",
+            "elements": "str",
+            "fallback": (env_fallback, ["GCP_SCOPES"]),
+        },
+    }
+
+
+def compute_client(module: AnsibleModule) -> Compute:
+    """Make the client that a module's options describe; ends the module where it cannot.
+
+    Raises:
+        CredentialsError: the credentials are missing or malformed.
+    """
+    try:
+        from .compute import Compute
+        from .transport import Transport
+    except ImportError as error:
+        module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=str(error))
+    from .credentials import load_credentials
+
+    if not module.params["project"]:
+        module.fail_json(msg="no project: set gcp_project, or GCP_PROJECT in the environment")
+    return Compute(Transport(load_credentials(module.params)), module.params["project"])

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Compute Engine v1 as the collection's modules use it: documents in, documents out.
+
+Reference: https://cloud.google.com/compute/docs/reference/rest/v1.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .api_errors import ApiError, DeadlineError, NotFoundError, OperationError
+from .links import inside_project, resource_path
+from .transport import Transport
+
+ENDPOINT = "https://compute.googleapis.com/compute/v1/"
+PROJECTS_ENDPOINT = "https://cloudresourcemanager.googleapis.com/v1/projects/"
+_PAGE_SIZE = 500
+_LONGEST_WAIT = 120.0  # seconds after which operations.wait answers, done or not
+
+Document = dict[str, Any]
+
+
+class Compute:
+    """One project's Compute Engine."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        project: str,
+        *,
+        endpoint: str = ENDPOINT,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Bind a transport to a project.
+
+        Args:
+            transport: sends the requests.
+            project: project id.
+            endpoint: base URL, ending in a slash.
+            now: monotonic seconds, against which deadlines are held.
+        """
+        self._transport = transport
+        self.project = project
+        self._endpoint = endpoint
+        self._now = now
+
+    def get(self, reference: str, **params: Any) -> Document:
+        """Read a resource.
+
+        Raises:
+            NotFoundError: it does not exist.
+            CloudError: any other refusal.
+        """
+        path = resource_path(reference, self.project)
+        return self._transport.request(
+            "GET", self._endpoint + path, params=params or None, resource=self._about(path)
+        )
+
+    def find(self, reference: str, **params: Any) -> Document | None:
+        """Read a resource that may be absent: None then; a missing project is still an error."""
+        try:
+            return self.get(reference, **params)
+        except NotFoundError as error:
+            if self._is_about_project(error):
+                raise NotFoundError(
+                    404, error.reason, error.message, f"project {self.project} (gcp_project)"
+                ) from error
+            return None
+
+    def list(self, collection: str, **params: Any) -> Iterator[Document]:
+        """Read every page of a collection."""
+        for page in self._pages(collection, params):
+            yield from page.get("items") or []
+
+    def list_aggregated(self, kind: str, **params: Any) -> Iterator[Document]:
+        """Read a kind, such as `instances`, in all zones or regions."""
+        for page in self._pages(f"aggregated/{kind}", params):
+            for scope in (page.get("items") or {}).values():
+                yield from scope.get(kind) or []
+
+    def change(
+        self,
+        method: str,
+        reference: str,
+        *,
+        body: Document | None = None,
+        deadline: float,
+        params: Document | None = None,
+    ) -> Document:
+        """Send a request that answers with an operation, and wait until that is done.
+
+        Args:
+            method: HTTP method.
+            reference: the resource, with `/VERB` for a custom method such as `/setTags`.
+            deadline: seconds that the whole may take.
+
+        Returns:
+            the finished operation.
+
+        Raises:
+            OperationError: it failed after it had been accepted.
+            DeadlineError: it was not done in time; it may still complete.
+            CloudError: it was refused.
+        """
+        return self.begin(method, reference, body=body, params=params).finish(deadline)
+
+    def begin(
+        self,
+        method: str,
+        reference: str,
+        *,
+        body: Document | None = None,
+        params: Document | None = None,
+    ) -> PendingChange:
+        """Send a request that answers with an operation, and leave the waiting for later.
+
+        A `requestId` goes with it, so that a repeated request never acts twice.
+
+        Raises:
+            CloudError: it was refused.
+        """
+        path = resource_path(reference, self.project)
+        operation = self._transport.request(
+            method,
+            self._endpoint + path,
+            params={**(params or {}), "requestId": str(uuid.uuid4())},
+            body=body,
+            resource=self._about(path),
+        )
+        return PendingChange(self, operation, self._about(path))
+
+    def await_operation(self, operation: Document, about: str, deadline: float) -> Document:
+        """Wait until an operation is done; see `change` for what it returns and raises."""
+        until = self._now() + deadline
+        while operation.get("status") != "DONE":
+            left = until - self._now()
+            if left <= 0:
+                raise DeadlineError(
+                    f"{about}: not done in time (operation {operation.get('name')} is "
+                    f"{operation.get('status')}); it may still complete: run again"
+                )
+            path = resource_path(operation["selfLink"], self.project)
+            operation = self._transport.request(
+                "POST",
+                f"{self._endpoint}{path}/wait",
+                resource=about,
+                timeout=min(left, _LONGEST_WAIT) + 5,
+            )
+        errors = (operation.get("error") or {}).get("errors")
+        if errors:
+            first = errors[0]
+            code = str(first.get("code", ""))
+            said = "; ".join(str(e.get("message") or e.get("code")).rstrip(".") for e in errors)
+            raise OperationError(code, f"{about}: {said} ({code})")
+        return operation
+
+    def missing_permissions(self, wanted: Sequence[str]) -> Sequence[str] | None:
+        """Tell which permissions the caller lacks in the project.
+
+        Asks https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions.
+
+        Returns:
+            the permissions that are missing, in order; None where the project cannot be asked.
+        """
+        try:
+            answer = self._transport.request(
+                "POST",
+                f"{PROJECTS_ENDPOINT}{self.project}:testIamPermissions",
+                body={"permissions": [*wanted]},
+                resource=f"project {self.project}",
+            )
+        except ApiError:
+            # That API may be disabled where Compute Engine is not: the real request will tell.
+            return None
+        granted = answer.get("permissions") or []
+        return [permission for permission in wanted if permission not in granted]
+
+    def _pages(self, collection: str, params: Document) -> Iterator[Document]:
+        path = resource_path(collection, self.project)
+        query = {"maxResults": _PAGE_SIZE, **params}
+        while True:
+            page = self._transport.request(
+                "GET", self._endpoint + path, params=query, resource=self._about(path)
+            )
+            yield page
+            token = page.get("nextPageToken")
+            if not token:
+                return
+            query = {**query, "pageToken": token}
+
+    def _about(self, path: str) -> str:
+        """Name a resource in a sentence as people do: without the project where it is ours."""
+        if path.startswith(f"projects/{self.project}/"):
+            return inside_project(path, self.project)
+        return path
+
+    def _is_about_project(self, error: NotFoundError) -> bool:
+        named = f"projects/{self.project}' was not found"
+        return named in error.message or "Failed to find project" in error.message
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """An operation that was accepted and is not yet waited for.
+
+    Attributes:
+        compute: the client that sent it.
+        operation: Google's operation document.
+        about: what it changes, for an error's sentence.
+    """
+
+    compute: Compute
+    operation: Document
+    about: str
+
+    def finish(self, deadline: float) -> Document:
+        """Wait at most `deadline` seconds; see `Compute.change` for what it returns and raises."""
+        return self.compute.await_operation(self.operation, self.about, deadline)

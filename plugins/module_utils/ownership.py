@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The mark by which a run knows its own resources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+RUN_LABEL = "cloudspill-run"
+OWNER_LABEL = "cloudspill-owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the resources of one run carry.
+
+    Attributes:
+        run: value of the label `cloudspill-run`.
+        owner: value of the label `cloudspill-owner`.
+    """
+
+    run: str
+    owner: str
+
+    def label_filter(self) -> str:
+        """Compute Engine's list filter for resources with labels."""
+        return f'(labels.{RUN_LABEL} = "{self.run}") (labels.{OWNER_LABEL} = "{self.owner}")'
+
+    def is_on_rule(self, rule: dict[str, Any]) -> bool:
+        """Whether a firewall rule, which has no labels, carries the mark in its description."""
+        words = str(rule.get("description", "")).split()
+        return {f"{RUN_LABEL}={self.run}", f"{OWNER_LABEL}={self.owner}"} <= set(words)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Requests to Google's APIs over one kept-alive session, repeated where repeating is safe."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+from google.auth.transport.requests import AuthorizedSession
+
+from .api_errors import CredentialsError, UnreachableError, error_from_response
+
+REPEATED_STATUSES = frozenset({429, 502, 503, 504})
+"""Answers that ask for another try: https://cloud.google.com/apis/design/errors#error_retries."""
+
+_CONNECT_TIMEOUT = 10.0
+_READ_TIMEOUT = 150.0  # operations.wait answers after two minutes at the latest
+
+
+def back_off(first: float = 0.25, factor: float = 2.0, attempts: int = 5) -> Iterator[float]:
+    """Yield the seconds to wait before each further attempt, spread so that clients part ways."""
+    for attempt in range(attempts - 1):
+        yield first * factor**attempt * random.uniform(0.8, 1.2)
+
+
+class Transport:
+    """One authorised HTTP session.
+
+    Every request may be repeated: reads by nature, writes because callers send a `requestId` or a
+    fingerprint (https://cloud.google.com/compute/docs/api/how-tos/api-requests-responses).
+    """
+
+    def __init__(
+        self,
+        credentials: Any,
+        *,
+        delays: Callable[[], Iterator[float]] = back_off,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Open nothing yet; the first request connects.
+
+        Args:
+            credentials: google-auth credentials.
+            delays: makes the pauses between attempts, in seconds.
+            sleep: waits that long.
+        """
+        self._session = AuthorizedSession(credentials)
+        self._delays = delays
+        self._sleep = sleep
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+        resource: str | None = None,
+        timeout: float = _READ_TIMEOUT,
+    ) -> dict[str, Any]:
+        """Send a request and return the decoded JSON object of its answer.
+
+        Args:
+            resource: what the request is about, for an error's sentence; else method and path.
+            timeout: seconds to wait for an answer once connected.
+
+        Raises:
+            ApiError: the answer was a refusal; a subclass says which.
+            CredentialsError: the credentials were turned down.
+            UnreachableError: there was no answer.
+        """
+        about = resource or f"{method} {urlsplit(url).path}"
+        delays = self._delays()
+        while True:
+            pause = next(delays, None)
+            try:
+                answer = self._session.request(
+                    method, url, params=params, json=body, timeout=(_CONNECT_TIMEOUT, timeout)
+                )
+            except RefreshError as error:
+                raise _turned_down(error) from error
+            except (requests.exceptions.RequestException, TransportError) as error:
+                if pause is None or not _may_pass(error):
+                    raise unreachable(url, error) from error
+            except GoogleAuthError as error:
+                raise CredentialsError(f"the credentials are not usable: {error}") from error
+            else:
+                if answer.status_code < 400:
+                    return dict(answer.json()) if answer.content else {}
+                if pause is None or answer.status_code not in REPEATED_STATUSES:
+                    raise error_from_response(answer.status_code, _decoded(answer), about)
+                pause = _retry_after(answer, pause)
+            self._sleep(pause)
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._session.close()
+
+
+def unreachable(url: str, error: BaseException) -> UnreachableError:
+    """Say in one sentence why there was no answer, without the stack of causes."""
+    endpoint = urlsplit(url).netloc
+    text = f"{error} {error.__cause__ or ''} {error.__context__ or ''}"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        reason = "its certificate is not trusted (REQUESTS_CA_BUNDLE)"
+    elif "NameResolution" in text or "Name or service not known" in text:
+        reason = "its name does not resolve"
+    elif "Connection refused" in text:
+        reason = "the connection is refused"
+    elif isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower():
+        reason = "no answer in time"
+    elif "ProxyError" in text or "Tunnel connection failed" in text:
+        reason = "the proxy does not let it through"
+    else:
+        reason = type(error).__name__
+    if isinstance(error, requests.exceptions.ProxyError) and "refused" in reason:
+        reason = "the proxy named by HTTPS_PROXY does not answer"
+    return UnreachableError(f"cannot reach {endpoint}: {reason}")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another attempt can help: not where the certificate is not trusted."""
+    return "CERTIFICATE_VERIFY_FAILED" not in str(error)
+
+
+def _turned_down(error: RefreshError) -> CredentialsError:
+    reason = str(error.args[0] if error.args else error).rstrip(".")
+    return CredentialsError(
+        f"Google does not accept these credentials: {reason}; "
+        "make a new key, or check the clock of this machine"
+    )
+
+
+def _decoded(answer: requests.Response) -> object:
+    try:
+        return answer.json()
+    except ValueError:
+        return answer.text
+
+
+def _retry_after(answer: requests.Response, pause: float) -> float:
+    """Honour `Retry-After` in seconds, within reason."""
+    try:
+        return max(pause, min(float(answer.headers.get("Retry-After", 0)), 60.0))
+    except ValueError:
+        return pause

@@ -1,0 +1,171 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Removal of everything that carries a run's mark."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gce_teardown
+short_description: Delete everything in Compute Engine that carries the mark of a run
+description:
+  - Deletes the instances, disks, snapshots, images and firewall rules of a run, in that order, in
+    all zones, each kind at once.
+  - Selects by the mark alone, never by name. The mark is the labels C(cloudspill-run) and
+    C(cloudspill-owner); a firewall rule, which cannot have labels, carries
+    C(cloudspill-run=RUN cloudspill-owner=OWNER) in its description.
+  - One deletion that fails does not keep the others from being made.
+options:
+  run:
+    description: The value of C(cloudspill-run).
+    type: str
+    required: true
+  owner:
+    description: The value of C(cloudspill-owner).
+    type: str
+    required: true
+  timeout:
+    description: Seconds that the deletions of one kind may take.
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - cloudspill.gcp.gcp
+attributes:
+  check_mode:
+    description: Lists what would be deleted.
+    support: full
+  diff_mode:
+    description: Shows what there was.
+    support: full
+author:
+  - The cloudspill project
+"""
+
+EXAMPLES = r"""
+- name: Remove a run
+  cloudspill.gcp.gce_teardown:
+    run: default
+    owner: ada
+"""
+
+RETURN = r"""
+removed:
+  description: What was deleted, or would be in check mode, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: [zones/us-west1-b/instances/flask-1, global/firewalls/allow-5000]
+failures:
+  description: One sentence for each deletion that failed.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.api_errors import CloudError, NotFoundError
+from ..module_utils.arguments import compute_client, connection_arguments
+from ..module_utils.links import inside_project
+from ..module_utils.ownership import Mark
+
+if TYPE_CHECKING:
+    from ..module_utils.compute import Compute
+
+KINDS = ("instances", "disks", "snapshots", "images", "firewalls")
+"""In the order of deletion: what uses another thing goes first."""
+
+
+def marked(compute: Compute, kind: str, mark: Mark) -> list[str]:
+    """References of the resources of a kind that carry the mark, sorted."""
+    documents: Iterable[dict[str, Any]]
+    if kind == "firewalls":
+        documents = filter(mark.is_on_rule, compute.list("global/firewalls"))
+    elif kind in ("instances", "disks"):
+        documents = compute.list_aggregated(kind, filter=mark.label_filter())
+    else:
+        documents = compute.list(f"global/{kind}", filter=mark.label_filter())
+    return sorted(inside_project(document["selfLink"], compute.project) for document in documents)
+
+
+def delete_all(
+    compute: Compute, references: list[str], timeout: float
+) -> tuple[list[str], list[str]]:
+    """Delete resources side by side.
+
+    Returns:
+        the references that are gone, and one sentence for each that is not.
+    """
+    removed, failures, pending = [], [], []
+    for reference in references:
+        try:
+            pending.append((reference, compute.begin("DELETE", reference)))
+        except NotFoundError:
+            continue  # somebody else was faster
+        except CloudError as error:
+            failures.append(error.sentence)
+    until = time.monotonic() + timeout
+    for reference, change in pending:
+        try:
+            change.finish(until - time.monotonic())
+        except CloudError as error:
+            failures.append(error.sentence)
+        else:
+            removed.append(reference)
+    return removed, failures
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Delete what carries the mark, and return the module's result."""
+    compute = compute_client(module)
+    mark = Mark(module.params["run"], module.params["owner"])
+    removed: list[str] = []
+    failures: list[str] = []
+    for kind in KINDS:
+        references = marked(compute, kind, mark)
+        if module.check_mode:
+            removed += references
+            continue
+        gone, refused = delete_all(compute, references, module.params["timeout"])
+        removed += gone
+        failures += refused
+    return {
+        "changed": bool(removed),
+        "removed": removed,
+        "failures": failures,
+        "diff": {"before": {"resources": removed}, "after": {"resources": []}},
+    }
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(
+        argument_spec={
+            **connection_arguments(),
+            "run": {"type": "str", "required": True},
+            "owner": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except CloudError as error:
+        module.fail_json(msg=error.sentence)
+    if result["failures"]:
+        count = len(result["failures"])
+        module.fail_json(
+            msg=f"{count} of the run's resources could not be deleted: "
+            + "; ".join(result["failures"]),
+            **result,
+        )
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
