@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The metadata server, version 1, for every instance: who asks is told by the source address.
+
+https://cloud.google.com/compute/docs/metadata/querying-metadata. A waiting request sleeps in
+MetadataSource.changed and is answered only when what it asked for has another entity tag: the
+guest agent asks again at once, so waking it for nothing would make it spin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+import socket
+
+from aiohttp import web
+
+from cloudspill_sandbox.metadata import guest_attributes, service_accounts
+from cloudspill_sandbox.metadata.interface import MetadataSource
+from cloudspill_sandbox.metadata.request import Query, check_headers, parse
+from cloudspill_sandbox.metadata.responses import (
+    Refusal,
+    forbidden,
+    json_text,
+    not_found,
+    redirect,
+    refusal,
+    text,
+)
+from cloudspill_sandbox.metadata.tree import JSON_BY_DEFAULT, Node
+
+_log = logging.getLogger(__name__)
+_ROOT = ("computeMetadata", "v1")
+_GUEST_ATTRIBUTES = ("instance", "guest-attributes")
+_SERVICE_ACCOUNTS = ("instance", "service-accounts")
+_TOKEN_ENDPOINTS: frozenset[tuple[str, ...]] = frozenset(
+    (name,) for name in service_accounts.ENDPOINTS
+)
+
+
+def metadata_application(source: MetadataSource) -> web.Application:
+    """Return the server as an application; serve() runs it as it wants to be run."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            return await _answer(source, request)
+        except Refusal as refused:
+            _log.info("metadata %s %s: %d", request.method, request.path, refused.status)
+            return refusal(refused)
+
+    application = web.Application(client_max_size=guest_attributes.MAX_VALUE_BYTES + 1)
+    application.router.add_route("*", "/{path:.*}", handle)
+    return application
+
+
+async def serve(source: MetadataSource, listener: socket.socket) -> web.AppRunner:
+    """Serve on a listening socket; the caller ends it with `await runner.cleanup()`.
+
+    A client that goes away ends its waiting request (handler_cancellation), so that instances
+    which are switched off leave nothing behind.
+    """
+    runner = web.AppRunner(
+        metadata_application(source),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=0.5,
+    )
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=1024).start()
+    return runner
+
+
+async def _answer(source: MetadataSource, request: web.Request) -> web.Response:
+    query = parse(request.remote or "", request.raw_path)
+    if not query.names:
+        return text("computeMetadata/\n")
+    check_headers(query.path, request.headers)
+    if query.names[0] == "0.1" or query.names[1:2] == ("v1beta1",):
+        raise forbidden(
+            query.path,
+            f"Legacy metadata endpoint accessed: {html.escape(query.path)} "
+            "Legacy metadata endpoints are disabled. Please use the /v1/ endpoint.",
+        )
+    if query.names == _ROOT[:1]:
+        return text("v1/\nv1beta1/\n") if query.names_directory else _to_directory(query)
+    if query.names[:2] != _ROOT:
+        raise not_found(query.path)
+    return await _answer_v1(source, request, query, query.names[2:])
+
+
+async def _answer_v1(
+    source: MetadataSource, request: web.Request, query: Query, names: tuple[str, ...]
+) -> web.Response:
+    if request.method in ("PUT", "DELETE") and names[:2] == _GUEST_ATTRIBUTES:
+        return await _change_guest_attribute(source, request, query, names[2:])
+    if request.method not in ("GET", "HEAD"):
+        raise Refusal(405, f"The request method {request.method} is inappropriate for this URL.")
+    if (
+        names[:2] == _SERVICE_ACCOUNTS
+        and len(names) == 4
+        and names[3] in service_accounts.ENDPOINTS
+    ):
+        return service_accounts.endpoint(source, query, names[2], names[3])
+    node = _find(source, query, names)
+    if node.is_directory and not query.names_directory:
+        return _to_directory(query)
+    if query.wait_for_change:
+        node = await _changed(source, query, names, node)
+    return _render(query, names, node)
+
+
+async def _change_guest_attribute(
+    source: MetadataSource, request: web.Request, query: Query, names: tuple[str, ...]
+) -> web.Response:
+    if request.method == "DELETE":
+        guest_attributes.delete(source, query.address, query.path, names)
+        return text("")
+    try:
+        value = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        limit = guest_attributes.MAX_VALUE_BYTES
+        raise Refusal(413, f"A guest attribute's value has at most {limit} bytes.") from None
+    guest_attributes.put(source, query.address, names, value)
+    return text("")
+
+
+def _find(source: MetadataSource, query: Query, names: tuple[str, ...]) -> Node:
+    """Return what a path names now.
+
+    Raises:
+        Refusal: the address is no instance's (403), the path does not exist (404).
+    """
+    if names[:2] == _GUEST_ATTRIBUTES:
+        found = guest_attributes.read(source, query.address).find(names[2:])
+    else:
+        tree = source.tree(query.address)
+        if tree is None:
+            raise forbidden(query.path, f"No instance has the address {query.address}.")
+        found = Node("", tree).find(names)
+    if found is None:
+        raise not_found(query.path)
+    return found
+
+
+async def _changed(
+    source: MetadataSource, query: Query, names: tuple[str, ...], node: Node
+) -> Node:
+    """Return the node once its entity tag differs from the client's, or at the time-out."""
+    known = query.last_etag or node.etag()
+    try:
+        async with asyncio.timeout(query.timeout):
+            while node.etag() == known:
+                await source.changed(query.address)
+                node = _find(source, query, names)
+    except TimeoutError:
+        return _find(source, query, names)
+    return node
+
+
+def _render(query: Query, names: tuple[str, ...], node: Node) -> web.Response:
+    if not node.is_directory:
+        return _render_value(query, node)
+    etag = node.etag()
+    if query.recursive:
+        if query.wants_json(by_default=True):
+            return json_text(node.json(), etag)
+        return text(node.flat_text(), etag)
+    is_account = names[:2] == _SERVICE_ACCOUNTS and len(names) == 3
+    listing = service_accounts.listing(node) if is_account else node.listing()
+    if names == _GUEST_ATTRIBUTES[:1]:
+        listing = "".join(sorted([*listing.splitlines(keepends=True), "guest-attributes/\n"]))
+    return text(listing, etag)
+
+
+def _render_value(query: Query, node: Node) -> web.Response:
+    if query.names_directory:
+        raise not_found(query.path)
+    if query.wants_json(by_default=node.key in JSON_BY_DEFAULT or query.recursive):
+        return json_text(node.json(), node.etag())
+    return text(node.text(), node.etag())
+
+
+def _to_directory(query: Query) -> web.Response:
+    parameters = f"?{query.raw_parameters}" if query.raw_parameters else ""
+    return redirect(f"{query.path}/{parameters}")
