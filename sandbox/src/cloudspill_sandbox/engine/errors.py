@@ -7,7 +7,10 @@ and https://cloud.google.com/apis/design/errors.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+_HEADERS = frozenset({"Authorization", "If-Match", "If-None-Match"})
 
 
 class ApiError(Exception):
@@ -18,7 +21,11 @@ class ApiError(Exception):
         reason: Google's machine-readable reason, camelCase (`notFound`) or for operations
             UPPER_CASE (`ZONE_RESOURCE_POOL_EXHAUSTED`).
         message: the sentence that clients show.
-        location: request field or parameter that was wrong.
+        location: request field, parameter or header that was wrong.
+        item_message: the sentence inside `errors` where Google's differs from `message`.
+        code: canonical status (`INVALID_ARGUMENT`) where Google sends one: for refusals by its
+            API front end, not for those of Compute Engine itself.
+        details: typed details (https://google.aip.dev/193), `[{"@type": …}]`.
         headers: extra response headers, for example WWW-Authenticate.
     """
 
@@ -29,6 +36,9 @@ class ApiError(Exception):
         message: str,
         *,
         location: str | None = None,
+        item_message: str | None = None,
+        code: str | None = None,
+        details: Sequence[Mapping[str, Any]] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -36,14 +46,30 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.location = location
+        self.item_message = item_message or message
+        self.code = code
+        self.details = details
         self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
         """Return Google's error object: `{"error": {"code", "message", "errors": […]}}`."""
-        item = {"message": self.message, "domain": "global", "reason": self.reason}
+        item = {"message": self.item_message, "domain": "global", "reason": self.reason}
         if self.location is not None:
-            item |= {"location": self.location, "locationType": "parameter"}
-        return {"error": {"code": self.status, "message": self.message, "errors": [item]}}
+            item |= {"location": self.location, "locationType": _location_type(self.location)}
+        error: dict[str, Any] = {
+            "code": self.status,
+            "message": self.message,
+            "errors": [item],
+        }
+        if self.code is not None:
+            error["status"] = self.code
+        if self.details:
+            error["details"] = list(self.details)
+        return {"error": error}
+
+
+def _location_type(location: str) -> str:
+    return "header" if location in _HEADERS else "parameter"
 
 
 def not_found(name: str) -> ApiError:
@@ -77,11 +103,69 @@ def in_use(name: str, user: str) -> ApiError:
 
 def condition_not_met(message: str) -> ApiError:
     """412 for a stale fingerprint or etag."""
-    return ApiError(412, "conditionNotMet", message, headers={})
+    return ApiError(412, "conditionNotMet", message)
 
 
 def not_implemented(method_id: str) -> ApiError:
     """501 that names the method which the sandbox does not have."""
     return ApiError(
         501, "notImplemented", f"{method_id} is not implemented by this sandbox (docs/fidelity.md)"
+    )
+
+
+def malformed(*violations: tuple[str, str]) -> ApiError:
+    """400 of Google's API front end for a request that does not fit the discovery document.
+
+    Args:
+        violations: (field path or "", sentence) pairs, at least one.
+    """
+    message = "\n".join(sentence for _, sentence in violations)
+    fields = [
+        ({"field": field} if field else {}) | {"description": sentence}
+        for field, sentence in violations
+    ]
+    return ApiError(
+        400,
+        "badRequest",
+        message,
+        code="INVALID_ARGUMENT",
+        details=[{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields}],
+    )
+
+
+def invalid_parameter(name: str, message: str) -> ApiError:
+    """400 for a path or query parameter whose value cannot be."""
+    return ApiError(400, "invalidParameter", message, location=name)
+
+
+def unauthenticated(error_info: str, *, missing: bool = False) -> ApiError:
+    """401 for credentials that are missing or do not hold.
+
+    Form: https://cloud.google.com/docs/authentication/troubleshoot-adc
+
+    Args:
+        error_info: reason in google.rpc.ErrorInfo, for example `ACCESS_TOKEN_EXPIRED`.
+        missing: no credentials were sent at all.
+    """
+    complaint = "is missing required authentication credential"
+    if not missing:
+        complaint = "had invalid authentication credentials"
+    challenge = 'Bearer realm="https://accounts.google.com/"'
+    return ApiError(
+        401,
+        "required" if missing else "authError",
+        f"Request {complaint}. Expected OAuth 2 access token, login cookie or other valid "
+        "authentication credential. See "
+        "https://developers.google.com/identity/sign-in/web/devconsole-project.",
+        item_message="Login Required." if missing else "Invalid Credentials",
+        location="Authorization",
+        code="UNAUTHENTICATED",
+        details=[
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": error_info,
+                "domain": "googleapis.com",
+            }
+        ],
+        headers={"WWW-Authenticate": challenge + ("" if missing else ', error="invalid_token"')},
     )

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the sandbox lets pass although Google's published schema does not have it, and for whom.
+
+Numbers for 64-bit strings, numbers in quotation marks and null are no leniencies: they are how
+Google's API front end reads JSON (https://protobuf.dev/programming-guides/json/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownField:
+    """A body field that is dropped instead of refused.
+
+    Attributes:
+        schema: schema in which it stands.
+        field: its name.
+        client: who sends it.
+    """
+
+    schema: str
+    field: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownParameter:
+    """A query parameter that is dropped instead of refused."""
+
+    method: str
+    name: str
+    client: str
+
+
+UNKNOWN_FIELDS = (
+    UnknownField("Snapshot", "zone", "google.cloud.gcp_compute_snapshot"),
+    UnknownField("Bucket", "project", "google.cloud.gcp_storage_bucket"),
+)
+
+UNKNOWN_PARAMETERS: tuple[UnknownParameter, ...] = ()
+
+QUERY_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}
+"""`True` and `False` are what gcloud sends."""
