@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JWTs that service accounts sign themselves, checked against their registered keys.
+
+https://developers.google.com/identity/protocols/oauth2/service-account#jwt-auth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from jwt.types import Options
+
+from cloudspill_sandbox.identity.accounts import Clock, ServiceAccounts
+
+SKEW = 300
+"""Seconds that a client's clock may differ."""
+
+MAX_LIFETIME = 3600
+
+
+class AssertionRefusedError(Exception):
+    """An assertion does not hold; the message says why in Google's words.
+
+    Attributes:
+        expired: it held once.
+    """
+
+    def __init__(self, message: str, *, expired: bool = False) -> None:
+        super().__init__(message)
+        self.expired = expired
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A JWT whose signature holds.
+
+    Attributes:
+        email: the account that signed it.
+        key_id: of the key that signed it.
+        claims: all of them.
+        expires: seconds since the epoch.
+    """
+
+    email: str
+    key_id: str
+    claims: Mapping[str, Any]
+    expires: float
+
+
+class AssertionReader:
+    """Reads assertions of service accounts.
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, accounts: ServiceAccounts, clock: Clock) -> None:
+        self._accounts = accounts
+        self._clock = clock
+
+    def read(self, token: str) -> Assertion:
+        """Return what an assertion says.
+
+        Raises:
+            AssertionRefusedError: unreadable, unknown account or key, wrong signature, wrong times.
+        """
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+            unverified = jwt.decode(token, options={"verify_signature": False})
+        except (jwt.InvalidTokenError, ValueError):
+            raise AssertionRefusedError("Invalid JWT: Failed to parse the assertion.") from None
+        email = unverified.get("iss")
+        if not isinstance(email, str) or self._accounts.find(email) is None:
+            raise AssertionRefusedError("Invalid grant: account not found")
+        if not isinstance(key_id, str):
+            raise AssertionRefusedError("Invalid JWT Signature.")
+        claims = self._verified(token, email, key_id)
+        return Assertion(email, key_id, claims, self._checked_expiry(claims))
+
+    def _verified(self, token: str, email: str, key_id: str) -> dict[str, Any]:
+        key = self._accounts.public_key(email, key_id)
+        if key is None:
+            raise AssertionRefusedError("Invalid JWT Signature.")
+        ours: Options = {
+            "verify_exp": False,
+            "verify_iat": False,
+            "verify_nbf": False,
+            "verify_aud": False,
+        }
+        try:
+            claims: dict[str, Any] = jwt.decode(token, key, ["RS256"], options=ours)
+        except jwt.InvalidTokenError:
+            raise AssertionRefusedError("Invalid JWT Signature.") from None
+        return claims
+
+    def _checked_expiry(self, claims: Mapping[str, Any]) -> float:
+        now = self._clock()
+        issued, expires = claims.get("iat"), claims.get("exp")
+        if (
+            not isinstance(issued, int | float)
+            or not isinstance(expires, int | float)
+            or issued > now + SKEW
+            or expires <= now - SKEW
+            or expires - issued > MAX_LIFETIME + SKEW
+        ):
+            raise AssertionRefusedError(
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable "
+                "timeframe. Check your iat and exp values in the JWT claim.",
+                expired=isinstance(expires, int | float) and expires <= now,
+            )
+        return float(expires)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The account that `up` hands to clients on the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.identity.accounts import KeyFile, ServiceAccounts
+
+ACCOUNT_ID = "cloudspill-owner"
+
+
+def ensure_owner(
+    accounts: ServiceAccounts, project: str, key_file: Path, owner: tuple[int, int] | None = None
+) -> Document:
+    """Make the owner account and its key file where they are missing; return the account.
+
+    A key file whose key still holds stays as it is, so clients survive a restart.
+
+    Args:
+        key_file: written with mode 0600.
+        owner: (uid, gid) that may read it, for a sandbox started by sudo; None for us.
+    """
+    email = f"{ACCOUNT_ID}@{project}.iam.gserviceaccount.com"
+    account = accounts.find(email) or accounts.create(
+        project, ACCOUNT_ID, display_name="Owner of the sandbox"
+    )
+    if not accounts.has_key(email, _key_id(key_file)):
+        _write(key_file, accounts.create_key(email))
+    if owner is not None:
+        os.chown(key_file, *owner)
+    return account
+
+
+def _key_id(key_file: Path) -> str:
+    try:
+        content = json.loads(key_file.read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return str(content.get("private_key_id", "")) if isinstance(content, dict) else ""
+
+
+def _write(key_file: Path, content: KeyFile) -> None:
+    key_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, scratch = tempfile.mkstemp(dir=key_file.parent)  # mode 0600
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file, indent=2)
+    Path(scratch).replace(key_file)
