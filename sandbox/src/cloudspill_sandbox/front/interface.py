@@ -25,6 +25,12 @@ class Authenticator(Protocol):
             ApiError: 400 `invalid_grant` and its kin.
         """
 
+    def key_set(self) -> dict[str, Any]:
+        """Return the public keys of identity tokens as a JSON Web Key Set (RFC 7517)."""
+
+    def certificates(self) -> dict[str, str]:
+        """Return the same keys as PEM certificates by key id, as older clients want them."""
+
 
 class Authorizer(Protocol):
     """Says whether a principal may do what a call asks."""

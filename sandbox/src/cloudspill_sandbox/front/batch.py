@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several API calls in one HTTP request: multipart/mixed of application/http.
+
+https://cloud.google.com/compute/docs/api/how-tos/batch. gcloud uses it for two instances or more.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from email.errors import MessageDefect
+from email.message import Message
+from email.parser import BytesParser, HeaderParser
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers
+
+MAX_CALLS = 1000
+"""Google's own limit."""
+
+Answerer = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+async def answer_batch(request: HttpRequest, answer: Answerer) -> HttpResponse:
+    """Answer every call of a batch, one after the other, in its order.
+
+    Raises:
+        ApiError: 400, the request is no batch; nothing was done then.
+    """
+    calls = [(part.get("Content-ID"), _call(part, request)) for part in _parts(request)]
+    boundary = f"batch_{secrets.token_urlsafe(18)}"
+    content = bytearray()
+    for content_id, call in calls:
+        response = await answer(call)
+        content += f"--{boundary}\r\n".encode() + _part(content_id, response)
+    content += f"--{boundary}--\r\n".encode()
+    return HttpResponse(200, bytes(content), f'multipart/mixed; boundary="{boundary}"')
+
+
+def _parts(request: HttpRequest) -> list[Message]:
+    kind = request.headers.get("Content-Type", "")
+    if not kind.lower().startswith("multipart/mixed"):
+        raise _refusal("The batch request's Content-Type must be multipart/mixed.")
+    head = b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n"
+    try:
+        message = BytesParser().parsebytes(head + request.body)
+    except (MessageDefect, ValueError):
+        raise _refusal("Failed to parse batch request, error: malformed multipart.") from None
+    parts = message.get_payload()
+    if not isinstance(parts, list) or not parts:
+        raise _refusal("Failed to parse batch request, error: 0 items.")
+    if len(parts) > MAX_CALLS:
+        raise _refusal(f"The batch request exceeds the maximum of {MAX_CALLS} calls.")
+    return [part for part in parts if isinstance(part, Message)]
+
+
+def _call(part: Message, outer: HttpRequest) -> HttpRequest:
+    """Return the call inside a part; what it does not say, the outer request says."""
+    payload = part.get_payload(decode=True)
+    text = payload if isinstance(payload, bytes) else b""
+    head, _, body = text.replace(b"\r\n", b"\n").lstrip(b"\n").partition(b"\n\n")
+    line, _, rest = head.decode("latin-1").partition("\n")
+    words = line.split(" ")
+    if part.get_content_type() != "application/http" or len(words) not in (2, 3):
+        raise _refusal("Failed to parse batch request, error: a part is no HTTP request.")
+    fields = headers({key: str(value) for key, value in HeaderParser().parsestr(rest).items()})
+    if "Authorization" not in fields and "Authorization" in outer.headers:
+        fields["Authorization"] = outer.headers["Authorization"]
+    try:
+        url = urlsplit(words[1])
+    except ValueError:
+        raise _refusal("Failed to parse batch request, error: a part has no valid URL.") from None
+    target = (url.path if url.path.startswith("/") else f"/{url.path}") or "/"
+    if url.query:
+        target += f"?{url.query}"
+    return replace(
+        outer, method=words[0].upper(), target=target, headers=fields, body=body.rstrip(b"\n")
+    )
+
+
+def _part(content_id: str | None, response: HttpResponse) -> bytes:
+    lines = ["Content-Type: application/http"]
+    if content_id:
+        lines.append(f"Content-ID: <response-{content_id.strip().strip('<>')}>")
+    reason = HTTPStatus(response.status).phrase
+    lines += ["", f"HTTP/1.1 {response.status} {reason}"]
+    fields = {"Content-Type": response.content_type} | dict(response.headers)
+    lines += [f"{name}: {value}" for name, value in fields.items() if value]
+    lines += [f"Content-Length: {len(response.body)}", "", ""]
+    return "\r\n".join(lines).encode() + response.body + b"\r\n"
+
+
+def _refusal(message: str) -> ApiError:
+    return ApiError(400, "badRequest", message, code="INVALID_ARGUMENT")

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The front as a whole: sockets on one side, answers on the other.
+
+    front = Front(
+        apis={"compute": load_api("compute", "v1")},
+        services={"compute": compute_service(cloud)},
+        authenticator=authenticator,
+        authorizer=authorizer,
+        certificate=ServerCertificate(ensure_authority(settings.ca_dir), names, clock),
+        sites={"git.cloudspill.internal": settings.repositories_dir},
+        tunneller=Tunneller(Upstream.from_environment(os.environ, settings.port)),
+    )
+    await front.listen_proxy(host="127.0.0.1", port=settings.port)
+    await front.listen_tls(network.listen(API_ADDRESS, 443, socket.SOCK_STREAM))
+    …
+    await front.stop()
+
+The Host header decides who answers: a site, the OAuth endpoint, a batch, an API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from cloudspill_sandbox.engine.call import Service
+from cloudspill_sandbox.engine.discovery import Api
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.batch import answer_batch
+from cloudspill_sandbox.front.door import Door
+from cloudspill_sandbox.front.endpoint import Endpoint
+from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
+from cloudspill_sandbox.front.interface import Authenticator, Authorizer
+from cloudspill_sandbox.front.oauth import OAuthEndpoint
+from cloudspill_sandbox.front.sites import Sites
+from cloudspill_sandbox.front.tls import ServerCertificate
+from cloudspill_sandbox.front.tunnel import Tunneller
+
+MAX_BODY = 10 * 1024 * 1024
+BODY_TIMEOUT = 60.0
+KEEP_ALIVE = 300.0
+MAX_CONNECTIONS = 256
+"""Connections at once from one address other than loopback, that is from one guest."""
+
+_LOG = logging.getLogger("cloudspill_sandbox.front")
+_NOT_ALLOWED = "The request method {} is inappropriate for the URL {}."
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+
+
+class Front:
+    """Everything that answers HTTP in the sandbox but the metadata server.
+
+    Args:
+        apis: what exists, from Google's discovery documents, by any key.
+        services: what is implemented, by the same keys.
+        sites: host name → directory that is served there.
+        tunneller: for everything that is not answered here; direct by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        apis: Mapping[str, Api],
+        services: Mapping[str, Service],
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        certificate: ServerCertificate,
+        sites: Mapping[str, Path] | None = None,
+        tunneller: Tunneller | None = None,
+    ) -> None:
+        self._endpoint = Endpoint(apis, services, authenticator, authorizer)
+        self._oauth = OAuthEndpoint(authenticator)
+        self._sites = Sites(sites or {})
+        self._certificate = certificate
+        self._tunneller = tunneller or Tunneller()
+        self._servers: list[asyncio.Server] = []
+        self._door: Door | None = None
+        self._http: _HttpServer | None = None
+
+    async def listen_proxy(self, host: str = "127.0.0.1", port: int = 0) -> int:
+        """Open the CONNECT proxy; return its port.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        door = self._open_door()
+        server = await asyncio.get_running_loop().create_server(door.connection, host, port)
+        self._servers.append(server)
+        bound: int = server.sockets[0].getsockname()[1]
+        return bound
+
+    async def listen_tls(self, listener: socket.socket) -> None:
+        """Answer TLS connections to a listening socket, without a proxy."""
+        self._open_door()
+        assert self._http is not None
+        server = await asyncio.get_running_loop().create_server(
+            self._http, sock=listener, ssl=self._certificate.context, ssl_handshake_timeout=10
+        )
+        self._servers.append(server)
+
+    async def stop(self) -> None:
+        """Close the sockets; calls under way have a moment to end."""
+        for server in self._servers:
+            server.close()
+        if self._door is not None and self._http is not None:
+            await self._door.close()
+            self._http.pre_shutdown()
+            await self._http.shutdown(2.0)
+        self._servers.clear()
+        self._door = self._http = None
+
+    async def answer(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request, whichever way it came."""
+        if request.host in self._sites.hosts:
+            return self._sites.answer(request)
+        try:
+            return await self._answer_google(request)
+        except ApiError as error:
+            _LOG.info(
+                "%s %s%s: %d (%s)",
+                request.method,
+                request.host,
+                request.path,
+                error.status,
+                error.message,
+            )
+            return json_response(error.body(), status=error.status, headers=error.headers)
+
+    async def _answer_google(self, request: HttpRequest) -> HttpResponse:
+        if request.method not in _METHODS:
+            message = _NOT_ALLOWED.format(request.method, request.path)
+            raise ApiError(405, "httpMethodNotAllowed", message)
+        if self._oauth.serves(request):
+            return self._oauth.answer(request)
+        if request.path in self._endpoint.batch_paths(request.host):
+            return await answer_batch(request, self._endpoint.answer)
+        if not self._endpoint.serves(request.host):
+            raise ApiError(
+                404,
+                "notFound",
+                f"{request.host} is not part of this sandbox (docs/fidelity.md): "
+                f"{request.path} was not found",
+            )
+        return await self._endpoint.answer(request)
+
+    def _open_door(self) -> Door:
+        if self._door is None:
+            self._http = _HttpServer(self._handle)
+            self._door = Door(self._certificate, self._sites.hosts, self._tunneller, self._http)
+        return self._door
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            target = _target(request)
+            body = await _body(request)
+        except ApiError as error:
+            # What the client still sends would be read as its next request: end the connection.
+            response = _to_aiohttp(json_response(error.body(), status=error.status))
+            response.force_close()
+            return response
+        host = _host(request.headers.get("Host", ""))
+        return _to_aiohttp(
+            await self.answer(HttpRequest(request.method, host, target, request.headers, body))
+        )
+
+
+class _HttpServer(web.Server):
+    """aiohttp's server with limits on bodies and on the connections of one guest."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(
+            handler,
+            request_factory=self._request,
+            access_log=None,
+            logger=_LOG,
+            keepalive_timeout=KEEP_ALIVE,
+            max_line_size=16 * 1024,
+            max_field_size=32 * 1024,
+        )
+        self._peers: Counter[str] = Counter()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count the peer's connections; end the one too many."""
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername", ("",))[0]
+        self._peers[peer] += 1
+        if self._peers[peer] > MAX_CONNECTIONS and not peer.startswith("127."):
+            _LOG.warning("%s has more than %d connections: refused", peer, MAX_CONNECTIONS)
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget the connection."""
+        transport = self._connections.get(handler)
+        super().connection_lost(handler, exc)
+        if transport is not None:
+            peer = transport.get_extra_info("peername", ("",))[0]
+            self._peers[peer] -= 1
+            if not self._peers[peer]:
+                del self._peers[peer]
+
+    def _request(self, *arguments: Any) -> web.BaseRequest:
+        message, payload, protocol, writer, task = arguments
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY
+        )
+
+
+def _target(request: web.BaseRequest) -> str:
+    """Return path and query as they came over the wire."""
+    target = request.message.path
+    if not target.startswith("/"):
+        raise ApiError(400, "badRequest", "The request target must be a path.")
+    return target
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    if not request.can_read_body:
+        return b""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        limit = f"The request body is larger than {MAX_BODY} bytes."
+        raise ApiError(413, "requestTooLarge", limit) from None
+    except TimeoutError:
+        raise ApiError(408, "requestTimeout", "The request body did not come in time.") from None
+
+
+def _host(header: str) -> str:
+    """Return the Host header's name without port, in lower case."""
+    name, colon, port = header.rpartition(":")
+    return (name if colon and port.isdigit() else header).rstrip(".").lower()
+
+
+def _to_aiohttp(response: HttpResponse) -> web.Response:
+    headers = {"Server": "ESF", **response.headers}
+    if response.content_type is not None:
+        headers["Content-Type"] = response.content_type
+    return web.Response(status=response.status, body=response.body, headers=headers)
