@@ -17,7 +17,7 @@ SPDX = "# SPDX-License-Identifier: GPL-3.0-or-later"
 
 # Where one machine keeps the project or its packages; in pieces, so that this file passes.
 MACHINE_PATHS = re.compile(
-    r"/(?:work|home/[a-z]+|Users/[A-Za-z]+)/[\w.]"
+    r"(?<![\w.])/work/[\w.]"
     r"|/tmp/(?:w|claude)\b|/opt/(?:pypi|wheels)|/root/\.(?:pyenv|venv|cache)"
 )
 REGISTRIES = re.compile(
