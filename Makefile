@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The sandbox and the tests that boot instances need root.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/system-packages
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/system-packages $(shell git ls-files '*.sh')
 
 .PHONY: help
 help:  ## This list
