@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes into the guest image, and the digest that changes when any of it does."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SUITE = "bookworm"
+PYTHON = "3.11"
+
+PACKAGES = (
+    "ca-certificates",
+    "curl",
+    "dbus",
+    "google-guest-agent",
+    "iproute2",
+    "iputils-ping",
+    "less",
+    "nano",
+    "netbase",
+    "openssh-server",
+    "procps",
+    "python3",
+    "python3-apt",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "vim-tiny",
+    "wget",
+)
+"""No more than Google's Debian 12 image has; the OS Login package is left out, as is its API."""
+
+PACKAGES_AT_HAND = ("git", "python3-venv")
+WHEELS_AT_HAND = ("flask",)
+"""Not installed: they lie in the caches that apt and pip look into first."""
+
+_HERE = Path(__file__).parent
+CUSTOMIZE = _HERE / "customize.sh"
+FILES = _HERE / "files"
+_HOST_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the content of an image.
+
+    Attributes:
+        sources: lines of apt's one-line format; empty for the ones mmdebstrap knows.
+        certificates: PEM files of authorities that the guest trusts beside Debian's.
+    """
+
+    sources: tuple[str, ...]
+    certificates: tuple[Path, ...]
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits."""
+        content = hashlib.sha256()
+        for part in (SUITE, platform.machine(), *self.sources):
+            content.update(part.encode() + b"\0")
+        files = (path for path in sorted(_HERE.rglob("*")) if path.suffix != ".pyc")
+        for path in (*files, *self.certificates):
+            if path.is_file():
+                content.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return content.hexdigest()[:16]
+
+
+def recipe_for_this_host(extra_cas: Sequence[Path]) -> Recipe:
+    """Return the recipe with this host's package sources and certificate authorities.
+
+    Args:
+        extra_cas: PEM files to trust beside those that the host's administrator added.
+    """
+    added = sorted(_HOST_CERTIFICATES.rglob("*.crt"))
+    return Recipe(_debian_sources(), (*extra_cas, *added))
+
+
+def _debian_sources() -> tuple[str, ...]:
+    """Return the host's own sources of the suite, if it has any (mirrors, snapshots)."""
+    listed = subprocess.run(
+        [
+            *("apt-get", "indextargets", "--format"),
+            "$(ORIGIN) $(CODENAME) deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
+            "Created-By: Packages",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = []
+    for line in listed.stdout.splitlines():
+        origin, codename, source = line.split(" ", 2)
+        if origin == "Debian" and codename.split("-")[0] == SUITE:
+            lines.append(source)
+    has_main = any(f" {SUITE} main" in line for line in lines)
+    return tuple(dict.fromkeys(lines)) if has_main else ()
+
+
+def apt_transport_options() -> list[str]:
+    """Return the host's settings of how apt reaches its sources (proxies, certificates)."""
+    dumped = subprocess.run(
+        [
+            *("apt-config", "dump", "--no-empty", "--format", '%F "%v";%n'),
+            *("Acquire::http", "Acquire::https"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [line for line in dumped.stdout.splitlines() if line]

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real machines: Podman system containers that boot systemd on their own overlay disks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cloudspill_sandbox.runtime.cgroups import SandboxCgroup, processes_naming
+from cloudspill_sandbox.runtime.console import SerialConsole
+from cloudspill_sandbox.runtime.guest_files import renew_identity, write_names
+from cloudspill_sandbox.runtime.interface import (
+    ExitCallback,
+    MachineError,
+    MachineExit,
+    MachineSpec,
+    VolumeError,
+)
+from cloudspill_sandbox.runtime.kernel_limits import KernelLimits
+from cloudspill_sandbox.runtime.mounts import mount_overlay, mounts_below, overlay_options, unmount
+from cloudspill_sandbox.runtime.podman import Container, ContainerRequest, Podman
+from cloudspill_sandbox.runtime.processes import WatchedProcess
+from cloudspill_sandbox.runtime.volumes import VolumeStore
+from cloudspill_sandbox.settings import Settings
+
+_POWER_BUTTON = signal.SIGRTMIN + 4
+"""systemd's poweroff.target: https://www.freedesktop.org/software/systemd/man/systemd.html"""
+
+_PRESS_AGAIN = 1.0
+"""Seconds; an init that has only just been started does not listen yet."""
+
+_STOP_GRACE = 30.0
+_REBOOT = 128 + signal.SIGHUP
+_POWER_OFF = 128 + signal.SIGINT
+"""How an init ends by reboot(2): https://man7.org/linux/man-pages/man2/reboot.2.html"""
+
+_PODMAN_COMMANDS = frozenset({"podman", "conmon", "runc", "crun"})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Machine:
+    """A machine that is on: from boot() until it is off, through reboots from inside."""
+
+    spec: MachineSpec
+    boots: int = 0
+    container: Container | None = None
+    init: WatchedProcess | None = None
+    asked_to_stop: bool = False
+    off: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class PodmanRuntime:
+    """Implements `Runtime` with Podman.
+
+    Args:
+        settings: names and paths of the sandbox.
+        guest_image: root file system of the base volume `debian-12`.
+    """
+
+    def __init__(self, settings: Settings, guest_image: Path) -> None:
+        self._directory = settings.run_dir / "podman"
+        self._cgroup = SandboxCgroup(settings.name)
+        self._limits = KernelLimits(settings.run_dir / "kernel-limits.json")
+        self._podman = Podman(self._directory, self._cgroup.path)
+        self._guest_image = guest_image
+        self._volumes = VolumeStore(settings.volumes_dir, {"debian-12": guest_image})
+        self._machines: dict[str, _Machine] = {}
+        self._consoles: dict[str, SerialConsole] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_exit: ExitCallback = lambda _machine, _why: None
+
+    async def start(self, on_exit: ExitCallback) -> None:
+        """Make ready; end machines and mounts that a dead sandbox of this name left, keep volumes.
+
+        Raises:
+            MachineError: containers do not start on this host; the message says why.
+        """
+        self._on_exit = on_exit
+        await asyncio.to_thread(self._sweep)
+        self._limits.raise_all()
+        try:
+            await asyncio.to_thread(self._volumes.load)
+            await self._probe()
+        except BaseException:
+            await self.stop()
+            raise
+        self._spawn(self._podman.remove_discarded())
+
+    async def _probe(self) -> None:
+        probe = self._directory.with_name("probe")
+        for part in ("u", "w", "m"):
+            (probe / part).mkdir(parents=True)
+        mount_overlay(probe / "m", overlay_options([self._guest_image], probe / "u", probe / "w"))
+        try:
+            await self._podman.start(probe / "m")
+        finally:
+            unmount(probe / "m", detach=True)
+            shutil.rmtree(probe)
+
+    def _sweep(self) -> None:
+        """End what runs in the sandbox's name and forget what Podman knew of it."""
+        probe = self._directory.with_name("probe")
+        strays = processes_naming(self._directory, _PODMAN_COMMANDS)
+        ended = self._cgroup.end_processes(strays)
+        if ended:
+            _log.info("ended %d processes of machines that an earlier sandbox left", ended)
+        for point in mounts_below(self._directory, probe):
+            unmount(point, detach=True)
+        for leftover in (self._directory, probe):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        self._cgroup.remove()
+
+    async def stop(self) -> None:
+        """Stop every machine (shutdown scripts run, at most 30 s) and unmount; volumes stay."""
+        await asyncio.gather(*(self.shut_down(name, _STOP_GRACE) for name in [*self._machines]))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._sweep)
+        self._limits.restore()
+
+    def base_volumes(self) -> frozenset[str]:
+        """Ids of the read-only volumes: `debian-12`."""
+        return self._volumes.bases
+
+    async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
+        """Make a writable volume, empty or with the content of another.
+
+        Raises:
+            VolumeError: the source does not exist or the copy failed (nothing is left).
+        """
+        container = self._container_writing(source)
+        await asyncio.to_thread(self._create, volume, source, size_gb, container)
+
+    async def freeze_volume(self, volume: str, source: str) -> None:
+        """Make a read-only copy of a volume; of a running machine's as its disk is right now.
+
+        The machine is paused; what it has not synced is missing, see extents.py.
+
+        Raises:
+            VolumeError: the source does not exist or the copy failed (nothing is left).
+        """
+        container = self._container_writing(source)
+        await asyncio.to_thread(self._freeze, volume, source, container)
+
+    def _create(
+        self, volume: str, source: str | None, size_gb: int, container: Container | None
+    ) -> None:
+        with self._paused(container):
+            self._volumes.create(volume, source, size_gb)
+
+    def _freeze(self, volume: str, source: str, container: Container | None) -> None:
+        with self._paused(container):
+            live_since = time.time() if container else None
+            self._volumes.freeze(volume, source, live_since=live_since)
+
+    @contextlib.contextmanager
+    def _paused(self, container: Container | None) -> Iterator[None]:
+        if container is None:
+            yield
+            return
+        try:
+            with self._cgroup.paused(container.id):
+                yield
+        except TimeoutError as error:
+            raise VolumeError(str(error)) from error
+
+    def _container_writing(self, volume: str | None) -> Container | None:
+        for machine in self._machines.values():
+            spec = machine.spec
+            if volume in (spec.boot_volume, *(data for _, data in spec.data_volumes)):
+                return machine.container
+        return None
+
+    async def delete_volume(self, volume: str) -> None:
+        """Remove a volume that no machine uses; content that others build on stays until they go.
+
+        Raises:
+            VolumeError: a machine uses it.
+        """
+        await asyncio.to_thread(self._volumes.delete, volume)
+
+    async def boot(self, spec: MachineSpec) -> None:
+        """Power a machine on; returns when its init runs. A reboot from inside is the runtime's.
+
+        Raises:
+            MachineError: it is on, or could not be started (nothing is left of the attempt).
+        """
+        if spec.id in self._machines:
+            raise MachineError(f"machine {spec.name} is on")
+        machine = self._machines[spec.id] = _Machine(spec)
+        try:
+            await asyncio.to_thread(self._prepare_disks, spec)
+            await self._run(machine)
+        except (OSError, VolumeError) as error:
+            self._forget(machine)
+            raise MachineError(f"machine {spec.name} cannot boot: {error}") from error
+        except BaseException:
+            self._forget(machine)
+            raise
+
+    def _prepare_disks(self, spec: MachineSpec) -> None:
+        root = self._volumes.mount(spec.boot_volume)
+        if self._volumes.record(spec.boot_volume).copied:
+            renew_identity(root)
+        self._volumes.booted(spec.boot_volume, spec.id)
+        write_names(root, spec)
+        for _, volume in spec.data_volumes:
+            self._volumes.mount(volume)
+
+    async def _run(self, machine: _Machine) -> None:
+        spec = machine.spec
+        machine.boots += 1
+        request = ContainerRequest(
+            spec=spec,
+            root=self._volumes.mount_point(spec.boot_volume),
+            data=tuple(
+                (device, self._volumes.mount_point(volume)) for device, volume in spec.data_volumes
+            ),
+            console=self._volumes.console_log(spec.boot_volume),
+        )
+        name = f"{spec.name}-{spec.id}-{time.time_ns()}"
+        machine.container = container = await self._podman.run(request, name)
+        machine.init = WatchedProcess(container.init)
+        self._spawn(self._attend(machine, container, machine.init))
+
+    async def _attend(self, machine: _Machine, container: Container, init: WatchedProcess) -> None:
+        """Wait for the end of a boot and do what follows from it."""
+        monitor = WatchedProcess(container.monitor)
+        try:
+            await monitor.wait()
+        finally:
+            monitor.close()
+            init.close()
+        why = await self._why_it_ended(machine, container)
+        self._podman.discard(container)
+        if why is None:
+            why = await self._reboot(machine)
+        if why is None:
+            return
+        self._forget(machine)
+        if not machine.asked_to_stop:
+            self._on_exit(machine.spec.id, why)
+
+    async def _reboot(self, machine: _Machine) -> MachineExit | None:
+        _log.info("machine %s reboots", machine.spec.name)
+        try:
+            await self._run(machine)
+        except MachineError as error:
+            _log.error("machine %s did not come back: %s", machine.spec.name, error)
+            return MachineExit.CRASH
+        return None
+
+    async def _why_it_ended(self, machine: _Machine, container: Container) -> MachineExit | None:
+        """Return why a machine is off, None when it wants to be started again."""
+        try:
+            code = await self._podman.exit_code(container)
+        except MachineError as error:
+            _log.warning("%s", error)
+            return MachineExit.CRASH
+        if code == _REBOOT and not machine.asked_to_stop:
+            return None
+        return MachineExit.POWER_OFF if code in {0, _POWER_OFF} else MachineExit.CRASH
+
+    def _forget(self, machine: _Machine) -> None:
+        spec = machine.spec
+        for volume in (spec.boot_volume, *(data for _, data in spec.data_volumes)):
+            self._volumes.unmount(volume)
+        del self._machines[spec.id]
+        machine.off.set()
+
+    async def shut_down(self, machine: str, grace: float) -> None:
+        """Press the power button; cut the power after `grace` seconds. No error when it is off."""
+        found = self._machines.get(machine)
+        if found is None:
+            return
+        found.asked_to_stop = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._press_until_off(found)
+        await self.power_off(machine)
+
+    async def _press_until_off(self, machine: _Machine) -> None:
+        while not machine.off.is_set():
+            if machine.init is not None:
+                machine.init.send(_POWER_BUTTON)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PRESS_AGAIN):
+                    await machine.off.wait()
+
+    async def power_off(self, machine: str) -> None:
+        """Cut the power at once. No error when it is off."""
+        found = self._machines.get(machine)
+        if found is None:
+            return
+        found.asked_to_stop = True
+        while not found.off.is_set():
+            if found.init is not None:
+                found.init.send(signal.SIGKILL)
+            # A boot under way has no init yet: look again when it has one.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PRESS_AGAIN):
+                    await found.off.wait()
+
+    def is_running(self, machine: str) -> bool:
+        """Whether the machine is powered on."""
+        return machine in self._machines
+
+    def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
+        """Return console output from byte `start`, and the position after it.
+
+        Kept over reboots and while the machine is off; forgotten by delete of its boot volume.
+        """
+        volume = self._volumes.volume_of(machine)
+        if volume is None:
+            self._consoles.pop(machine, None)
+            return b"", 0
+        console = self._consoles.get(machine)
+        if console is None:
+            console = SerialConsole(self._volumes.console_log(volume))
+            self._consoles[machine] = console
+        return console.read(start)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Podman of the sandbox's own: storage, configuration and locks apart from the host's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudspill_sandbox.runtime.interface import MachineError, MachineSpec
+
+OCI_RUNTIMES = ("crun", "runc")
+"""In order of preference; which of them works depends on the host's control groups and limits."""
+
+_REMOVAL_TRIES = 5
+_CONCURRENT_COMMANDS = 4
+_CONSOLE_LIMIT = 16 << 20
+_PROCESS_LIMIT = 8192
+"""Of a machine; also stays below the ceiling that Podman gives itself (the kernel's pid_max)."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A started container.
+
+    Attributes:
+        id: Podman's id of it.
+        name: its name.
+        init: process id of its init, in the host's numbering.
+        monitor: process id of conmon, which ends when the container has ended and is cleaned up.
+    """
+
+    id: str
+    name: str
+    init: int
+    monitor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRequest:
+    """How to start a machine's container.
+
+    Attributes:
+        spec: the machine.
+        root: its mounted root file system.
+        data: (device name, mounted directory) of further disks.
+        console: file that collects what it writes to its console.
+    """
+
+    spec: MachineSpec
+    root: Path
+    data: tuple[tuple[str, Path], ...]
+    console: Path
+
+
+class Podman:
+    """Runs podman commands.
+
+    Args:
+        directory: everything that Podman keeps; must not outlive a boot of the host.
+        cgroup_parent: control group of all containers.
+    """
+
+    def __init__(self, directory: Path, cgroup_parent: str) -> None:
+        self._directory = directory
+        self._cgroup_parent = cgroup_parent
+        self._oci_runtime = ""
+        self._slots = asyncio.Semaphore(_CONCURRENT_COMMANDS)
+        self._doomed: asyncio.Queue[str] = asyncio.Queue()
+
+    async def start(self, probe_root: Path) -> None:
+        """Write the configuration and find out which OCI runtime works here.
+
+        Args:
+            probe_root: a root file system with /bin/true that may be written to.
+
+        Raises:
+            MachineError: none does; the message has each one's answer.
+        """
+        self._directory.mkdir(parents=True)
+        answers = []
+        for candidate in OCI_RUNTIMES:
+            if shutil.which(candidate) is None:
+                continue
+            self._write_configuration(candidate)
+            options = [*self._options("probe"), "--rm", "--network", "none", "--no-hosts"]
+            try:
+                await self._run("run", *options, "--rootfs", str(probe_root), "/bin/true")
+            except MachineError as error:
+                answers.append(str(error))
+                continue
+            self._oci_runtime = candidate
+            _log.info("machines run with %s", candidate)
+            return
+        raise MachineError(
+            "no container starts on this host: "
+            + ("; ".join(answers) or f"none of {', '.join(OCI_RUNTIMES)} is installed")
+        )
+
+    def _write_configuration(self, oci_runtime: str) -> None:
+        limits = [
+            _ulimit("nofile", resource.RLIMIT_NOFILE, 1 << 20),
+            _ulimit("nproc", resource.RLIMIT_NPROC, _PROCESS_LIMIT),
+        ]
+        # Files as locks: Podman's shared memory is the host's Podman's too.
+        lines = [
+            "[containers]",
+            f"default_ulimits = {json.dumps(limits)}",
+            f"pids_limit = {_PROCESS_LIMIT}",
+            "[engine]",
+            f'runtime = "{oci_runtime}"',
+            'cgroup_manager = "cgroupfs"',
+            'events_logger = "none"',
+            'lock_type = "file"',
+            "[network]",
+            f'network_config_dir = "{self._directory}/networks"',
+        ]
+        if _has_netavark():
+            lines.append('network_backend = "netavark"')
+        (self._directory / "containers.conf").write_text("\n".join(lines) + "\n")
+
+    async def run(self, request: ContainerRequest, name: str) -> Container:
+        """Start a container; returns when its init runs.
+
+        Raises:
+            MachineError: it could not be started; the message has Podman's answer.
+        """
+        spec = request.spec
+        pids = self._directory / "pids" / name
+        pids.mkdir(parents=True, exist_ok=True)
+        options = [
+            *self._options(name),
+            *("--detach", "--tty"),
+            *("--network", f"ns:{spec.nic.namespace}", "--no-hosts", "--dns", "none"),
+            *("--hostname", spec.name),
+            *("--cpus", f"{spec.vcpus:g}", "--memory", f"{spec.memory_mb}m"),
+            *("--pidfile", str(pids / "init"), "--conmon-pidfile", str(pids / "conmon")),
+            *("--log-driver", "k8s-file", "--log-opt", f"path={request.console}"),
+            *("--log-opt", f"max-size={_CONSOLE_LIMIT}"),
+        ]
+        for device, directory in request.data:
+            options += ["--volume", f"{directory}:/mnt/disks/{device}:rw"]
+        answer = await self._run("run", *options, "--rootfs", str(request.root), "/sbin/init")
+        init, monitor = (int((pids / part).read_text()) for part in ("init", "conmon"))
+        return Container(answer.strip(), name, init, monitor)
+
+    def _options(self, name: str) -> list[str]:
+        # SYS_BOOT acts on the container's own process namespace: init then ends with a status
+        # that tells a reboot from a power-off. Identity in the VPC is the source address, hence
+        # no raw packets.
+        return [
+            *("--name", name, "--systemd", "always"),
+            *("--cgroup-parent", self._cgroup_parent),
+            *("--cap-add", "SYS_BOOT", "--cap-drop", "NET_RAW"),
+        ]
+
+    async def exit_code(self, container: Container) -> int:
+        """Return the exit code of a container that has ended.
+
+        Raises:
+            MachineError: it is not known.
+        """
+        answer = await self._run(
+            "container", "inspect", "--format", "{{.State.ExitCode}}", container.id
+        )
+        return int(answer)
+
+    def discard(self, container: Container) -> None:
+        """Remove an ended container some time soon, see remove_discarded()."""
+        self._doomed.put_nowait(container.name)
+
+    async def remove_discarded(self) -> None:
+        """Remove what was discarded, one by one, for ever: removals at the same time fail."""
+        while True:
+            name = await self._doomed.get()
+            shutil.rmtree(self._directory / "pids" / name, ignore_errors=True)
+            for attempt in range(_REMOVAL_TRIES):
+                try:
+                    await self._run("rm", "--force", "--time", "0", name)
+                    break
+                except MachineError as error:
+                    _log.warning("%s", error)
+                    await asyncio.sleep(0.2 * 2**attempt)
+
+    async def _run(self, *arguments: str) -> str:
+        """Run one podman command and return its output.
+
+        Raises:
+            MachineError: it failed.
+        """
+        environment = {**os.environ, "CONTAINERS_CONF": str(self._directory / "containers.conf")}
+        async with self._slots:
+            # A podman whose sandbox was killed must not go on to start a machine.
+            process = await asyncio.create_subprocess_exec(
+                *("setpriv", "--pdeathsig", "KILL", "podman"),
+                *self._global_options(),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=environment,
+            )
+            try:
+                output, complaint = await process.communicate()
+            except asyncio.CancelledError:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+                raise
+        if process.returncode:
+            reason = _last_line(complaint.decode(errors="replace"))
+            raise MachineError(f"`podman {arguments[0]}` failed: {reason}")
+        return output.decode()
+
+    def _global_options(self) -> Sequence[str]:
+        return [
+            *("--root", f"{self._directory}/root"),
+            *("--runroot", f"{self._directory}/run"),
+            *("--tmpdir", f"{self._directory}/tmp"),
+            *("--storage-driver", "vfs"),  # root file systems are ours; nothing is stored here
+        ]
+
+
+def _ulimit(name: str, limit: int, wanted: int) -> str:
+    """Return a limit no higher than this process may give: some OCI runtimes fail on more."""
+    hard = resource.getrlimit(limit)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return f"{name}={value}:{value}"
+
+
+def _has_netavark() -> bool:
+    return any(
+        Path(folder, "netavark").exists()
+        for folder in ("/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman")
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].removeprefix("Error: ") if lines else "no reason given"

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks as overlay layers: what a machine wrote lies in its own layer above what it began with.
+
+A volume made from another shares that one's layers; only a writable source is copied. A layer goes
+when its own volume is deleted and no other volume stands on it.
+
+Unfaithful: the size of a volume is recorded, not enforced, and a machine sees a file system where
+Compute Engine shows a block device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from cloudspill_sandbox.runtime.extents import unsynced_files
+from cloudspill_sandbox.runtime.interface import VolumeError
+from cloudspill_sandbox.runtime.mounts import (
+    mount_overlay,
+    mounts_below,
+    overlay_options,
+    unmount,
+)
+
+_RECORD = "record.json"
+_UNFINISHED = ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRecord:
+    """What is known of a volume; kept beside its layer.
+
+    Attributes:
+        volume: its id; None when it was deleted while others stand on its layer.
+        lowers: what lies below its own layer, from top to bottom: names of layers, or absolute
+            paths of base volumes.
+        writable: whether machines may write to it.
+        size_gb: as the caller gave it.
+        copied: whether it began as another volume's content and was never mounted: whoever mounts
+            it must give it an identity of its own.
+        machine: id of the machine that booted from it last, "" for none.
+    """
+
+    volume: str | None
+    lowers: tuple[str, ...]
+    writable: bool
+    size_gb: int
+    copied: bool
+    machine: str = ""
+
+
+class VolumeStore:
+    """The volumes below one directory; methods block, calls for one volume must not overlap.
+
+    Args:
+        directory: holds a folder a layer; its name should be short.
+        bases: read-only volumes by id, as directories.
+    """
+
+    def __init__(self, directory: Path, bases: Mapping[str, Path]) -> None:
+        self._directory = directory
+        self._bases = dict(bases)
+        self._layers: dict[str, VolumeRecord] = {}
+
+    def load(self) -> None:
+        """Read the records; remove mounts, half-made layers and layers that nobody needs."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        (self._directory / "empty").mkdir(exist_ok=True)
+        for point in mounts_below(self._directory):
+            unmount(point, detach=True)
+        for folder in self._directory.glob(f"*{_UNFINISHED}"):
+            shutil.rmtree(folder)
+        self._layers = {
+            path.parent.name: _read_record(path) for path in self._directory.glob(f"*/{_RECORD}")
+        }
+        self._collect()
+
+    @property
+    def bases(self) -> frozenset[str]:
+        """Ids of the read-only volumes that ship with the store."""
+        return frozenset(self._bases)
+
+    def create(self, volume: str, source: str | None, size_gb: int) -> None:
+        """Make a writable volume, empty or on the content of another.
+
+        Raises:
+            VolumeError: the id is taken, the source is unknown, or the copy failed.
+        """
+        self._derive(volume, source, writable=True, size_gb=size_gb, live=None)
+
+    def freeze(self, volume: str, source: str, *, live_since: float | None) -> None:
+        """Make a read-only volume with the content of another.
+
+        Args:
+            volume: id of the new volume.
+            source: id of a base, frozen or writable volume.
+            live_since: wall time of now when a (paused) machine has the source mounted, so that
+                what it has not synced stays out; None when the source is at rest.
+
+        Raises:
+            VolumeError: as for create().
+        """
+        self._derive(volume, source, writable=False, size_gb=0, live=live_since)
+
+    def _derive(
+        self, volume: str, source: str | None, *, writable: bool, size_gb: int, live: float | None
+    ) -> None:
+        if volume in self._bases or self._find(volume):
+            raise VolumeError(f"volume {volume} exists")
+        lowers, copied_layer = self._below(source)
+        record = VolumeRecord(volume, lowers, writable, size_gb, copied=source is not None)
+        name = self._unused_name()
+        draft = self._directory / f"{name}{_UNFINISHED}"
+        try:
+            overlay_options(
+                self._paths(lowers), self._directory / name / "u", self._directory / name / "w"
+            )
+            for part in ("u", "w", "m"):
+                (draft / part).mkdir(parents=True)
+            if copied_layer:
+                _copy_layer(self._directory / copied_layer / "u", draft / "u", live)
+            _write_record(draft / _RECORD, record)
+            draft.rename(self._directory / name)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            origin = f" from {source}" if source else ""
+            raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
+        self._layers[name] = record
+
+    def _below(self, source: str | None) -> tuple[tuple[str, ...], str | None]:
+        """Return the lower layers of a volume made from `source`, and a layer to copy, if any."""
+        if source is None:
+            return ("empty",), None
+        if source in self._bases:
+            return (str(self._bases[source]),), None
+        layer = self._layer(source)
+        record = self._layers[layer]
+        if record.writable:
+            return record.lowers, layer
+        return (layer, *record.lowers), None
+
+    def delete(self, volume: str) -> None:
+        """Remove a volume; its layer stays while others stand on it. No error when it is gone.
+
+        Raises:
+            VolumeError: it is mounted, or a base.
+        """
+        if volume in self._bases:
+            raise VolumeError(f"volume {volume} ships with the runtime")
+        layer = self._find(volume)
+        if layer is None:
+            return
+        if self.mount_point(volume).is_mount():
+            raise VolumeError(f"volume {volume} is in use")
+        self._keep(layer, replace(self._layers[layer], volume=None))
+        self._collect()
+
+    def mount(self, volume: str) -> Path:
+        """Mount a writable volume and return where; idempotent.
+
+        Raises:
+            VolumeError: it does not exist, is read-only, or the kernel refused.
+        """
+        layer = self._layer(volume)
+        record = self._layers[layer]
+        if not record.writable:
+            raise VolumeError(f"volume {volume} is read-only")
+        folder = self._directory / layer
+        if not (folder / "m").is_mount():
+            options = overlay_options(self._paths(record.lowers), folder / "u", folder / "w")
+            try:
+                mount_overlay(folder / "m", options)
+            except OSError as error:
+                raise VolumeError(f"volume {volume} could not be mounted: {error}") from error
+        return folder / "m"
+
+    def unmount(self, volume: str) -> None:
+        """Unmount a volume; no error when it is not mounted or gone."""
+        if self._find(volume):
+            unmount(self.mount_point(volume), detach=True)
+
+    def mount_point(self, volume: str) -> Path:
+        """Return where a volume is mounted when it is."""
+        return self._directory / self._layer(volume) / "m"
+
+    def console_log(self, volume: str) -> Path:
+        """Return the file for the console of the machine that boots from a volume."""
+        return self._directory / self._layer(volume) / "console"
+
+    def record(self, volume: str) -> VolumeRecord:
+        """Return what is known of a volume.
+
+        Raises:
+            VolumeError: it does not exist.
+        """
+        return self._layers[self._layer(volume)]
+
+    def booted(self, volume: str, machine: str) -> None:
+        """Note that a machine owns the identity on a volume."""
+        layer = self._layer(volume)
+        self._keep(layer, replace(self._layers[layer], copied=False, machine=machine))
+
+    def volume_of(self, machine: str) -> str | None:
+        """Return the volume that a machine booted from last, None when it is gone."""
+        found = (r.volume for r in self._layers.values() if r.machine == machine and r.volume)
+        return next(found, None)
+
+    def _find(self, volume: str) -> str | None:
+        return next((name for name, r in self._layers.items() if r.volume == volume), None)
+
+    def _layer(self, volume: str) -> str:
+        layer = self._find(volume)
+        if layer is None:
+            raise VolumeError(f"volume {volume} does not exist")
+        return layer
+
+    def _paths(self, lowers: tuple[str, ...]) -> list[Path]:
+        return [
+            Path(lower) if lower.startswith("/") else self._lower_path(lower) for lower in lowers
+        ]
+
+    def _lower_path(self, name: str) -> Path:
+        return self._directory / name / "u" if name != "empty" else self._directory / name
+
+    def _unused_name(self) -> str:
+        taken = {folder.name.removesuffix(_UNFINISHED) for folder in self._directory.iterdir()}
+        number = 1
+        while str(number) in taken:
+            number += 1
+        return str(number)
+
+    def _keep(self, layer: str, record: VolumeRecord) -> None:
+        _write_record(self._directory / layer / _RECORD, record)
+        self._layers[layer] = record
+
+    def _collect(self) -> None:
+        """Remove the layers of deleted volumes that no volume stands on."""
+        needed = {
+            lower
+            for record in self._layers.values()
+            if record.volume is not None
+            for lower in record.lowers
+        }
+        for layer, record in list(self._layers.items()):
+            if record.volume is None and layer not in needed:
+                doomed = self._directory / f"{layer}{_UNFINISHED}"
+                (self._directory / layer).rename(doomed)
+                del self._layers[layer]
+                shutil.rmtree(doomed)
+
+
+def images_in_use(state_root: Path) -> set[Path]:
+    """Return the base volumes' directories that volumes of any sandbox of this host stand on."""
+    return {
+        Path(lower)
+        for path in state_root.glob(f"*/v/*/{_RECORD}")
+        for lower in _read_record(path).lowers
+        if lower.startswith("/")
+    }
+
+
+def _copy_layer(source: Path, target: Path, live_since: float | None) -> None:
+    unsynced = unsynced_files(source, live_since) if live_since is not None else {}
+    subprocess.run(
+        ["cp", "--archive", "--reflink=auto", "--no-target-directory", str(source), str(target)],
+        check=True,
+        stderr=subprocess.PIPE,
+    )
+    for relative, kept in unsynced.items():
+        os.truncate(target / relative, kept)
+
+
+def _read_record(path: Path) -> VolumeRecord:
+    fields = json.loads(path.read_text())
+    return VolumeRecord(**{**fields, "lowers": tuple(fields["lowers"])})
+
+
+def _write_record(path: Path, record: VolumeRecord) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(record)))
+    draft.replace(path)
