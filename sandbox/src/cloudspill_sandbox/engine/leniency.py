@@ -27,9 +27,15 @@ class UnknownField:
 
 @dataclass(frozen=True, slots=True)
 class UnknownParameter:
-    """A query parameter that is dropped instead of refused."""
+    """A query parameter that is dropped instead of refused, on every method of an API.
 
-    method: str
+    Attributes:
+        api: name of the API.
+        name: of the parameter.
+        client: who sends it.
+    """
+
+    api: str
     name: str
     client: str
 
@@ -39,7 +45,10 @@ UNKNOWN_FIELDS = (
     UnknownField("Bucket", "project", "google.cloud.gcp_storage_bucket"),
 )
 
-UNKNOWN_PARAMETERS: tuple[UnknownParameter, ...] = ()
+UNKNOWN_PARAMETERS = (
+    # Newer documents recommend it in their prose and have lost it from their parameters.
+    UnknownParameter("compute", "returnPartialSuccess", "gcloud, google-cloud-compute"),
+)
 
 QUERY_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}
 """`True` and `False` are what gcloud sends."""

@@ -27,11 +27,8 @@ from cloudspill_sandbox.engine.leniency import (
 from cloudspill_sandbox.engine.scalars import BadScalarError, convert, is_canonical, type_name
 from cloudspill_sandbox.engine.schema import Schema
 
-MAX_DEPTH = 100
-"""Nesting that Google's JSON parser follows."""
-
 _IGNORED_FIELDS = frozenset((entry.schema, entry.field) for entry in UNKNOWN_FIELDS)
-_IGNORED_PARAMETERS = frozenset((entry.method, entry.name) for entry in UNKNOWN_PARAMETERS)
+_IGNORED_PARAMETERS = frozenset((entry.api, entry.name) for entry in UNKNOWN_PARAMETERS)
 _UNKNOWN = 'Invalid JSON payload received. Unknown name "{}"'
 _BODY_ROOTS = {"compute": "resource"}
 """What an API calls the body as a whole, where Google's sentences name it."""
@@ -80,7 +77,7 @@ def request_body(api: Api, method: Method, value: Any) -> Document:
         raise malformed(("", _UNKNOWN.format("") + ": Root element must be a message."))
     checker = _BodyChecker(api)
     body = checker.message(
-        api.schemas[method.request], value, _BODY_ROOTS.get(api.name, ""), method.request, MAX_DEPTH
+        api.schemas[method.request], value, _BODY_ROOTS.get(api.name, ""), method.request
     )
     if checker.violations:
         raise malformed(*checker.violations)
@@ -99,7 +96,7 @@ def query_parameters(api: Api, method: Method, pairs: Iterable[tuple[str, str]])
         parameter = method.query_parameters.get(name) or api.parameters.get(name.lstrip("$"))
         parameter = parameter or api.parameters.get(name)
         if parameter is None:
-            if (method.id, name) not in _IGNORED_PARAMETERS:
+            if (api.name, name) not in _IGNORED_PARAMETERS:
                 unknown.append((name, text))
             continue
         value = _parameter_value(api, parameter, text)
@@ -206,9 +203,7 @@ class _BodyChecker:
         self._api = api
         self.violations: list[tuple[str, str]] = []
 
-    def message(
-        self, schema: Schema, value: Mapping[str, Any], path: str, name: str, depth: int
-    ) -> Document:
+    def message(self, schema: Schema, value: Mapping[str, Any], path: str, name: str) -> Document:
         """Return the canonical form of an object with fixed fields."""
         body: Document = {}
         for key, inner in value.items():
@@ -218,41 +213,38 @@ class _BodyChecker:
                     self._unknown(key, path, "Cannot find field.")
             elif inner is not None:  # null is "not set"
                 where = f"{path}.{_snake(key)}" if path else _snake(key)
-                body[key] = self._value(field, inner, (path, key, where), depth - 1)
+                body[key] = self._value(field, inner, (path, key, where))
         return body
 
-    def _value(self, schema: Schema, value: Any, at: tuple[str, str, str], depth: int) -> Any:
+    def _value(self, schema: Schema, value: Any, at: tuple[str, str, str]) -> Any:
         """Check one value; `at` is (path of its message, its key, its own path)."""
         name = schema.reference or ""
         if name:
             schema = self._api.schemas[name]
         parent, key, path = at
-        if depth <= 0:
-            self._invalid(path, "Message too deep. Max recursion depth reached.")
-            return None
         if schema.type in ("any", "array"):
-            return self._list(schema, value, at, depth) if schema.type == "array" else value
+            return self._list(schema, value, at) if schema.type == "array" else value
         if isinstance(value, list):
             self._unknown(key, parent, "Proto field is not repeating, cannot start list.")
             return None
         if schema.type == "object":
-            return self._object(schema, value, path, name, depth)
+            return self._object(schema, value, path, name)
         if isinstance(value, dict):
             self._invalid(path, f"({_snake(key)}), Starting an object on a scalar field")
             return None
         return self._scalar(schema, value, path)
 
-    def _list(self, schema: Schema, value: Any, at: tuple[str, str, str], depth: int) -> Any:
+    def _list(self, schema: Schema, value: Any, at: tuple[str, str, str]) -> Any:
         parent, key, path = at
         items = schema.items or Schema("any")
         # One value stands for a list of one, as in Google's parser.
         elements = value if isinstance(value, list) else [value]
         return [
-            self._value(items, element, (parent, key, f"{path}[{index}]"), depth - 1)
+            self._value(items, element, (parent, key, f"{path}[{index}]"))
             for index, element in enumerate(elements)
         ]
 
-    def _object(self, schema: Schema, value: Any, path: str, name: str, depth: int) -> Any:
+    def _object(self, schema: Schema, value: Any, path: str, name: str) -> Any:
         if not isinstance(value, dict):
             kind = (
                 f"type.googleapis.com/google.cloud.{self._api.name}.{self._api.version}.{name}"
@@ -262,11 +254,9 @@ class _BodyChecker:
             self._invalid(path, f"({kind}), {_json(value)}")
             return None
         if schema.additional is None:
-            return self.message(schema, value, path, name, depth)
+            return self.message(schema, value, path, name)
         return {
-            key: self._value(
-                schema.additional, inner, (path, key, f"{path}[{index}].value"), depth - 1
-            )
+            key: self._value(schema.additional, inner, (path, key, f"{path}[{index}].value"))
             for index, (key, inner) in enumerate(value.items())
         }
 
