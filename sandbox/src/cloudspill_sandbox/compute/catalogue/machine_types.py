@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machine types: processors and memory.
+
+Sources: https://cloud.google.com/compute/docs/general-purpose-machines,
+https://cloud.google.com/compute/docs/compute-optimized-machines and
+https://cloud.google.com/compute/docs/instances/creating-instance-with-custom-machine-type.
+Every zone of the sandbox offers every type, which Google's zones do not. Shared-core types burst:
+the machine gets the ceiling (`vcpus`), never only the sustained share.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+_CUSTOM = re.compile(r"(?:(n1|n2|n2d|n4|e2|c2|c3)-)?custom-(\d{1,3})-(\d{3,7})(-ext)?")
+_CUSTOM_MEMORY_STEP_MB = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MachineType:
+    """One machine type; `vcpus` is the ceiling that the machine may use, `memory_mb` in MiB."""
+
+    name: str
+    vcpus: int
+    memory_mb: int
+    shared: bool = False
+
+    @property
+    def description(self) -> str:
+        """The sentence that Google's catalogue shows, in its form."""
+        gigabytes = f"{self.memory_mb / 1024:g}"
+        burst = " (burstable)" if self.shared else ""
+        return f"{self.vcpus} vCPU{'s' if self.vcpus > 1 else ''}{burst}, {gigabytes} GB RAM"
+
+
+_SHARED = (
+    MachineType("f1-micro", 1, 614, shared=True),
+    MachineType("g1-small", 1, 1740, shared=True),
+    MachineType("e2-micro", 2, 1024, shared=True),
+    MachineType("e2-small", 2, 2048, shared=True),
+    MachineType("e2-medium", 2, 4096, shared=True),
+)
+
+_FAMILIES = (
+    # series-shape, GB of memory a vCPU, vCPU counts
+    ("e2-standard", 4.0, (2, 4, 8, 16, 32)),
+    ("e2-highmem", 8.0, (2, 4, 8, 16)),
+    ("e2-highcpu", 1.0, (2, 4, 8, 16, 32)),
+    ("n1-standard", 3.75, (1, 2, 4, 8, 16, 32, 64, 96)),
+    ("n1-highmem", 6.5, (2, 4, 8, 16, 32, 64, 96)),
+    ("n1-highcpu", 0.9, (2, 4, 8, 16, 32, 64, 96)),
+    ("n2-standard", 4.0, (2, 4, 8, 16, 32, 48, 64, 80, 96, 128)),
+    ("n2-highmem", 8.0, (2, 4, 8, 16, 32, 48, 64, 80, 96)),
+    ("n2-highcpu", 1.0, (2, 4, 8, 16, 32, 48, 64, 80, 96)),
+    ("n2d-standard", 4.0, (2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 224)),
+    ("n2d-highmem", 8.0, (2, 4, 8, 16, 32, 48, 64, 80, 96)),
+    ("n2d-highcpu", 1.0, (2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 224)),
+    ("n4-standard", 4.0, (2, 4, 8, 16, 32, 48, 64, 80)),
+    ("n4-highmem", 8.0, (2, 4, 8, 16, 32, 48, 64, 80)),
+    ("n4-highcpu", 2.0, (2, 4, 8, 16, 32, 48, 64, 80)),
+    ("c2-standard", 4.0, (4, 8, 16, 30, 60)),
+    ("c2d-standard", 4.0, (2, 4, 8, 16, 32, 56, 112)),
+    ("c2d-highmem", 8.0, (2, 4, 8, 16, 32, 56, 112)),
+    ("c2d-highcpu", 2.0, (2, 4, 8, 16, 32, 56, 112)),
+    ("c3-standard", 4.0, (4, 8, 22, 44, 88, 176)),
+    ("c3-highmem", 8.0, (4, 8, 22, 44, 88, 176)),
+    ("c3-highcpu", 2.0, (4, 8, 22, 44, 88, 176)),
+    ("c3d-standard", 4.0, (4, 8, 16, 30, 60, 90, 180, 360)),
+    ("c4-standard", 3.75, (4, 8, 16, 32, 48, 96, 192)),
+    ("t2d-standard", 4.0, (1, 2, 4, 8, 16, 32, 48, 60)),
+)
+
+
+def _all() -> Iterator[MachineType]:
+    yield from _SHARED
+    for shape, gigabytes, counts in _FAMILIES:
+        for count in counts:
+            yield MachineType(f"{shape}-{count}", count, round(count * gigabytes * 1024))
+
+
+MACHINE_TYPES: Mapping[str, MachineType] = MappingProxyType(
+    {machine_type.name: machine_type for machine_type in _all()}
+)
+"""Predefined machine types by name."""
+
+
+def machine_type(name: str) -> MachineType | None:
+    """Return the predefined or custom (`n2-custom-4-8192`) machine type of this name, or None."""
+    if predefined := MACHINE_TYPES.get(name):
+        return predefined
+    if not (match := _CUSTOM.fullmatch(name)):
+        return None
+    vcpus, memory_mb = int(match[2]), int(match[3])
+    if vcpus < 1 or (vcpus > 1 and vcpus % 2) or memory_mb % _CUSTOM_MEMORY_STEP_MB:
+        return None
+    return MachineType(name, vcpus, memory_mb)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every handler works on: documents, machines, network, operations, time.
+
+The daemon makes one::
+
+    store = Store(settings.database)
+    cloud = Cloud(
+        store=store, runtime=runtime, network=network, settings=settings,
+        clock=time.time, latency=Instant(), tokens=tokens,
+    )
+    await network.start()          # so that the daemon can listen inside the router first
+    await cloud.start()            # starts the runtime, boots what was running
+    services = {"compute": compute_service(cloud)}
+    metadata = metadata_application(MetadataView(cloud))
+    …
+    await cloud.stop()             # stops the runtime; the network and the store stay the daemon's
+
+`clock` returns seconds since the epoch, `latency` is a profile of latency.py, `tokens` a `Tokens`
+below. Nothing here is module state: two clouds can live in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from cloudspill_sandbox.compute import beginnings, machines, recovery
+from cloudspill_sandbox.compute.latency import Latency
+from cloudspill_sandbox.compute.leases import Allocator
+from cloudspill_sandbox.compute.operations import Operations
+from cloudspill_sandbox.compute.topology import TopologyApplier
+from cloudspill_sandbox.compute.watchers import Watchers
+from cloudspill_sandbox.engine.call import Principal
+from cloudspill_sandbox.engine.store import Store, Transaction
+from cloudspill_sandbox.metadata.interface import AccessToken
+from cloudspill_sandbox.network.interface import Network
+from cloudspill_sandbox.runtime.interface import MachineExit, Runtime
+from cloudspill_sandbox.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_STOP_GRACE = 10.0
+_TOPOLOGY_KINDS = frozenset({"instances", "firewalls", "subnetworks"})
+
+
+class Tokens(Protocol):
+    """What identity does for the service accounts attached to instances."""
+
+    def access_token(self, principal: Principal) -> AccessToken:
+        """Return a new access token for an instance's account, with the principal's scopes."""
+
+    def identity_token(self, principal: Principal, audience: str) -> str:
+        """Return a signed JWT for the audience."""
+
+
+class Cloud:
+    """One sandbox's Compute Engine.
+
+    Args:
+        clock: returns seconds since the epoch.
+        latency: how long the steps of operations take beyond the work itself.
+        tokens: makes the tokens that instances get.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        network: Network,
+        settings: Settings,
+        clock: Callable[[], float],
+        latency: Latency,
+        tokens: Tokens,
+    ) -> None:
+        self.store = store
+        self.runtime = runtime
+        self.network = network
+        self.settings = settings
+        self.clock = clock
+        self.latency = latency
+        self.tokens = tokens
+        self.project = f"projects/{settings.project}"
+        self.operations = Operations(store, self.transaction, clock, latency)
+        self.topology = TopologyApplier(store, network, self.project)
+        self.watchers = Watchers()
+        self.addresses = Allocator()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Make the project when the store is empty; take up what an earlier life left.
+
+        Instances that were RUNNING boot again on their disks with the same addresses. Operations
+        that were half done end, and what they had half made is removed.
+
+        Raises:
+            NetworkError: the network refused the topology; nothing was booted.
+        """
+        beginnings.lay(self)
+        await self.runtime.start(self._machine_exited)
+        await recovery.settle_operations(self)
+        self.topology.changed()
+        await self.topology.settle()
+        await recovery.boot_running(self)
+
+    async def stop(self) -> None:
+        """Let operations end, stop every machine; what was RUNNING stays so in the store."""
+        await self.operations.stop(_STOP_GRACE)
+        for task in tuple(self._background):
+            task.cancel()
+        await self.runtime.stop()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """As Store.transaction; whoever waits for one of the documents is told afterwards."""
+        with self.store.transaction() as tx:
+            yield tx
+        for name in tx.writes:
+            self.watchers.wake(name)
+            collection = name.rpartition("/")[0]
+            if collection.rpartition("/")[2] in _TOPOLOGY_KINDS:
+                self.topology.changed()
+
+    def _machine_exited(self, machine: str, reason: MachineExit) -> None:
+        if machines.went_off(self, machine, reason):
+            task = asyncio.create_task(self.topology.settle_quietly())
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)

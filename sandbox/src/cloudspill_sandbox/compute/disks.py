@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making disks, by themselves or with an instance, and attaching them.
+
+https://cloud.google.com/compute/docs/disks/create-root-persistent-disks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import documents, names, refusals, sources
+from cloudspill_sandbox.compute.catalogue.disk_types import DISK_TYPES
+from cloudspill_sandbox.compute.volumes import volume_of
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import already_exists
+from cloudspill_sandbox.engine.store import Transaction
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+_DEVICE_NAME = r"\w[\w.-]{0,63}"
+_READ_ONLY = "READ_ONLY"
+
+
+@dataclass(frozen=True, slots=True)
+class NewDisk:
+    """A disk that was reserved and whose volume is still to be made.
+
+    Attributes:
+        document: the disk, status CREATING.
+        source: volume to copy, None for an empty disk.
+    """
+
+    document: Document
+    source: str | None
+
+    @property
+    def name(self) -> str:
+        """Relative name of the disk."""
+        return names.relative(self.document["selfLink"])
+
+    @property
+    def volume(self) -> str:
+        """Id of the volume to make."""
+        return volume_of(self.document)
+
+    async def make(self, cloud: Cloud) -> None:
+        """Make the volume. Raises VolumeError."""
+        await cloud.runtime.create_volume(self.volume, self.source, int(self.document["sizeGb"]))
+
+    async def unmake(self, cloud: Cloud) -> None:
+        """Remove the volume."""
+        await cloud.runtime.delete_volume(self.volume)
+
+
+def reserve(
+    cloud: Cloud, tx: Transaction, name: str, body: Document, field: str, size_field: str
+) -> NewDisk:
+    """Check what a new disk is asked to be and write it with status CREATING.
+
+    Args:
+        name: relative name of the disk.
+        body: Disk-like: `sizeGb`, `type`, `sourceImage` | `sourceSnapshot` | `sourceDisk`,
+            `labels`, `description`.
+        field: the request field that holds the body, for refusals.
+        size_field: what that request calls the size.
+
+    Raises:
+        ApiError: 400 for what Google would refuse, 409 when the name is taken.
+    """
+    if tx.get(name):
+        raise already_exists(name)
+    disk_type = _disk_type(cloud, name, f"{field}.type", body.get("type"))
+    origin, facts = _origin(cloud, tx, name, field, body)
+    least = int(origin.get("diskSizeGb") or origin.get("sizeGb") or 0) if origin else 0
+    size = int(body.get("sizeGb") or least or DISK_TYPES[names.last(disk_type)].default_gb)
+    if size < least and origin:
+        kind = origin["kind"].removeprefix("compute#")
+        raise refusals.invalid_value(
+            f"{field}.{size_field}",
+            size,
+            f"Requested disk size cannot be smaller than the {kind} size ({least} GB)",
+        )
+    check_size(f"{field}.{size_field}", size, names.last(disk_type), boot=bool(least))
+    document = (
+        documents.resource("disk", name, cloud.clock())
+        | {
+            "sizeGb": str(size),
+            "status": "CREATING",
+            "type": names.link(disk_type),
+            "physicalBlockSizeBytes": "4096",
+            "enableConfidentialCompute": False,
+        }
+        | facts
+        | documents.given(body, "description", "resourcePolicies")
+    )
+    document = documents.labelled(
+        document, names.check_labels(f"{field}.labels", body.get("labels"))
+    )
+    tx.put(name, document)
+    return NewDisk(document, volume_of(origin) if origin else None)
+
+
+def check_size(field: str, size: int, disk_type: str, *, boot: bool = False) -> None:
+    """Return when a size in GB fits its type; what has a source may be as small as that.
+
+    Raises:
+        ApiError: 400 as Google words it.
+    """
+    limits = DISK_TYPES[disk_type]
+    smallest = 1 if boot else limits.smallest_gb
+    if not smallest <= size <= limits.largest_gb:
+        raise refusals.invalid_value(
+            field,
+            size,
+            f"Disk size must be between {smallest} GB and {limits.largest_gb} GB for {disk_type}.",
+        )
+
+
+def _disk_type(cloud: Cloud, disk: str, field: str, reference: str | None) -> str:
+    zone = disk.split("/")[3]
+    collection = f"{cloud.project}/zones/{zone}/diskTypes"
+    if not reference:
+        return f"{collection}/pd-standard"
+    name = names.resolve(field, reference, collection)
+    if names.last(name) not in DISK_TYPES or names.scope(name) != f"zones/{zone}":
+        raise refusals.dangling(field, reference, "disk type")
+    return name
+
+
+def _origin(
+    cloud: Cloud, tx: Transaction, name: str, field: str, body: Document
+) -> tuple[Document | None, Document]:
+    """Return the document a disk is made from and what the disk then says about it."""
+    given = [key for key in ("sourceImage", "sourceSnapshot", "sourceDisk") if body.get(key)]
+    if len(given) > 1:
+        raise refusals.invalid_usage("Must specify at most one source for a disk")
+    if not given:
+        return None, {}
+    key, at = given[0], f"{field}.{given[0]}"
+    if key == "sourceImage":
+        origin = sources.image(cloud, tx, at, body[key])
+    elif key == "sourceSnapshot":
+        origin = sources.snapshot(cloud, tx, at, body[key])
+    else:
+        origin = sources.disk(cloud, tx, at, body[key], name.split("/")[3])
+    inherited = documents.given(origin, "licenses", "guestOsFeatures", "architecture")
+    return origin, inherited | {key: origin["selfLink"], f"{key}Id": origin["id"]}
+
+
+def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field: str) -> Document:
+    """Return the disk that an AttachedDisk's `source` means, when this instance may attach it.
+
+    Raises:
+        ApiError: 400 when it does not exist, is in another zone, or is in use elsewhere.
+    """
+    zone = instance.split("/")[3]
+    disk = sources.disk(cloud, tx, f"{field}.source", body["source"], zone)
+    name = names.relative(disk["selfLink"])
+    if names.scope(name) != f"zones/{zone}":
+        raise refusals.invalid_value(
+            f"{field}.source", body["source"], f"The disk must be in zone '{zone}'."
+        )
+    shared = body.get("mode") == _READ_ONLY and _only_read(tx, name, disk)
+    if disk.get("users") and not shared:
+        raise refusals.in_use("disk", name, names.relative(disk["users"][0]))
+    return disk
+
+
+def _only_read(tx: Transaction, name: str, disk: Document) -> bool:
+    """Whether every instance that has the disk attached has it read-only."""
+    attached = (
+        entry
+        for user in disk.get("users", ())
+        for entry in (tx.get(names.relative(user)) or {}).get("disks", ())
+        if entry["source"] == names.link(name)
+    )
+    return all(entry["mode"] == _READ_ONLY for entry in attached)
+
+
+def check_device_names(field: str, attached: list[Document]) -> None:
+    """Return when device names have the right form and each is there once.
+
+    Raises:
+        ApiError: 400.
+    """
+    seen: set[str] = set()
+    for at, entry in enumerate(attached):
+        device = entry["deviceName"]
+        if not documents.full_match(_DEVICE_NAME, device):
+            raise refusals.no_match(f"{field}[{at}].deviceName", device, _DEVICE_NAME)
+        if device in seen:
+            raise refusals.invalid_value(
+                f"{field}[{at}].deviceName", device, "Device name is already in use."
+            )
+        seen.add(device)
+
+
+def attachment(
+    disk: Document, body: Document, index: int, *, boot: bool, auto_delete: bool
+) -> Document:
+    """Return the AttachedDisk document of a disk in an instance."""
+    device = body.get("deviceName") or f"persistent-disk-{index}"
+    return {
+        "kind": "compute#attachedDisk",
+        "type": "PERSISTENT",
+        "mode": body.get("mode") or "READ_WRITE",
+        "source": disk["selfLink"],
+        "deviceName": device,
+        "index": index,
+        "boot": boot,
+        "autoDelete": auto_delete,
+        "interface": body.get("interface") or "SCSI",
+        "diskSizeGb": disk["sizeGb"],
+    } | documents.given(disk, "licenses", "guestOsFeatures", "architecture")
+
+
+def use(cloud: Cloud, tx: Transaction, disk: str, instance: str) -> None:
+    """Write that an instance uses a disk; relative names."""
+    if document := tx.get(disk):
+        users = [*document.get("users", ()), names.link(instance)]
+        attached = documents.timestamp(cloud.clock())
+        tx.put(disk, document | {"users": users, "lastAttachTimestamp": attached})
+
+
+def let_go(cloud: Cloud, tx: Transaction, disk: str, instance: str) -> None:
+    """Write that an instance no longer uses a disk; relative names."""
+    if document := tx.get(disk):
+        users = [user for user in document.get("users", ()) if user != names.link(instance)]
+        rest = {key: value for key, value in document.items() if key != "users"}
+        detached = documents.timestamp(cloud.clock())
+        found = {"users": users} if users else {}
+        tx.put(disk, rest | found | {"lastDetachTimestamp": detached})
+
+
+def write_status(tx: Transaction, name: str, status: str) -> None:
+    """Write another status of a disk, snapshot or image that is still there."""
+    if document := tx.get(name):
+        tx.put(name, document | {"status": status})

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VPC firewall rules. https://cloud.google.com/compute/docs/reference/rest/v1/firewalls."""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import documents, firewall_rules, names
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.listing import page
+from cloudspill_sandbox.compute.lookup import found, worldwide
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import already_exists
+
+
+async def _get(cloud: Cloud, call: Call) -> Document:
+    return found(cloud.store, worldwide(call, "firewalls", "firewall"))
+
+
+async def _list(cloud: Cloud, call: Call) -> Document:
+    collection = worldwide(call, "firewalls")
+    return page(call, "firewall", collection, cloud.store.children(collection).values())
+
+
+async def _insert(cloud: Cloud, call: Call) -> Document:
+    key = names.check_name("resource.name", call.body.get("name"))
+    name = f"{worldwide(call, 'firewalls')}/{key}"
+    with cloud.transaction() as tx:
+        if tx.get(name):
+            raise already_exists(name)
+        base = documents.resource("firewall", name, cloud.clock())
+        tx.put(name, base | firewall_rules.checked(cloud, tx, call.body))
+        operation = cloud.operations.open(tx, call, "insert", name)
+    return await cloud.operations.perform(operation, _apply(cloud, "insert"))
+
+
+async def _patch(cloud: Cloud, call: Call) -> Document:
+    """Change what the body gives; the rest stays."""
+    return await _replace(cloud, call, "patch")
+
+
+async def _update(cloud: Cloud, call: Call) -> Document:
+    """Replace the rule: what the body does not give gets its default."""
+    return await _replace(cloud, call, "update")
+
+
+async def _replace(cloud: Cloud, call: Call, kind: str) -> Document:
+    name = worldwide(call, "firewalls", "firewall")
+    with cloud.transaction() as tx:
+        current = found(tx, name)
+        base = {key: current[key] for key in firewall_rules.FIXED if key in current}
+        body = call.body if kind == "update" else firewall_rules.merged(current, call.body)
+        tx.put(name, base | firewall_rules.checked(cloud, tx, body))
+        operation = cloud.operations.open(tx, call, kind, name)
+    return await cloud.operations.perform(operation, _apply(cloud, kind))
+
+
+async def _delete(cloud: Cloud, call: Call) -> Document:
+    name = worldwide(call, "firewalls", "firewall")
+    with cloud.transaction() as tx:
+        found(tx, name)
+        operation = cloud.operations.open(tx, call, "delete", name)
+        tx.delete(name)
+    return await cloud.operations.perform(operation, _apply(cloud, "delete"))
+
+
+def _apply(cloud: Cloud, method: str) -> Work:
+    return Work((Step(f"firewalls.{method}.apply", cloud.topology.settle),))
+
+
+METHODS: Methods = {
+    "delete": _delete,
+    "get": _get,
+    "insert": _insert,
+    "list": _list,
+    "patch": _patch,
+    "update": _update,
+}

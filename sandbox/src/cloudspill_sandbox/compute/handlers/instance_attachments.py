@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""External addresses and disks that come to and go from an instance.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfig and …/attachDisk.
+"""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import disks, interfaces, names, refusals
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.lookup import found, zonal
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.engine.call import Call, Document
+
+
+async def _add_access_config(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        interface = _interface(call, instance)
+        if interface.get("accessConfigs"):
+            raise refusals.invalid_value(
+                "accessConfig", "", "At most one access config currently supported."
+            )
+        config = interfaces.access_config(cloud, tx, name, "accessConfig", call.body)
+        tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
+        operation = cloud.operations.open(tx, call, "addAccessConfig", name)
+    return await _settle(cloud, operation, "addAccessConfig")
+
+
+async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    asked = call.query["accessConfig"]
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        interface = _interface(call, instance)
+        config = next(iter(interface.get("accessConfigs", ())), None)
+        if config is None or config["name"] != asked:
+            raise refusals.invalid_value(
+                "accessConfig", asked, f"Access config '{asked}' does not exist."
+            )
+        if "natIP" in config:
+            interfaces.release_external(tx, name, config["natIP"])
+        rest = {key: value for key, value in interface.items() if key != "accessConfigs"}
+        tx.put(name, _replaced(instance, rest))
+        operation = cloud.operations.open(tx, call, "deleteAccessConfig", name)
+    return await _settle(cloud, operation, "deleteAccessConfig")
+
+
+def _interface(call: Call, instance: Document) -> Document:
+    asked = call.query["networkInterface"]
+    for interface in instance["networkInterfaces"]:
+        if interface["name"] == asked:
+            return dict(interface)
+    raise refusals.invalid_value("networkInterface", asked, f"Interface '{asked}' does not exist.")
+
+
+def _replaced(instance: Document, interface: Document) -> Document:
+    others = [
+        interfaces.stamped(interface) if other["name"] == interface["name"] else other
+        for other in instance["networkInterfaces"]
+    ]
+    return instance | {"networkInterfaces": others}
+
+
+async def _settle(cloud: Cloud, operation: str, method: str) -> Document:
+    step = Step(f"instances.{method}.apply", cloud.topology.settle)
+    return await cloud.operations.perform(operation, Work((step,)))
+
+
+async def _attach_disk(cloud: Cloud, call: Call) -> Document:
+    """Attach a disk to a stopped instance; the sandbox has no hot-plugging (docs/fidelity.md)."""
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        _check_off(name, instance)
+        if not call.body.get("source"):
+            raise refusals.missing("source")
+        disk = disks.existing(cloud, tx, name, call.body, "resource")
+        boot = bool(call.body.get("boot"))
+        if boot and any(entry["boot"] for entry in instance["disks"]):
+            raise refusals.invalid_value("boot", "true", "The instance has a boot disk.")
+        index = 1 + max((entry["index"] for entry in instance["disks"]), default=-1)
+        auto_delete = bool(call.body.get("autoDelete"))
+        new = disks.attachment(disk, call.body, index, boot=boot, auto_delete=auto_delete)
+        attached = [*instance["disks"], new]
+        disks.check_device_names("disks", attached)
+        tx.put(name, instance | {"disks": attached})
+        disks.use(cloud, tx, names.relative(disk["selfLink"]), name)
+        operation = cloud.operations.open(tx, call, "attachDisk", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _detach_disk(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    device = call.query["deviceName"]
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        going = next((d for d in instance["disks"] if d["deviceName"] == device), None)
+        if going is None:
+            raise refusals.invalid_value(
+                "deviceName", device, "No attached disk found with device name."
+            )
+        _check_off(name, instance)
+        rest = [entry for entry in instance["disks"] if entry is not going]
+        tx.put(name, instance | {"disks": rest})
+        disks.let_go(cloud, tx, names.relative(going["source"]), name)
+        operation = cloud.operations.open(tx, call, "detachDisk", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+def _check_off(name: str, instance: Document) -> None:
+    if instance["status"] != "TERMINATED":
+        raise refusals.invalid_usage(
+            f"The sandbox attaches and detaches disks of stopped instances only; {name} is "
+            f"{instance['status']}"
+        )
+
+
+METHODS: Methods = {
+    "addAccessConfig": _add_access_config,
+    "attachDisk": _attach_disk,
+    "deleteAccessConfig": _delete_access_config,
+    "detachDisk": _detach_disk,
+}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting, stopping and resetting instances.
+
+https://cloud.google.com/compute/docs/instances/instance-life-cycle.
+"""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import interfaces, machines, refusals
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.lookup import found, zonal
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.engine.call import Call, Document
+
+
+async def _start(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        operation = cloud.operations.open(tx, call, "start", name)
+        if instance["status"] == "RUNNING":  # starting what runs is well and changes nothing
+            cloud.operations.close(tx, operation)
+        elif instance["status"] == "TERMINATED":
+            staged = interfaces.with_ephemeral(cloud, tx, name, instance)
+            tx.put(name, staged | {"status": "STAGING"})
+        else:
+            raise refusals.not_ready(name)
+    if instance["status"] == "RUNNING":
+        return found(cloud.store, operation)
+    machine = machines.Machine(cloud, name)
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (
+                Step("instances.start.connect", machine.connect),
+                Step("instances.start.boot", machine.power_on, machine.power_off),
+            ),
+            done=lambda tx: machines.running(cloud, tx, name),
+            failed=lambda tx: machines.terminated(cloud, tx, name),
+        ),
+    )
+
+
+async def _stop(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        operation = cloud.operations.open(tx, call, "stop", name)
+        if instance["status"] == "TERMINATED":  # stopping what is off is well and changes nothing
+            cloud.operations.close(tx, operation)
+        elif instance["status"] == "RUNNING":
+            tx.put(name, instance | {"status": "STOPPING"})
+        else:
+            raise refusals.not_ready(name)
+    if instance["status"] == "TERMINATED":
+        return found(cloud.store, operation)
+    machine = machines.Machine(cloud, name)
+
+    async def shut_down() -> None:
+        await machine.shut_down(graceful=not call.query.get("noGracefulShutdown"))
+
+    async def release() -> None:
+        with cloud.transaction() as tx:
+            machines.terminated(cloud, tx, name)
+        await cloud.topology.settle()
+
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (
+                Step("instances.stop.shutDown", shut_down, machine.power_off),
+                Step("instances.stop.release", release),
+            ),
+            failed=lambda tx: machines.terminated(cloud, tx, name),
+        ),
+    )
+
+
+async def _reset(cloud: Cloud, call: Call) -> Document:
+    """Cut the power and boot again: https://cloud.google.com/compute/docs/instances/reset."""
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        if instance["status"] != "RUNNING":
+            raise refusals.not_ready(name)
+        tx.put(name, instance | {"status": "STAGING"})
+        operation = cloud.operations.open(tx, call, "reset", name)
+    machine = machines.Machine(cloud, name)
+
+    async def boot() -> None:
+        await machine.connect()
+        await machine.power_on()
+
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (
+                Step("instances.reset.powerOff", machine.power_off),
+                Step("instances.reset.boot", boot, machine.power_off),
+            ),
+            done=lambda tx: machines.running(cloud, tx, name),
+            failed=lambda tx: machines.terminated(cloud, tx, name),
+        ),
+    )
+
+
+METHODS: Methods = {"reset": _reset, "start": _start, "stop": _stop}

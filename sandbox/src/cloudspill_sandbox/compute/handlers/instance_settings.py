@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be changed about an instance: tags, metadata, labels, machine type, and so on.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cloudspill_sandbox.compute import (
+    instance_metadata,
+    instance_plan,
+    labels,
+    refusals,
+    scheduling,
+    service_accounts,
+    tags,
+)
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.lookup import found, zonal
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.store import Transaction
+
+_Change = Callable[[Transaction, Document], Document]
+
+
+async def _change(
+    cloud: Cloud, call: Call, kind: str, change: _Change, parameter: str = "instance"
+) -> Document:
+    """Put `change(tx, instance)` in the instance's place; the network is told before it is done."""
+    name = zonal(call, "instances", parameter)
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        tx.put(name, instance_plan.stamped(change(tx, instance)))
+        operation = cloud.operations.open(tx, call, kind, name)
+    return await cloud.operations.perform(
+        operation, Work((Step(f"instances.{kind}.apply", cloud.topology.settle),))
+    )
+
+
+async def _set_tags(cloud: Cloud, call: Call) -> Document:
+    return await _change(
+        cloud,
+        call,
+        "setTags",
+        lambda _, instance: instance | {"tags": tags.replaced(instance["tags"], call.body)},
+    )
+
+
+async def _set_metadata(cloud: Cloud, call: Call) -> Document:
+    def change(_: Transaction, instance: Document) -> Document:
+        metadata = instance_metadata.replaced("metadata", instance["metadata"], call.body)
+        return instance | {"metadata": metadata}
+
+    return await _change(cloud, call, "setMetadata", change)
+
+
+async def _set_labels(cloud: Cloud, call: Call) -> Document:
+    return await labels.replace(cloud, call, zonal(call, "instances", "instance"))
+
+
+async def _set_service_account(cloud: Cloud, call: Call) -> Document:
+    """Only while stopped: https://cloud.google.com/compute/docs/instances/change-service-account."""
+
+    def change(tx: Transaction, instance: Document) -> Document:
+        _check_stopped(instance, "The instance must be stopped to change its service account")
+        rest = {key: value for key, value in instance.items() if key != "serviceAccounts"}
+        body = [call.body] if call.body.get("email") else []
+        accounts = service_accounts.checked(cloud, tx, "serviceAccount", body)
+        return rest | ({"serviceAccounts": accounts} if accounts else {})
+
+    return await _change(cloud, call, "setServiceAccount", change)
+
+
+async def _set_machine_type(cloud: Cloud, call: Call) -> Document:
+    """Only while stopped:
+    https://cloud.google.com/compute/docs/instances/changing-machine-type-of-stopped-instance."""
+
+    def change(_: Transaction, instance: Document) -> Document:
+        _check_stopped(instance, "The instance must be stopped to change its machine type")
+        asked = call.body.get("machineType")
+        link = instance_plan.checked_machine_type(cloud, call.path["zone"], "machineType", asked)
+        return instance | {"machineType": link}
+
+    return await _change(cloud, call, "setMachineType", change)
+
+
+async def _set_scheduling(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/compute/docs/instances/setting-vm-host-options (stopped only)."""
+
+    def change(_: Transaction, instance: Document) -> Document:
+        _check_stopped(instance, "The instance must be stopped to change its scheduling")
+        current = instance["scheduling"]
+        asked = {"provisioningModel": current["provisioningModel"]} | call.body
+        return instance | {"scheduling": scheduling.checked("scheduling", asked)}
+
+    return await _change(cloud, call, "setScheduling", change)
+
+
+async def _set_deletion_protection(cloud: Cloud, call: Call) -> Document:
+    # Google's default of the parameter is true: the method's name is what it does.
+    protected = call.query.get("deletionProtection", True)
+    return await _change(
+        cloud,
+        call,
+        "setDeletionProtection",
+        lambda _, instance: instance | {"deletionProtection": bool(protected)},
+        parameter="resource",
+    )
+
+
+async def _set_disk_auto_delete(cloud: Cloud, call: Call) -> Document:
+    device, auto = call.query["deviceName"], bool(call.query["autoDelete"])
+
+    def change(_: Transaction, instance: Document) -> Document:
+        if all(disk["deviceName"] != device for disk in instance["disks"]):
+            raise refusals.invalid_value(
+                "deviceName", device, "No attached disk found with device name."
+            )
+        disks = [
+            disk | {"autoDelete": auto} if disk["deviceName"] == device else disk
+            for disk in instance["disks"]
+        ]
+        return instance | {"disks": disks}
+
+    return await _change(cloud, call, "setDiskAutoDelete", change)
+
+
+def _check_stopped(instance: Document, sentence: str) -> None:
+    if instance["status"] != "TERMINATED":
+        raise refusals.invalid_usage(f"{sentence}; it is {instance['status']}")
+
+
+METHODS: Methods = {
+    "setDeletionProtection": _set_deletion_protection,
+    "setDiskAutoDelete": _set_disk_auto_delete,
+    "setLabels": _set_labels,
+    "setMachineType": _set_machine_type,
+    "setMetadata": _set_metadata,
+    "setScheduling": _set_scheduling,
+    "setServiceAccount": _set_service_account,
+    "setTags": _set_tags,
+}

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Instances: made, listed, deleted. https://cloud.google.com/compute/docs/reference/rest/v1/instances.
+
+A creation overlaps what does not depend on one another (volumes; namespace, addresses, firewall),
+then boots. Whatever fails, all of it is taken back and the operation carries the error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from cloudspill_sandbox.compute import disks, instance_plan, machines, refusals, removal
+from cloudspill_sandbox.compute.catalogue.regions import ZONES
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import (
+    Methods,
+    instance_attachments,
+    instance_guest,
+    instance_power,
+    instance_settings,
+)
+from cloudspill_sandbox.compute.listing import aggregated, page
+from cloudspill_sandbox.compute.lookup import found, zonal
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Transaction
+
+
+async def _get(cloud: Cloud, call: Call) -> Document:
+    return found(cloud.store, zonal(call, "instances", "instance"))
+
+
+async def _list(cloud: Cloud, call: Call) -> Document:
+    collection = zonal(call, "instances")
+    return page(call, "instance", collection, cloud.store.children(collection).values())
+
+
+async def _aggregate(cloud: Cloud, call: Call) -> Document:
+    scopes = [f"zones/{zone}" for zone in ZONES]
+    everywhere = {
+        scope: cloud.store.children(f"{cloud.project}/{scope}/instances").values()
+        for scope in scopes
+    }
+    return aggregated(call, "instance", "instances", scopes, everywhere)
+
+
+async def _insert(cloud: Cloud, call: Call) -> Document:
+    for parameter in ("sourceInstanceTemplate", "sourceMachineImage"):
+        if call.query.get(parameter):
+            raise refusals.invalid_value(
+                parameter, "", "Not supported by this sandbox (docs/fidelity.md)."
+            )
+    with cloud.transaction() as tx:
+        plan = instance_plan.reserve(cloud, tx, call.path["zone"], call.body)
+        operation = cloud.operations.open(tx, call, "insert", plan.name)
+    return await cloud.operations.perform(operation, _Creation(cloud, plan).work())
+
+
+class _Creation:
+    """The steps that make a reserved instance run."""
+
+    def __init__(self, cloud: Cloud, plan: instance_plan.Plan) -> None:
+        self._cloud = cloud
+        self._plan = plan
+        self._machine = machines.Machine(cloud, plan.name)
+
+    def work(self) -> Work:
+        return Work(
+            (
+                Step("instances.insert.provision", self._provision, self._unprovision),
+                Step("instances.insert.boot", self._boot, self._machine.power_off),
+            ),
+            done=self._done,
+            failed=self._failed,
+        )
+
+    async def _provision(self) -> None:
+        """Make volumes and links at once; on a failure let the others end before the undoing."""
+        results = await asyncio.gather(
+            self._machine.connect(),
+            *(disk.make(self._cloud) for disk in self._plan.new_disks),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _unprovision(self) -> None:
+        await self._machine.disconnect()
+        for disk in self._plan.new_disks:
+            await removal.delete_volume_if_there(self._cloud, disk.volume)
+
+    async def _boot(self) -> None:
+        with self._cloud.transaction() as tx:
+            disks.write_status(tx, self._plan.name, "STAGING")
+        await self._machine.power_on()
+
+    def _done(self, tx: Transaction) -> None:
+        for disk in self._plan.new_disks:
+            disks.write_status(tx, disk.name, "READY")
+        machines.running(self._cloud, tx, self._plan.name)
+
+    def _failed(self, tx: Transaction) -> None:
+        going = removal.half_made(tx, self._machine.document)
+        removal.delete_documents(self._cloud, tx, self._plan.name, going)
+
+
+async def _delete(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        if instance["deletionProtection"]:
+            raise ApiError(
+                400,
+                "invalidResourceUsage",
+                "Invalid resource usage: "
+                "'Resource cannot be deleted if it's protected against deletion.'.",
+            )
+        if instance["status"] not in {"RUNNING", "TERMINATED"}:
+            raise refusals.not_ready(name)
+        before = instance["status"]
+        tx.put(name, instance | {"status": "STOPPING"})
+        operation = cloud.operations.open(tx, call, "delete", name)
+    machine = machines.Machine(cloud, name)
+    graceful = not call.query.get("noGracefulShutdown")
+
+    async def shut_down() -> None:
+        if before == "RUNNING":
+            await machine.shut_down(graceful=graceful)
+
+    async def remove() -> None:
+        going = removal.auto_deleted(cloud.store, machine.document)
+        await machine.disconnect()
+        await removal.delete_volumes(cloud, going)
+        with cloud.transaction() as tx:
+            removal.delete_documents(cloud, tx, name, going)
+        await cloud.topology.settle()
+
+    def failed(tx: Transaction) -> None:
+        machines.terminated(cloud, tx, name)
+
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (
+                Step("instances.delete.shutDown", shut_down),
+                Step("instances.delete.remove", remove),
+            ),
+            failed=failed,
+        ),
+    )
+
+
+METHODS: Methods = {
+    "aggregatedList": _aggregate,
+    "delete": _delete,
+    "get": _get,
+    "insert": _insert,
+    "list": _list,
+    **instance_attachments.METHODS,
+    **instance_guest.METHODS,
+    **instance_power.METHODS,
+    **instance_settings.METHODS,
+}

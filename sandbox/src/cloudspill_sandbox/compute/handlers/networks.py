@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VPC networks. https://cloud.google.com/compute/docs/reference/rest/v1/networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cloudspill_sandbox.compute import beginnings, documents, names, refusals
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.listing import page
+from cloudspill_sandbox.compute.lookup import found, worldwide
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import already_exists
+
+_PATCHABLE = ("routingConfig", "mtu", "description", "networkFirewallPolicyEnforcementOrder")
+_MTU = range(1300, 8897)
+
+
+async def _get(cloud: Cloud, call: Call) -> Document:
+    return found(cloud.store, worldwide(call, "networks", "network"))
+
+
+async def _list(cloud: Cloud, call: Call) -> Document:
+    collection = worldwide(call, "networks")
+    return page(call, "network", collection, cloud.store.children(collection).values())
+
+
+async def _insert(cloud: Cloud, call: Call) -> Document:
+    key = names.check_name("resource.name", call.body.get("name"))
+    name = f"{worldwide(call, 'networks')}/{key}"
+    if call.body.get("IPv4Range"):
+        raise refusals.invalid_value(
+            "resource.IPv4Range", call.body["IPv4Range"], "Legacy networks can no longer be made."
+        )
+    _check_mtu(call.body)
+    network = documents.resource("network", name, cloud.clock()) | documents.given(
+        call.body, *_PATCHABLE
+    )
+    # The API's default is auto mode: only an explicit false makes a custom network.
+    automatic = call.body.get("autoCreateSubnetworks") is not False
+    with cloud.transaction() as tx:
+        if tx.get(name):
+            raise already_exists(name)
+        network |= {"autoCreateSubnetworks": automatic}
+        if automatic:
+            beginnings.put_auto_network(cloud, tx, network)
+        else:
+            tx.put(name, beginnings.complete_network(network))
+        operation = cloud.operations.open(tx, call, "insert", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _patch(cloud: Cloud, call: Call) -> Document:
+    name = worldwide(call, "networks", "network")
+    _check_mtu(call.body)
+    with cloud.transaction() as tx:
+        network = found(tx, name)
+        tx.put(name, network | documents.given(call.body, *_PATCHABLE))
+        operation = cloud.operations.open(tx, call, "patch", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _switch_to_custom_mode(cloud: Cloud, call: Call) -> Document:
+    name = worldwide(call, "networks", "network")
+    with cloud.transaction() as tx:
+        tx.put(name, found(tx, name) | {"autoCreateSubnetworks": False})
+        operation = cloud.operations.open(tx, call, "switchToCustomMode", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _delete(cloud: Cloud, call: Call) -> Document:
+    name = worldwide(call, "networks", "network")
+    with cloud.transaction() as tx:
+        network = found(tx, name)
+        if user := next(_users(cloud, network), None):
+            raise refusals.in_use("network", name, user)
+        operation = cloud.operations.open(tx, call, "delete", name)
+        if network["autoCreateSubnetworks"]:
+            for link in network["subnetworks"]:
+                tx.delete(names.relative(link))
+        tx.delete(name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+def _users(cloud: Cloud, network: Document) -> Iterator[str]:
+    """Yield what stands in the way of deleting a network."""
+    link = network["selfLink"]
+    for _, instances in cloud.store.collections(cloud.project, "instances"):
+        for instance in instances.values():
+            if any(interface["network"] == link for interface in instance["networkInterfaces"]):
+                yield names.relative(instance["selfLink"])
+    for firewall in cloud.store.children(f"{cloud.project}/global/firewalls").values():
+        if firewall["network"] == link:
+            yield names.relative(firewall["selfLink"])
+    if not network["autoCreateSubnetworks"]:
+        yield from map(names.relative, network.get("subnetworks", ()))
+
+
+def _check_mtu(body: Document) -> None:
+    mtu = body.get("mtu")
+    if mtu is not None and mtu not in _MTU:
+        raise refusals.invalid_value(
+            "resource.mtu", mtu, f"Must be between {_MTU[0]} and {_MTU[-1]}, inclusive."
+        )
+
+
+METHODS: Methods = {
+    "delete": _delete,
+    "get": _get,
+    "insert": _insert,
+    "list": _list,
+    "patch": _patch,
+    "switchToCustomMode": _switch_to_custom_mode,
+}

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshots. https://cloud.google.com/compute/docs/reference/rest/v1/snapshots."""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import disks, documents, labels, names, refusals, sources
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.listing import page
+from cloudspill_sandbox.compute.lookup import found, worldwide
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.volumes import volume_of
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import already_exists
+
+
+async def _get(cloud: Cloud, call: Call) -> Document:
+    return found(cloud.store, worldwide(call, "snapshots", "snapshot"))
+
+
+async def _list(cloud: Cloud, call: Call) -> Document:
+    collection = worldwide(call, "snapshots")
+    return page(call, "snapshot", collection, cloud.store.children(collection).values())
+
+
+async def _insert(cloud: Cloud, call: Call) -> Document:
+    reference = call.body.get("sourceDisk")
+    if not reference:
+        raise refusals.missing("resource.sourceDisk")
+    with cloud.transaction() as tx:
+        disk = sources.disk(cloud, tx, "resource.sourceDisk", reference, None)
+    return await create_from_disk(cloud, call, names.relative(disk["selfLink"]), "insert")
+
+
+async def create_from_disk(cloud: Cloud, call: Call, disk: str, kind: str) -> Document:
+    """Make the snapshot that a request body describes from a disk; answers the operation.
+
+    Args:
+        disk: relative name of the disk, which may be in use.
+        kind: `createSnapshot`, whose target is the disk, or `insert`, whose target is the snapshot.
+
+    Raises:
+        ApiError: 404 without the disk, 409 when the name is taken, 400 otherwise.
+    """
+    key = names.check_name("resource.name", call.body.get("name"))
+    name = f"{cloud.project}/global/snapshots/{key}"
+    with cloud.transaction() as tx:
+        source = found(tx, disk)
+        if tx.get(name):
+            raise already_exists(name)
+        if source["status"] != "READY":
+            raise refusals.not_ready(disk)
+        document = _document(cloud, name, call.body, source)
+        tx.put(name, document)
+        target = disk if kind == "createSnapshot" else name
+        operation = cloud.operations.open(tx, call, kind, target)
+    volume = volume_of(document)
+
+    async def freeze() -> None:
+        await cloud.runtime.freeze_volume(volume, volume_of(source))
+
+    async def upload() -> None:
+        with cloud.transaction() as tx:
+            disks.write_status(tx, name, "UPLOADING")
+
+    async def discard() -> None:
+        await cloud.runtime.delete_volume(volume)
+
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (
+                Step("snapshots.create.freeze", freeze, discard),
+                Step("snapshots.create.upload", upload),
+            ),
+            done=lambda tx: disks.write_status(tx, name, "READY"),
+            failed=lambda tx: tx.delete(name),
+        ),
+    )
+
+
+def _document(cloud: Cloud, name: str, body: Document, source: Document) -> Document:
+    document = (
+        documents.resource("snapshot", name, cloud.clock())
+        | {
+            "status": "CREATING",
+            "diskSizeGb": source["sizeGb"],
+            "sourceDisk": source["selfLink"],
+            "sourceDiskId": source["id"],
+            "storageBytes": "0",
+            "storageBytesStatus": "UP_TO_DATE",
+            "downloadBytes": "0",
+            "storageLocations": ["us"],
+            "snapshotType": "STANDARD",
+            "creationSizeBytes": "0",
+            "enableConfidentialCompute": False,
+        }
+        | documents.given(source, "licenses", "guestOsFeatures", "architecture")
+        | documents.given(body, "description", "storageLocations", "snapshotType", "chainName")
+    )
+    checked = names.check_labels("resource.labels", body.get("labels"))
+    return documents.labelled(document, checked)
+
+
+async def _delete(cloud: Cloud, call: Call) -> Document:
+    name = worldwide(call, "snapshots", "snapshot")
+    with cloud.transaction() as tx:
+        document = found(tx, name)
+        if document["status"] != "READY":
+            raise refusals.not_ready(name)
+        disks.write_status(tx, name, "DELETING")
+        operation = cloud.operations.open(tx, call, "delete", name)
+
+    async def discard() -> None:
+        await cloud.runtime.delete_volume(volume_of(document))
+
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (Step("snapshots.delete.volume", discard),),
+            done=lambda tx: tx.delete(name),
+            failed=lambda tx: disks.write_status(tx, name, "READY"),
+        ),
+    )
+
+
+async def _set_labels(cloud: Cloud, call: Call) -> Document:
+    return await labels.replace(cloud, call, worldwide(call, "snapshots", "resource"))
+
+
+METHODS: Methods = {
+    "delete": _delete,
+    "get": _get,
+    "insert": _insert,
+    "list": _list,
+    "setLabels": _set_labels,
+}

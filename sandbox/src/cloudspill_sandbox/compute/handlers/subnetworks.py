@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Subnetworks. https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from cloudspill_sandbox.compute import beginnings, documents, names, refusals
+from cloudspill_sandbox.compute.catalogue.regions import REGIONS
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.listing import aggregated, page
+from cloudspill_sandbox.compute.lookup import found, regional
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import ApiError, already_exists
+from cloudspill_sandbox.engine.store import Transaction
+
+_PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+_LONGEST_PREFIX = 29
+
+
+async def _get(cloud: Cloud, call: Call) -> Document:
+    return found(cloud.store, regional(call, "subnetworks", "subnetwork"))
+
+
+async def _list(cloud: Cloud, call: Call) -> Document:
+    collection = regional(call, "subnetworks")
+    return page(call, "subnetwork", collection, cloud.store.children(collection).values())
+
+
+async def _aggregate(cloud: Cloud, call: Call) -> Document:
+    scopes = [f"regions/{region}" for region in REGIONS]
+    everywhere = {
+        scope: cloud.store.children(f"{cloud.project}/{scope}/subnetworks").values()
+        for scope in scopes
+    }
+    return aggregated(call, "subnetwork", "subnetworks", scopes, everywhere)
+
+
+async def _insert(cloud: Cloud, call: Call) -> Document:
+    key = names.check_name("resource.name", call.body.get("name"))
+    name = f"{regional(call, 'subnetworks')}/{key}"
+    ip_range = _checked_range(call.body.get("ipCidrRange"))
+    with cloud.transaction() as tx:
+        if tx.get(name):
+            raise already_exists(name)
+        network_name, network = _network(cloud, tx, call.body)
+        _check_overlap(cloud, network, ip_range)
+        document = beginnings.subnetwork(cloud, name, network["selfLink"], str(ip_range))
+        tx.put(name, document | documents.given(call.body, "description", "privateIpGoogleAccess"))
+        links = [*network.get("subnetworks", ()), names.link(name)]
+        tx.put(network_name, network | {"subnetworks": links})
+        operation = cloud.operations.open(tx, call, "insert", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _set_private_access(cloud: Cloud, call: Call) -> Document:
+    name = regional(call, "subnetworks", "subnetwork")
+    with cloud.transaction() as tx:
+        asked = {"privateIpGoogleAccess": bool(call.body.get("privateIpGoogleAccess"))}
+        tx.put(name, found(tx, name) | asked)
+        operation = cloud.operations.open(tx, call, "setPrivateIpGoogleAccess", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _delete(cloud: Cloud, call: Call) -> Document:
+    name = regional(call, "subnetworks", "subnetwork")
+    with cloud.transaction() as tx:
+        document = found(tx, name)
+        _check_unused(cloud, name, document)
+        network_name = names.relative(document["network"])
+        network = found(tx, network_name)
+        if network["autoCreateSubnetworks"]:
+            raise refusals.invalid_usage(
+                f"Cannot delete auto subnetwork '{name}' from an auto subnet mode network"
+            )
+        links = [link for link in network["subnetworks"] if link != document["selfLink"]]
+        tx.put(network_name, network | {"subnetworks": links})
+        operation = cloud.operations.open(tx, call, "delete", name)
+        tx.delete(name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+def _network(cloud: Cloud, tx: Transaction, body: Document) -> tuple[str, Document]:
+    reference = body.get("network")
+    if not reference:
+        raise refusals.missing("resource.network")
+    name = names.resolve("resource.network", reference, f"{cloud.project}/global/networks")
+    network = tx.get(name)
+    if network is None:
+        raise refusals.dangling("resource.network", reference, "network")
+    return name, network
+
+
+def _checked_range(text: str | None) -> ipaddress.IPv4Network:
+    """Return the range; https://cloud.google.com/vpc/docs/subnets#valid-ranges (private only)."""
+    if not text:
+        raise refusals.missing("resource.ipCidrRange")
+    try:
+        ip_range = ipaddress.IPv4Network(text)
+    except ValueError:
+        raise refusals.invalid_value(
+            "resource.ipCidrRange", text, "Must be a valid, aligned IPv4 CIDR range."
+        ) from None
+    if ip_range.prefixlen > _LONGEST_PREFIX:
+        raise refusals.invalid_value(
+            "resource.ipCidrRange", text, f"The prefix may be at most /{_LONGEST_PREFIX}."
+        )
+    if not any(ip_range.subnet_of(private) for private in _PRIVATE):
+        raise refusals.invalid_value(
+            "resource.ipCidrRange", text, "The sandbox takes RFC 1918 ranges only."
+        )
+    return ip_range
+
+
+def _check_overlap(cloud: Cloud, network: Document, ip_range: ipaddress.IPv4Network) -> None:
+    for link in network.get("subnetworks", ()):
+        other = found(cloud.store, names.relative(link))
+        if ip_range.overlaps(ipaddress.IPv4Network(other["ipCidrRange"])):
+            raise ApiError(
+                400,
+                "badRequest",
+                f"Invalid IPCidrRange: {ip_range} conflicts with existing subnetwork "
+                f"'{other['name']}' in region '{names.last(other['region'])}'.",
+            )
+
+
+def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
+    for _, instances in cloud.store.collections(cloud.project, "instances"):
+        for instance in instances.values():
+            for interface in instance["networkInterfaces"]:
+                if interface["subnetwork"] == document["selfLink"]:
+                    user = names.relative(instance["selfLink"])
+                    raise refusals.in_use("subnetwork", name, user)
+
+
+METHODS: Methods = {
+    "aggregatedList": _aggregate,
+    "delete": _delete,
+    "get": _get,
+    "insert": _insert,
+    "list": _list,
+    "setPrivateIpGoogleAccess": _set_private_access,
+}

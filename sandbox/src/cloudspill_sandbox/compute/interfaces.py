@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network interfaces and external addresses of instances.
+
+https://cloud.google.com/compute/docs/networking/network-overview,
+https://cloud.google.com/compute/docs/ip-addresses.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import documents, leases, names, refusals
+from cloudspill_sandbox.compute.catalogue.regions import ZONES
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.store import Transaction
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+_FIELD = "resource.networkInterfaces"
+
+
+def plan(cloud: Cloud, tx: Transaction, instance: str, body: list[Document]) -> list[Document]:
+    """Return the interfaces of a new instance, addresses leased in the transaction.
+
+    Args:
+        instance: its relative name.
+        body: `networkInterfaces` of the request.
+
+    Raises:
+        ApiError: 400 for what Google would refuse, 403 when no address is free.
+    """
+    if not body:
+        raise refusals.invalid_value(_FIELD, "", "At least one network interface is required.")
+    if len(body) > 1:
+        raise refusals.invalid_value(
+            _FIELD, "", "This sandbox gives an instance one network interface (docs/fidelity.md)."
+        )
+    return [
+        _plan_one(cloud, tx, instance, f"{_FIELD}[{at}]", f"nic{at}", interface)
+        for at, interface in enumerate(body)
+    ]
+
+
+def _plan_one(
+    cloud: Cloud, tx: Transaction, instance: str, field: str, nic: str, body: Document
+) -> Document:
+    region = ZONES[instance.split("/")[3]].name
+    subnetwork = _subnetwork(cloud, tx, field, region, body)
+    network = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
+    planned: Document = {
+        "kind": "compute#networkInterface",
+        "name": nic,
+        "network": subnetwork["network"],
+        "subnetwork": subnetwork["selfLink"],
+        "networkIP": _internal(cloud, tx, instance, field, network, body.get("networkIP")),
+        "stackType": "IPV4_ONLY",
+    }
+    if configs := body.get("accessConfigs"):
+        if len(configs) > 1:
+            raise refusals.invalid_value(
+                f"{field}.accessConfigs", "", "At most one access config currently supported."
+            )
+        at = f"{field}.accessConfigs[0]"
+        planned["accessConfigs"] = [access_config(cloud, tx, instance, at, configs[0])]
+    return stamped(planned)
+
+
+def stamped(interface: Document) -> Document:
+    """Return an interface with the fingerprint of its content."""
+    rest = {key: value for key, value in interface.items() if key != "fingerprint"}
+    return rest | {"fingerprint": documents.fingerprint(rest)}
+
+
+def _subnetwork(cloud: Cloud, tx: Transaction, field: str, region: str, body: Document) -> Document:
+    """Return the subnetwork that an interface asks for, by its own or its network's name."""
+    regional = f"{cloud.project}/regions/{region}/subnetworks"
+    if reference := body.get("subnetwork"):
+        name = names.resolve(f"{field}.subnetwork", reference, regional)
+        if names.scope(name) != f"regions/{region}":
+            raise refusals.invalid_value(
+                f"{field}.subnetwork",
+                reference,
+                f"The referenced subnetwork is not in region '{region}' of the instance.",
+            )
+        found = tx.get(name)
+        if found is None:
+            raise refusals.dangling(f"{field}.subnetwork", reference, "subnetwork")
+        return found
+    reference = body.get("network") or "global/networks/default"
+    name = names.resolve(f"{field}.network", reference, f"{cloud.project}/global/networks")
+    network = tx.get(name)
+    if network is None:
+        raise refusals.dangling(f"{field}.network", reference, "network")
+    automatic = (
+        tx.get(f"{regional}/{network['name']}") if network["autoCreateSubnetworks"] else None
+    )
+    if automatic is None:
+        raise refusals.invalid_value(
+            field, reference, "Subnetwork should be specified for custom subnetmode network"
+        )
+    return automatic
+
+
+def _internal(
+    cloud: Cloud,
+    tx: Transaction,
+    instance: str,
+    field: str,
+    network: ipaddress.IPv4Network,
+    asked: str | None,
+) -> str:
+    if not asked:
+        return cloud.addresses.allocate(tx, network, instance)
+    if not leases.usable(network, asked):
+        raise refusals.invalid_value(
+            f"{field}.networkIP", asked, f"The IP address must be a usable one of {network}."
+        )
+    if leases.holder(tx, asked):
+        raise refusals.invalid_value(
+            f"{field}.networkIP", asked, f"IP '{asked}' is already being used by another resource."
+        )
+    leases.take(tx, asked, instance)
+    return asked
+
+
+def access_config(
+    cloud: Cloud, tx: Transaction, instance: str, field: str, body: Document
+) -> Document:
+    """Return an access config with its external address, static when the request names one.
+
+    Raises:
+        ApiError: 400 when the named address is not reserved or in use; 403 when none is free.
+    """
+    config = {
+        "kind": "compute#accessConfig",
+        "type": body.get("type") or "ONE_TO_ONE_NAT",
+        "name": body.get("name") or "External NAT",
+        "networkTier": body.get("networkTier") or "PREMIUM",
+    }
+    if asked := body.get("natIP"):
+        _use_static(tx, instance, f"{field}.natIP", asked)
+        return config | {"natIP": asked}
+    return config | {"natIP": cloud.addresses.allocate(tx, leases.EXTERNAL_RANGE, instance)}
+
+
+def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
+    region = ZONES[instance.split("/")[3]].name
+    holder = leases.holder(tx, asked) or ""
+    address = tx.get(holder)
+    if (
+        address is None
+        or address["kind"] != "compute#address"
+        or names.scope(holder) != f"regions/{region}"
+    ):
+        raise refusals.invalid_value(
+            field,
+            asked,
+            f"The specified external IP address '{asked}' was not found in region '{region}'.",
+        )
+    if address["status"] == "IN_USE":
+        raise refusals.invalid_value(
+            field, asked, "Specified IP address is in-use and would result in a conflict."
+        )
+    tx.put(holder, address | {"status": "IN_USE", "users": [names.link(instance)]})
+
+
+def release_external(tx: Transaction, instance: str, address: str) -> bool:
+    """Give an instance's external address back; returns whether it was ephemeral.
+
+    A static one stays with its reservation, no longer in use.
+    """
+    holder = leases.holder(tx, address)
+    if holder == instance:
+        leases.release(tx, address)
+        return True
+    if holder and (static := tx.get(holder)):
+        rest = {key: value for key, value in static.items() if key != "users"}
+        tx.put(holder, rest | {"status": "RESERVED"})
+    return False
+
+
+def release_all(tx: Transaction, name: str, instance: Document) -> None:
+    """Give back every address of an instance that goes away."""
+    for interface in instance["networkInterfaces"]:
+        leases.release(tx, interface["networkIP"])
+        for config in interface.get("accessConfigs", ()):
+            if "natIP" in config:
+                release_external(tx, name, config["natIP"])
+
+
+def without_ephemeral(tx: Transaction, name: str, instance: Document) -> Document:
+    """Return a stopped instance: its ephemeral external addresses are given back."""
+
+    def stopped(config: Document) -> Document:
+        if leases.holder(tx, config.get("natIP", "")) != name:
+            return config
+        leases.release(tx, config["natIP"])
+        return {key: value for key, value in config.items() if key != "natIP"}
+
+    return _with_configs(instance, stopped)
+
+
+def with_ephemeral(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> Document:
+    """Return an instance about to start: each access config without an address gets one.
+
+    Raises:
+        ApiError: 403 when none is free.
+    """
+
+    def started(config: Document) -> Document:
+        if "natIP" in config:
+            return config
+        return config | {"natIP": cloud.addresses.allocate(tx, leases.EXTERNAL_RANGE, name)}
+
+    return _with_configs(instance, started)
+
+
+def _with_configs(instance: Document, change: Callable[[Document], Document]) -> Document:
+    interfaces = [
+        stamped(interface | {"accessConfigs": [*map(change, interface["accessConfigs"])]})
+        if interface.get("accessConfigs")
+        else interface
+        for interface in instance["networkInterfaces"]
+    ]
+    return instance | {"networkInterfaces": interfaces}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""setLabels, the same for every resource that has labels.
+
+https://cloud.google.com/compute/docs/labeling-resources.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import documents, names
+from cloudspill_sandbox.compute.lookup import found
+from cloudspill_sandbox.engine.call import Call, Document
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+
+async def replace(cloud: Cloud, call: Call, name: str) -> Document:
+    """Replace all labels of a resource; answers the operation.
+
+    Raises:
+        ApiError: 404, 412 for a stale fingerprint, 400 for a bad label.
+    """
+    with cloud.transaction() as tx:
+        current = found(tx, name)
+        documents.check_fingerprint(
+            call.body.get("labelFingerprint"), current["labelFingerprint"], "labels"
+        )
+        labels = names.check_labels("labels", call.body.get("labels"))
+        tx.put(name, documents.labelled(current, labels))
+        operation = cloud.operations.open(tx, call, "setLabels", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)

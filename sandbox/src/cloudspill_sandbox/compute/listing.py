@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists: filter, order, pages, aggregated lists.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/aggregatedList.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cloudspill_sandbox.compute import names, refusals
+from cloudspill_sandbox.compute.filters import compile_filter
+from cloudspill_sandbox.engine.call import Call, Document
+
+LARGEST_PAGE = 500
+_NEWEST_FIRST = "creationTimestamp desc"
+_NUMBER_ORDER = str.maketrans("0123456789", "9876543210")
+
+
+def page(call: Call, kind: str, collection: str, documents: Iterable[Document]) -> Document:
+    """Return one page of a list as `compute#<kind>List`.
+
+    `items` is there even when empty: google.cloud's modules and inventory index it.
+
+    Raises:
+        ApiError: 400 for a filter, order, page size or page token that Google would refuse.
+    """
+    rows = [("", document) for document in _filtered(call, documents)]
+    chosen, token = _cut(call, rows)
+    return _with_token(
+        {
+            "kind": f"compute#{kind}List",
+            "id": collection,
+            "items": [document for _, document in chosen],
+            "selfLink": names.link(collection),
+        },
+        token,
+    )
+
+
+def aggregated(
+    call: Call,
+    kind: str,
+    plural: str,
+    scopes: Sequence[str],
+    documents: Mapping[str, Iterable[Document]],
+) -> Document:
+    """Return one page of an aggregated list, a warning for each scope without results.
+
+    Args:
+        scopes: every visible scope, `zones/us-west1-b`.
+        documents: resources by scope.
+
+    Raises:
+        ApiError: as `page`.
+    """
+    rows = [
+        (scope, document)
+        for scope in scopes
+        for document in _filtered(call, documents.get(scope, ()))
+    ]
+    chosen, token = _cut(call, rows)
+    items: dict[str, Document] = {}
+    for scope, document in chosen:
+        items.setdefault(scope, {plural: []})[plural].append(document)
+    collection = f"projects/{call.path['project']}/aggregated/{plural}"
+    return _with_token(
+        {
+            "kind": f"compute#{kind}AggregatedList",
+            "id": collection,
+            "items": {scope: items.get(scope) or _no_results(scope) for scope in scopes},
+            "selfLink": names.link(collection),
+        },
+        token,
+    )
+
+
+def _filtered(call: Call, documents: Iterable[Document]) -> Iterable[Document]:
+    expression = (call.query.get("filter") or "").strip()
+    return filter(compile_filter(expression), documents) if expression else documents
+
+
+def _cut(
+    call: Call, rows: list[tuple[str, Document]]
+) -> tuple[list[tuple[str, Document]], str | None]:
+    """Return the rows of the asked page and the token of the next one."""
+    order = call.query.get("orderBy") or "name"
+    if order not in {"name", _NEWEST_FIRST}:
+        raise refusals.invalid_value(
+            "orderBy", order, f"Only 'name' and '{_NEWEST_FIRST}' are supported."
+        )
+    keyed = sorted(((_key(order, *row), row) for row in rows), key=lambda pair: pair[0])
+    if text := call.query.get("pageToken"):
+        after = _read_token(text)
+        keyed = [pair for pair in keyed if pair[0] > after]
+    size = _page_size(call.query.get("maxResults"))
+    token = _write_token(keyed[size - 1][0]) if len(keyed) > size else None
+    return [row for _, row in keyed[:size]], token
+
+
+def _key(order: str, scope: str, document: Document) -> tuple[str, ...]:
+    if order == "name":
+        return (scope, document["name"])
+    # Digits reversed sort newest first, and keep the key a plain string that fits a page token.
+    return (document["creationTimestamp"].translate(_NUMBER_ORDER), scope, document["name"])
+
+
+def _page_size(asked: int | None) -> int:
+    if asked is not None and not 0 <= asked <= LARGEST_PAGE:
+        raise refusals.invalid_value(
+            "maxResults", asked, f"Must be between 0 and {LARGEST_PAGE}, inclusive."
+        )
+    return asked or LARGEST_PAGE
+
+
+def _write_token(key: tuple[str, ...]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def _read_token(text: str) -> tuple[str, ...]:
+    try:
+        key = json.loads(base64.urlsafe_b64decode(text))
+    except (binascii.Error, ValueError):
+        key = None
+    if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
+        raise refusals.invalid_value("pageToken", text, "The page token is not valid.")
+    return tuple(key)
+
+
+def _with_token(document: Document, token: str | None) -> Document:
+    return document | {"nextPageToken": token} if token else document
+
+
+def _no_results(scope: str) -> dict[str, Any]:
+    return {
+        "warning": {
+            "code": "NO_RESULTS_ON_PAGE",
+            "message": f"There are no results for scope '{scope}' on this page.",
+            "data": [{"key": "scope", "value": scope}],
+        }
+    }

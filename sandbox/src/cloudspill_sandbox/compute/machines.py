@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Instance documents on one side, the runtime's machines and the network's links on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import documents, interfaces, names, topology
+from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
+from cloudspill_sandbox.compute.volumes import volume_of
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.store import Transaction
+from cloudspill_sandbox.network.interface import Nic
+from cloudspill_sandbox.runtime.interface import MachineExit, MachineNic, MachineSpec
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+logger = logging.getLogger(__name__)
+
+_INDEX = "machines"
+_GRACE = 90.0
+_SPOT_GRACE = 30.0
+
+
+def index(tx: Transaction, instance: Document) -> None:
+    """Make an instance findable by its numeric id, which is all that the runtime knows of it."""
+    name = names.relative(instance["selfLink"])
+    tx.put(f"{_INDEX}/{instance['id']}", {"instance": name})
+
+
+def forget(tx: Transaction, instance: Document) -> None:
+    """Remove what `index` wrote."""
+    tx.delete(f"{_INDEX}/{instance['id']}")
+
+
+class Machine:
+    """The machine of one instance; the document is read anew for each step.
+
+    Args:
+        name: relative name of the instance.
+    """
+
+    def __init__(self, cloud: Cloud, name: str) -> None:
+        self._cloud = cloud
+        self._name = name
+        self._namespace = ""
+
+    @property
+    def document(self) -> Document:
+        """The instance as it is now."""
+        document = self._cloud.store.get(self._name)
+        if document is None:
+            raise LookupError(f"{self._name} is gone")
+        return document
+
+    def nics(self) -> tuple[Nic, ...]:
+        """The instance's interfaces as the network knows them."""
+        return topology.nics(self._cloud.store, self._cloud.settings.project, self.document)
+
+    async def connect(self) -> None:
+        """Make the interface's namespace, and let the network know addresses and tags."""
+        attached, _ = await asyncio.gather(
+            asyncio.gather(*map(self._cloud.network.attach, self.nics())),
+            self._cloud.topology.settle(),
+        )
+        self._namespace = attached[0]
+
+    async def disconnect(self) -> None:
+        """Remove what `connect` made."""
+        await asyncio.gather(*map(self._cloud.network.detach, self.nics()))
+
+    async def power_on(self) -> None:
+        """Boot; `connect` came before. Raises MachineError."""
+        await self._cloud.runtime.boot(self._spec())
+
+    async def power_off(self) -> None:
+        """Cut the power at once."""
+        await self._cloud.runtime.power_off(self.document["id"])
+
+    async def shut_down(self, *, graceful: bool = True) -> None:
+        """Press the power button, and cut the power when the guest takes too long.
+
+        https://cloud.google.com/compute/docs/shutdownscript#limitations: 90 s, Spot 30 s.
+        """
+        document = self.document
+        spot = document["scheduling"].get("preemptible")
+        grace = (_SPOT_GRACE if spot else _GRACE) if graceful else 0.0
+        await self._cloud.runtime.shut_down(document["id"], grace)
+
+    def _spec(self) -> MachineSpec:
+        document = self.document
+        size = machine_type(names.last(document["machineType"]))
+        if size is None:
+            raise LookupError(f"{document['machineType']} is not in the catalogue")
+        nic = self.nics()[0]
+        boot, *data = sorted(document["disks"], key=lambda disk: not disk["boot"])
+        return MachineSpec(
+            id=document["id"],
+            name=document["name"],
+            hostname=nic.hostname,
+            boot_volume=self._volume(boot),
+            nic=MachineNic(self._namespace, nic.internal_ip, nic.mac),
+            vcpus=float(size.vcpus),
+            memory_mb=size.memory_mb,
+            data_volumes=tuple((disk["deviceName"], self._volume(disk)) for disk in data),
+        )
+
+    def _volume(self, attached: Document) -> str:
+        disk = self._cloud.store.get(names.relative(attached["source"]))
+        if disk is None:
+            raise LookupError(f"{attached['source']} is gone")
+        return volume_of(disk)
+
+
+def running(cloud: Cloud, tx: Transaction, name: str) -> None:
+    """Write that an instance runs, from now."""
+    if instance := tx.get(name):
+        started = documents.timestamp(cloud.clock())
+        tx.put(name, instance | {"status": "RUNNING", "lastStartTimestamp": started})
+
+
+def terminated(cloud: Cloud, tx: Transaction, name: str) -> None:
+    """Write that an instance is off; its ephemeral external address goes back."""
+    if instance := tx.get(name):
+        stopped = documents.timestamp(cloud.clock())
+        off = interfaces.without_ephemeral(tx, name, instance)
+        tx.put(name, off | {"status": "TERMINATED", "lastStopTimestamp": stopped})
+
+
+def went_off(cloud: Cloud, machine: str, reason: MachineExit) -> bool:
+    """Note that a machine went off by itself; returns whether that changed the instance."""
+    entry = cloud.store.get(f"{_INDEX}/{machine}")
+    name = entry["instance"] if entry else ""
+    instance = cloud.store.get(name)
+    if instance is None or instance["status"] != "RUNNING":
+        return False  # a stop or delete that is under way, or one that came first
+    logger.info("%s went off by itself (%s)", name, reason.value)
+    with cloud.transaction() as tx:
+        terminated(cloud, tx, name)
+    return True

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an instance sees of itself: the metadata server's source.
+
+https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys. An instance is known by
+its internal address alone, and so sees nothing but itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Coroutine
+from typing import Any
+
+from cloudspill_sandbox.compute import guest_attributes, leases, names, topology
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.instance_metadata import values
+from cloudspill_sandbox.engine.call import Document, Principal
+from cloudspill_sandbox.metadata.interface import AccessToken
+from cloudspill_sandbox.network.interface import METADATA_ADDRESS
+
+_CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class MetadataView:
+    """Implements metadata.interface.MetadataSource over a cloud's documents."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def tree(self, address: str) -> dict[str, Any] | None:
+        """Return the caller's metadata as the recursive JSON, None for an unknown address."""
+        instance = self._instance(address)
+        if instance is None:
+            return None
+        return {"instance": self._instance_tree(instance), "project": self._project_tree()}
+
+    def changed(self, address: str) -> Coroutine[Any, Any, None]:
+        """Return what to await until the caller's tree may have changed since this call."""
+        name = leases.holder(self._cloud.store, address) or f"leases/{address}"
+        return self._cloud.watchers.changed((name, self._cloud.project))
+
+    def access_token(self, address: str, account: str, scopes: frozenset[str]) -> AccessToken:
+        """Return a token of the attached account, all its scopes when none are asked for.
+
+        Raises:
+            KeyError: no such account is attached.
+            PermissionError: a scope that the instance was not given.
+        """
+        principal = self._principal(address, account)
+        if scopes and _CLOUD_PLATFORM not in principal.scopes and not scopes <= principal.scopes:
+            refused = ", ".join(sorted(scopes - principal.scopes))
+            raise PermissionError(f"the instance was not given {refused}")
+        granted = scopes or principal.scopes
+        return self._cloud.tokens.access_token(
+            Principal(principal.email, granted, principal.instance)
+        )
+
+    def identity_token(self, address: str, account: str, audience: str) -> str:
+        """Return a signed JWT of the attached account. Raises KeyError as `access_token`."""
+        return self._cloud.tokens.identity_token(self._principal(address, account), audience)
+
+    def guest_attributes(self, address: str) -> dict[str, dict[str, str]] | None:
+        """Return what the caller published, None where metadata does not enable it."""
+        instance = self._instance(address)
+        if instance is None or not self._enabled(instance):
+            return None
+        stored = guest_attributes.read(self._cloud.store, instance["id"])
+        return {namespace: dict(pairs) for namespace, pairs in stored.items()}
+
+    def put_guest_attribute(self, address: str, namespace: str, key: str, value: str) -> None:
+        """Publish one value. Raises PermissionError where metadata does not enable it."""
+        attributes = self.guest_attributes(address)
+        instance = self._instance(address)
+        if attributes is None or instance is None:
+            raise PermissionError("guest attributes are not enabled")
+        attributes.setdefault(namespace, {})[key] = value
+        self._write(instance, attributes)
+
+    def delete_guest_attribute(self, address: str, namespace: str, key: str) -> None:
+        """Withdraw one value. Raises KeyError when it is absent."""
+        attributes = self.guest_attributes(address) or {}
+        instance = self._instance(address)
+        if instance is None or key not in attributes.get(namespace, {}):
+            raise KeyError(f"{namespace}/{key}")
+        del attributes[namespace][key]
+        self._write(instance, {name: pairs for name, pairs in attributes.items() if pairs})
+
+    def _write(self, instance: Document, attributes: dict[str, dict[str, str]]) -> None:
+        with self._cloud.transaction() as tx:
+            tx.put(guest_attributes.document_name(instance["id"]), attributes)
+
+    def _instance(self, address: str) -> Document | None:
+        holder = leases.holder(self._cloud.store, address)
+        document = self._cloud.store.get(holder) if holder else None
+        return document if document and document["kind"] == "compute#instance" else None
+
+    def _project(self) -> Document:
+        return self._cloud.store.get(self._cloud.project) or {}
+
+    def _enabled(self, instance: Document) -> bool:
+        return guest_attributes.enabled(
+            values(self._project()["commonInstanceMetadata"]), values(instance["metadata"])
+        )
+
+    def _principal(self, address: str, account: str) -> Principal:
+        instance = self._instance(address) or {}
+        for attached in instance.get("serviceAccounts", ()):
+            if account in {"default", attached["email"]}:
+                return Principal(attached["email"], frozenset(attached["scopes"]), instance["id"])
+        raise KeyError(account)
+
+    def _project_tree(self) -> dict[str, Any]:
+        return {
+            "attributes": values(self._project()["commonInstanceMetadata"]),
+            "numericProjectId": self._cloud.settings.project_number,
+            "projectId": self._cloud.settings.project,
+        }
+
+    def _instance_tree(self, instance: Document) -> dict[str, Any]:
+        number = self._cloud.settings.project_number
+        scheduling = instance["scheduling"]
+        return {
+            "attributes": values(instance["metadata"]),
+            "cpuPlatform": instance["cpuPlatform"],
+            "description": instance.get("description", ""),
+            "disks": [_disk(disk) for disk in instance["disks"]],
+            "hostname": topology.hostname(instance, self._cloud.settings.project),
+            "id": int(instance["id"]),
+            "image": self._image(instance),
+            "licenses": [],
+            "machineType": f"projects/{number}/machineTypes/{names.last(instance['machineType'])}",
+            "maintenanceEvent": "NONE",
+            "name": instance["name"],
+            "networkInterfaces": [
+                self._interface(instance, at) for at in range(len(instance["networkInterfaces"]))
+            ],
+            "preempted": "FALSE",
+            "remainingCpuTime": -1,
+            "scheduling": {
+                "automaticRestart": _upper(scheduling["automaticRestart"]),
+                "onHostMaintenance": scheduling["onHostMaintenance"],
+                "preemptible": _upper(scheduling["preemptible"]),
+            },
+            "serviceAccounts": _accounts(instance),
+            "tags": list(instance["tags"].get("items", ())),
+            "virtualClock": {"driftToken": "0"},
+            "zone": f"projects/{number}/zones/{names.last(instance['zone'])}",
+        }
+
+    def _interface(self, instance: Document, at: int) -> dict[str, Any]:
+        nic = topology.nics(self._cloud.store, self._cloud.settings.project, instance)[at]
+        subnet = ipaddress.IPv4Network(nic.subnet)
+        configs = instance["networkInterfaces"][at].get("accessConfigs", ())
+        number = self._cloud.settings.project_number
+        return {
+            "accessConfigs": [
+                {"externalIp": config.get("natIP", ""), "type": config["type"]}
+                for config in configs
+            ],
+            "dnsServers": [METADATA_ADDRESS],
+            "forwardedIps": [],
+            "gateway": str(subnet[1]),
+            "ip": nic.internal_ip,
+            "ipAliases": [],
+            "mac": nic.mac,
+            "mtu": 1460,
+            "network": f"projects/{number}/networks/{names.last(nic.network)}",
+            "subnetmask": str(subnet.netmask),
+            "targetInstanceIps": [],
+        }
+
+    def _image(self, instance: Document) -> str:
+        disk = self._cloud.store.get(names.relative(instance["disks"][0]["source"])) or {}
+        return names.relative(disk.get("sourceImage", ""))
+
+
+def _disk(disk: Document) -> dict[str, Any]:
+    return {
+        "deviceName": disk["deviceName"],
+        "index": disk["index"],
+        "interface": disk["interface"],
+        "mode": disk["mode"],
+        "type": disk["type"],
+    }
+
+
+def _accounts(instance: Document) -> dict[str, Any]:
+    """Both spellings of the attached account: `default` and its email."""
+    return {
+        spelling: {
+            "aliases": ["default"],
+            "email": account["email"],
+            "scopes": list(account["scopes"]),
+        }
+        for account in instance.get("serviceAccounts", ())
+        for spelling in ("default", account["email"])
+    }
+
+
+def _upper(truth: bool) -> str:
+    return "TRUE" if truth else "FALSE"

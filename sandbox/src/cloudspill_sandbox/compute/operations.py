@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operations: what a change still has to do after it was accepted, and how that ended.
+
+A handler checks and reserves everything in one transaction, which also opens the operation; its
+steps then run in a task of their own, whoever still listens. Form and life cycle:
+https://cloud.google.com/compute/docs/api/how-tos/api-requests-responses#handling_api_responses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from cloudspill_sandbox.compute import documents, names
+from cloudspill_sandbox.compute.latency import Latency
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Store, Transaction
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT = 120.0
+"""Seconds that operations.wait may take: https://cloud.google.com/compute/docs/reference/rest/v1/zoneOperations/wait."""
+
+_KEPT = 2000
+"""Operations kept in a scope; Google keeps them 14 days."""
+
+Action = Callable[[], Awaitable[None]]
+Writes = Callable[[Transaction], None]
+
+
+def _nothing(_: Transaction) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an operation.
+
+    Attributes:
+        name: method and stage, `instances.insert.boot`; latency profiles and faults know it.
+        run: does it.
+        undo: takes back what `run` did or half did, when this step or a later one fails.
+    """
+
+    name: str
+    run: Action
+    undo: Action | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an operation does.
+
+    Attributes:
+        steps: in this order.
+        done: documents to write together with the operation's success.
+        failed: documents to write together with its failure, after the undoing.
+    """
+
+    steps: tuple[Step, ...] = ()
+    done: Writes = _nothing
+    failed: Writes = _nothing
+
+
+class Operations:
+    """All operations of a sandbox.
+
+    Args:
+        transaction: opens a transaction whose writes the cloud takes notice of.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        transaction: Callable[[], AbstractContextManager[Transaction]],
+        clock: Callable[[], float],
+        latency: Latency,
+    ) -> None:
+        self._store = store
+        self._transaction = transaction
+        self._clock = clock
+        self._latency = latency
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def open(
+        self, tx: Transaction, call: Call, kind: str, target: str, target_id: str | None = None
+    ) -> str:
+        """Write a new operation on `target` in the handler's transaction; return its name.
+
+        Args:
+            kind: `insert`, `delete`, `setTags` …: the method's last part.
+            target: relative name of the resource that changes.
+            target_id: its numeric id, read from its document when not given.
+        """
+        now = self._clock()
+        scope = names.scope(target)
+        project = "/".join(target.split("/")[:2])
+        name = f"{project}/{scope}/operations/{_operation_name(now)}"
+        document = documents.resource("operation", name, now) | {
+            "operationType": kind,
+            "targetLink": names.link(target),
+            "targetId": target_id or (tx.get(target) or {}).get("id", "0"),
+            "user": call.principal.email,
+            "status": "RUNNING",
+            "progress": 0,
+            "insertTime": documents.timestamp(now),
+            "startTime": documents.timestamp(now),
+        }
+        if request := call.query.get("requestId"):
+            document["clientOperationId"] = request
+            tx.put(_request_key(call, request), {"operation": name})
+        tx.put(name, document)
+        self._forget_oldest(tx, f"{project}/{scope}/operations")
+        return name
+
+    def earlier(self, call: Call) -> str | None:
+        """Return the operation that an earlier request with this call's requestId opened."""
+        request = call.query.get("requestId")
+        document = self._store.get(_request_key(call, request)) if request else None
+        return document["operation"] if document else None
+
+    def close(self, tx: Transaction, name: str) -> None:
+        """End an operation well in the handler's own transaction: only documents changed."""
+        self._end(tx, name, None)
+
+    async def perform(self, name: str, work: Work) -> Document:
+        """Start an operation's work; return its document, ended if that took no longer than
+        the latency profile lets a reply wait."""
+        task = asyncio.create_task(self._run(name, work), name=names.last(name))
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        return await self.wait(name, self._latency.patience)
+
+    async def wait(self, name: str, longest: float = LONGEST_WAIT) -> Document:
+        """Return the operation's document when it ends or after `longest` seconds."""
+        if task := self._tasks.get(name):
+            await asyncio.wait({task}, timeout=longest)
+        return self._store.get(name) or {}
+
+    def pending(self, name: str) -> bool:
+        """Whether the operation still runs in this process."""
+        return name in self._tasks
+
+    async def stop(self, grace: float) -> None:
+        """Let running operations end for `grace` seconds, then abandon them.
+
+        What is abandoned stays RUNNING in the store: the next start ends it.
+        """
+        tasks = set(self._tasks.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def fail(self, tx: Transaction, name: str, error: ApiError) -> None:
+        """End an operation with an error, in a transaction."""
+        self._end(tx, name, error)
+
+    async def _run(self, name: str, work: Work) -> None:
+        begun: list[Step] = []
+        try:
+            for step in work.steps:
+                await self._latency.before(step.name)
+                begun.append(step)
+                await step.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the operation carries it
+            refusal = _as_refusal(name, error)
+            await self._undo(begun)
+            with self._transaction() as tx:
+                work.failed(tx)
+                self._end(tx, name, refusal)
+        else:
+            with self._transaction() as tx:
+                work.done(tx)
+                self._end(tx, name, None)
+
+    async def _undo(self, begun: list[Step]) -> None:
+        for step in reversed(begun):
+            if step.undo is None:
+                continue
+            try:
+                await step.undo()
+            except Exception:
+                logger.exception("taking back %s failed", step.name)
+
+    def _end(self, tx: Transaction, name: str, error: ApiError | None) -> None:
+        document = tx.get(name)
+        if document is None:  # deleted by a client meanwhile
+            return
+        now = documents.timestamp(self._clock())
+        ended = document | {"status": "DONE", "progress": 100, "endTime": now}
+        if error is not None:
+            ended |= {
+                "error": {"errors": [{"code": error.reason, "message": error.message}]},
+                "httpErrorStatusCode": error.status,
+                "httpErrorMessage": http.HTTPStatus(error.status).phrase.upper(),
+            }
+        tx.put(name, ended)
+
+    def _forget_oldest(self, tx: Transaction, collection: str) -> None:
+        kept = self._store.children(collection)
+        if len(kept) < _KEPT:
+            return
+        for key, document in list(kept.items())[: len(kept) - _KEPT + 1]:
+            if document["status"] == "DONE":
+                tx.delete(f"{collection}/{key}")
+                if request := document.get("clientOperationId"):
+                    tx.delete(f"{collection.removesuffix('/operations')}/requests/{request}")
+
+
+def _operation_name(now: float) -> str:
+    """Google's form: `operation-<milliseconds>-<hex>-<hex>-<hex>`."""
+    tail = "-".join((secrets.token_hex(6) + "0", secrets.token_hex(4), secrets.token_hex(4)))
+    return f"operation-{int(now * 1000)}-{tail}"
+
+
+def _request_key(call: Call, request: str) -> str:
+    scope = next((f"{k}s/{call.path[k]}" for k in ("zone", "region") if k in call.path), "global")
+    return f"projects/{call.path['project']}/{scope}/requests/{request}"
+
+
+def _as_refusal(name: str, error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    logger.error("operation %s failed", names.last(name), exc_info=error)
+    return ApiError(500, "INTERNAL_ERROR", f"Internal error: {str(error) or type(error).__name__}")

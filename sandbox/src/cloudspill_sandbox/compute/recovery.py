@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the last life of the sandbox left: half-done operations, instances that were running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import machines, names, removal
+from cloudspill_sandbox.compute.volumes import volume_of
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.network.interface import NetworkError
+from cloudspill_sandbox.runtime.interface import MachineError
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 4
+_UNFINISHED = {
+    "disks": {"CREATING", "RESTORING", "DELETING"},
+    "snapshots": {"CREATING", "UPLOADING", "DELETING"},
+    "images": {"PENDING", "DELETING"},
+}
+
+
+async def settle_operations(cloud: Cloud) -> None:
+    """End every operation that was under way, and leave each resource whole or gone.
+
+    A creation is taken back and fails; a deletion or stop is finished.
+    """
+    pending = {
+        name: operation
+        for name, operation in _documents(cloud, "operations")
+        if operation["status"] != "DONE"
+    }
+    inserts = {
+        names.relative(operation["targetLink"])
+        for operation in pending.values()
+        if operation["operationType"] == "insert"
+    }
+    deletes = {
+        names.relative(operation["targetLink"])
+        for operation in pending.values()
+        if operation["operationType"] == "delete"
+    }
+    for name, instance in list(_documents(cloud, "instances")):
+        if name in deletes:
+            await _remove(cloud, name, removal.auto_deleted(cloud.store, instance))
+        elif name in inserts:
+            await _remove(cloud, name, removal.half_made(cloud.store, instance))
+        elif instance["status"] not in {"RUNNING", "TERMINATED"}:
+            with cloud.transaction() as tx:
+                machines.terminated(cloud, tx, name)
+    for kind, statuses in _UNFINISHED.items():
+        for name, document in list(_documents(cloud, kind)):
+            if document["status"] in statuses:
+                await removal.delete_volume_if_there(cloud, volume_of(document))
+                with cloud.transaction() as tx:
+                    tx.delete(name)
+    with cloud.transaction() as tx:
+        for name, operation in pending.items():
+            if _was_finished(cloud, operation):
+                cloud.operations.close(tx, name)
+            else:
+                cloud.operations.fail(tx, name, _interrupted(operation))
+
+
+async def boot_running(cloud: Cloud) -> None:
+    """Boot again what was RUNNING; one that cannot boot is TERMINATED, and the log says why."""
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def boot(name: str) -> None:
+        machine = machines.Machine(cloud, name)
+        try:
+            async with at_once:
+                await machine.connect()
+                await machine.power_on()
+        except (MachineError, NetworkError, LookupError):
+            logger.exception("%s was running and did not boot again", name)
+            with cloud.transaction() as tx:
+                machines.terminated(cloud, tx, name)
+
+    instances = list(_documents(cloud, "instances"))
+    running = [name for name, instance in instances if instance["status"] == "RUNNING"]
+    await asyncio.gather(*map(boot, running))
+    await cloud.topology.settle()
+
+
+def _documents(cloud: Cloud, kind: str) -> Iterator[tuple[str, Document]]:
+    for collection, documents in cloud.store.collections(cloud.project, kind):
+        for key, document in documents.items():
+            yield f"{collection}/{key}", document
+
+
+async def _remove(cloud: Cloud, name: str, going: list[Document]) -> None:
+    for disk in going:
+        await removal.delete_volume_if_there(cloud, volume_of(disk))
+    with cloud.transaction() as tx:
+        removal.delete_documents(cloud, tx, name, going)
+
+
+def _was_finished(cloud: Cloud, operation: Document) -> bool:
+    target = cloud.store.get(names.relative(operation["targetLink"]))
+    if operation["operationType"] == "delete":
+        return target is None
+    return operation["operationType"] == "stop" and target is not None
+
+
+def _interrupted(operation: Document) -> ApiError:
+    return ApiError(
+        503,
+        "SERVICE_UNAVAILABLE",
+        f"The sandbox stopped while '{operation['operationType']}' ran; "
+        "what it had half made was removed. Try again.",
+    )

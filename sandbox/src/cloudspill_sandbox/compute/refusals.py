@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compute Engine's refusals, in Google's words.
+
+Forms: https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-using-http-errors,
+https://cloud.google.com/compute/docs/resource-error; wording as clients' public issue trackers
+quote it.
+"""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.engine.errors import ApiError
+
+
+def invalid_value(field: str, value: object, sentence: str) -> ApiError:
+    """400 `Invalid value for field 'f': 'v'. Sentence.`"""
+    return ApiError(400, "invalid", f"Invalid value for field '{field}': '{value}'. {sentence}")
+
+
+def missing(field: str) -> ApiError:
+    """400 for a required field without a value."""
+    return ApiError(400, "required", f"Required field '{field}' not specified")
+
+
+def no_match(field: str, value: object, pattern: str) -> ApiError:
+    """400 for a value that does not match the pattern of its field."""
+    return invalid_value(field, value, f"Must be a match of regex '{pattern}'")
+
+
+def malformed(field: str, value: object) -> ApiError:
+    """400 for a reference that has no known form."""
+    return invalid_value(field, value, "The URL is malformed.")
+
+
+def dangling(field: str, value: object, kind: str) -> ApiError:
+    """400 for a reference to a resource that does not exist; `kind` as `image`, `disk`."""
+    return invalid_value(field, value, f"The referenced {kind} resource cannot be found.")
+
+
+def unknown_scope(kind: str, value: str) -> ApiError:
+    """400 for a zone or region that does not exist."""
+    return invalid_value(kind, value, f"Unknown {kind}.")
+
+
+def in_use(kind: str, name: str, user: str) -> ApiError:
+    """400 for a resource that another one uses; relative names."""
+    return ApiError(
+        400,
+        "resourceInUseByAnotherResource",
+        f"The {kind} resource '{name}' is already being used by '{user}'",
+    )
+
+
+def not_ready(name: str) -> ApiError:
+    """400 for a resource that is being changed."""
+    return ApiError(400, "resourceNotReady", f"The resource '{name}' is not ready")
+
+
+def invalid_usage(sentence: str) -> ApiError:
+    """400 for a request that contradicts itself or the resource's state."""
+    return ApiError(400, "invalidResourceUsage", f"Invalid resource usage: '{sentence}'.")
+
+
+def stale(message: str) -> ApiError:
+    """412 for a fingerprint that is not the current one."""
+    return ApiError(412, "conditionNotMet", message)
+
+
+def addresses_exhausted(pool: str) -> ApiError:
+    """The error of an operation that found no free address; https://cloud.google.com/vpc/docs/subnets."""
+    return ApiError(403, "IP_SPACE_EXHAUSTED", f"IP space of '{pool}' is exhausted.")

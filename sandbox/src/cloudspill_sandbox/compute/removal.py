@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes when an instance goes: its volumes first, its documents after.
+
+In this order a sandbox that dies in between still knows what it has to remove.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import disks, interfaces, machines, names
+from cloudspill_sandbox.compute.volumes import volume_of
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.store import Store, Transaction
+from cloudspill_sandbox.runtime.interface import VolumeError
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+logger = logging.getLogger(__name__)
+
+GUEST_ATTRIBUTES = "guestAttributes"
+"""Collection of the guest attributes, one document an instance id."""
+
+
+def auto_deleted(store: Store | Transaction, instance: Document) -> list[Document]:
+    """Return the disks that go with an instance that is deleted."""
+    return [disk for disk, attached in _disks(store, instance) if attached["autoDelete"]]
+
+
+def half_made(store: Store | Transaction, instance: Document) -> list[Document]:
+    """Return the disks that an interrupted or failed creation of an instance was to make."""
+    return [disk for disk, _ in _disks(store, instance) if disk["status"] == "CREATING"]
+
+
+def _disks(store: Store | Transaction, instance: Document) -> Iterator[tuple[Document, Document]]:
+    for attached in instance["disks"]:
+        if disk := store.get(names.relative(attached["source"])):
+            yield disk, attached
+
+
+async def delete_volumes(cloud: Cloud, going: list[Document]) -> None:
+    """Remove the volumes of disks. Raises VolumeError."""
+    await asyncio.gather(*(cloud.runtime.delete_volume(volume_of(disk)) for disk in going))
+
+
+async def delete_volume_if_there(cloud: Cloud, volume: str) -> None:
+    """Remove a volume that an interrupted operation may or may not have made."""
+    try:
+        await cloud.runtime.delete_volume(volume)
+    except VolumeError as error:
+        logger.info("volume %s of an interrupted operation: %s", volume, error)
+
+
+def delete_documents(cloud: Cloud, tx: Transaction, name: str, going: list[Document]) -> None:
+    """Remove an instance, its addresses, its index and those of its disks that go with it."""
+    instance = tx.get(name)
+    if instance is None:
+        return
+    for disk in going:
+        tx.delete(names.relative(disk["selfLink"]))
+    for attached in instance["disks"]:
+        disks.let_go(cloud, tx, names.relative(attached["source"]), name)
+    interfaces.release_all(tx, name, instance)
+    machines.forget(tx, instance)
+    tx.delete(f"{GUEST_ATTRIBUTES}/{instance['id']}")
+    tx.delete(name)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The implemented methods of Compute Engine v1, by their ids in Google's discovery document."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from cloudspill_sandbox.compute import refusals
+from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
+from cloudspill_sandbox.compute.catalogue.regions import REGIONS, ZONES
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import (
+    CloudHandler,
+    Methods,
+    addresses,
+    disks,
+    firewalls,
+    images,
+    instances,
+    locations,
+    machine_types,
+    networks,
+    operations,
+    projects,
+    snapshots,
+    subnetworks,
+)
+from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
+from cloudspill_sandbox.engine.errors import not_found
+
+_RESOURCES: Mapping[str, Methods] = {
+    "addresses": addresses.METHODS,
+    "diskTypes": machine_types.DISK_TYPE_METHODS,
+    "disks": disks.METHODS,
+    "firewalls": firewalls.METHODS,
+    "globalOperations": operations.GLOBAL_METHODS,
+    "imageFamilyViews": images.FAMILY_VIEW_METHODS,
+    "images": images.METHODS,
+    "instances": instances.METHODS,
+    "machineTypes": machine_types.METHODS,
+    "networks": networks.METHODS,
+    "projects": projects.METHODS,
+    "regionOperations": operations.REGION_METHODS,
+    "regions": locations.REGION_METHODS,
+    "snapshots": snapshots.METHODS,
+    "subnetworks": subnetworks.METHODS,
+    "zoneOperations": operations.ZONE_METHODS,
+    "zones": locations.ZONE_METHODS,
+}
+
+PUBLIC_METHODS = frozenset(
+    f"compute.{method}"
+    for method in ("images.get", "images.getFromFamily", "images.list", "imageFamilyViews.get")
+)
+"""Methods that anyone may call on a public project such as debian-cloud."""
+
+
+def compute_service(cloud: Cloud) -> Service:
+    """Return every implemented method of this cloud, ready to be called."""
+    return MappingProxyType(
+        {
+            f"compute.{resource}.{method}": _bound(cloud, handler)
+            for resource, methods in _RESOURCES.items()
+            for method, handler in methods.items()
+        }
+    )
+
+
+def _bound(cloud: Cloud, handler: CloudHandler) -> Handler:
+    async def answer(call: Call) -> Document | Reply:
+        call = _with_project_id(cloud, call)
+        _check_path(cloud, call)
+        # A repeated requestId is the same request: it gets the first one's operation.
+        if (operation := cloud.operations.earlier(call)) is not None:
+            return await cloud.operations.wait(operation, cloud.latency.patience)
+        return await handler(cloud, call)
+
+    return answer
+
+
+def _with_project_id(cloud: Cloud, call: Call) -> Call:
+    """Return the call with the project's id where a client wrote its number."""
+    if call.path.get("project") != str(cloud.settings.project_number):
+        return call
+    return dataclasses.replace(call, path={**call.path, "project": cloud.settings.project})
+
+
+def _check_path(cloud: Cloud, call: Call) -> None:
+    """Refuse a project, zone or region that does not exist, whatever the method."""
+    project = call.path.get("project")
+    public = project in PUBLIC_PROJECTS and call.method in PUBLIC_METHODS
+    if project != cloud.settings.project and not public:
+        raise not_found(f"projects/{project}")
+    zone, region = call.path.get("zone"), call.path.get("region")
+    if zone is not None and zone not in ZONES:
+        raise refusals.unknown_scope("zone", zone)
+    if region is not None and region not in REGIONS:
+        raise refusals.unknown_scope("region", region)

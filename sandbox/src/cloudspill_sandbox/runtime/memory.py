@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines and volumes that exist in memory only: the API without guests, for fast tests.
+
+Volumes have files instead of content; a copy has its source's files at that moment, so a test can
+tell whether a clone is one. Machines boot at once and say so on their console.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cloudspill_sandbox.runtime.interface import (
+    ExitCallback,
+    MachineError,
+    MachineExit,
+    MachineSpec,
+    VolumeError,
+)
+
+
+@dataclass(slots=True)
+class MemoryVolume:
+    """A volume.
+
+    Attributes:
+        files: what stands in it, by path.
+        lineage: ids of the volumes it was copied from, the nearest first.
+        frozen: read-only.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    lineage: tuple[str, ...] = ()
+    frozen: bool = False
+    size_gb: int = 0
+
+
+class MemoryRuntime:
+    """Implements interface.Runtime without a process.
+
+    Tests reach for what a real machine would show: `volumes`, `running`, and the methods below the
+    interface's (`guest_power_off`, `guest_write`, `guest_print`).
+
+    Args:
+        volumes: survivors of an earlier runtime, as a disk's directory would be.
+    """
+
+    def __init__(self, volumes: dict[str, MemoryVolume] | None = None) -> None:
+        self.volumes = {"debian-12": MemoryVolume({"/etc/os-release": "12"}, frozen=True)}
+        self.volumes.update(volumes or {})
+        self.running: dict[str, MachineSpec] = {}
+        self.boots: list[str] = []
+        self.failures: dict[str, Exception] = {}
+        """Next error of a method by its name; raised once."""
+        self._serial: dict[str, bytearray] = {}
+        self._boot_volumes: dict[str, str] = {}
+        self._on_exit: ExitCallback | None = None
+
+    async def start(self, on_exit: ExitCallback) -> None:
+        """Forget machines, keep volumes."""
+        self.running.clear()
+        self._on_exit = on_exit
+
+    async def stop(self) -> None:
+        """Power every machine off."""
+        self.running.clear()
+
+    def base_volumes(self) -> frozenset[str]:
+        """Return `debian-12`."""
+        return frozenset({"debian-12"})
+
+    async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
+        """Make a volume with the source's files."""
+        self._fail("create_volume")
+        self.volumes[volume] = self._copy(volume, source, size_gb, frozen=False)
+
+    async def freeze_volume(self, volume: str, source: str) -> None:
+        """Make a read-only copy."""
+        self._fail("freeze_volume")
+        size = self._volume(source).size_gb
+        self.volumes[volume] = self._copy(volume, source, size, frozen=True)
+
+    async def delete_volume(self, volume: str) -> None:
+        """Remove a volume; what was copied from it keeps its files."""
+        self._fail("delete_volume")
+        self._volume(volume)
+        if volume in self.base_volumes():
+            raise VolumeError(f"volume {volume} belongs to the runtime")
+        if user := next((m for m, spec in self.running.items() if volume in _volumes(spec)), None):
+            raise VolumeError(f"volume {volume} is used by machine {user}")
+        del self.volumes[volume]
+        for machine in [m for m, boot in self._boot_volumes.items() if boot == volume]:
+            self._serial.pop(machine, None)
+            del self._boot_volumes[machine]
+
+    async def boot(self, spec: MachineSpec) -> None:
+        """Power a machine on."""
+        self._fail("boot")
+        if spec.id in self.running:
+            raise MachineError(f"machine {spec.name} is already running")
+        for volume in _volumes(spec):
+            if volume not in self.volumes:
+                raise MachineError(f"machine {spec.name} has no volume {volume}")
+            if self.volumes[volume].frozen:
+                raise MachineError(f"machine {spec.name} cannot write to volume {volume}")
+        self._boot_volumes[spec.id] = spec.boot_volume
+        self.running[spec.id] = spec
+        self.boots.append(spec.id)
+        self.guest_print(spec.id, f"{spec.name} login: \n")
+
+    async def shut_down(self, machine: str, grace: float) -> None:  # noqa: ARG002
+        """Power a machine off; guests in memory take no time."""
+        self._fail("shut_down")
+        if self.running.pop(machine, None):
+            self.guest_print(machine, "reboot: Power down\n")
+
+    async def power_off(self, machine: str) -> None:
+        """Cut the power."""
+        self._fail("power_off")
+        self.running.pop(machine, None)
+
+    def is_running(self, machine: str) -> bool:
+        """Whether the machine is on."""
+        return machine in self.running
+
+    def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
+        """Return what was printed from byte `start`, and the position after it."""
+        printed = self._serial.get(machine, bytearray())
+        return bytes(printed[start:]), len(printed)
+
+    def guest_print(self, machine: str, text: str) -> None:
+        """Print on a machine's console."""
+        self._serial.setdefault(machine, bytearray()).extend(text.encode())
+
+    def guest_write(self, machine: str, path: str, text: str) -> None:
+        """Write a file on a running machine's boot volume."""
+        self.volumes[self.running[machine].boot_volume].files[path] = text
+
+    def guest_power_off(self, machine: str, reason: MachineExit = MachineExit.POWER_OFF) -> None:
+        """Let a machine go off by itself."""
+        del self.running[machine]
+        self.guest_print(machine, "reboot: Power down\n")
+        if self._on_exit is not None:
+            self._on_exit(machine, reason)
+
+    def _fail(self, method: str) -> None:
+        if error := self.failures.pop(method, None):
+            raise error
+
+    def _volume(self, volume: str) -> MemoryVolume:
+        if volume not in self.volumes:
+            raise VolumeError(f"volume {volume} does not exist")
+        return self.volumes[volume]
+
+    def _copy(self, volume: str, source: str | None, size_gb: int, *, frozen: bool) -> MemoryVolume:
+        if volume in self.volumes:
+            raise VolumeError(f"volume {volume} exists")
+        if source is None:
+            return MemoryVolume(frozen=frozen, size_gb=size_gb)
+        origin = self._volume(source)
+        lineage = (source, *origin.lineage)
+        return MemoryVolume(dict(origin.files), lineage, frozen, size_gb)
+
+
+def _volumes(spec: MachineSpec) -> tuple[str, ...]:
+    return (spec.boot_volume, *(volume for _, volume in spec.data_volumes))
