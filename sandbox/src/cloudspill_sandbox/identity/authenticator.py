@@ -93,7 +93,8 @@ class TokenAuthenticator:
             assertion = self._assertions.read(form["assertion"])
         except AssertionRefusedError as error:
             raise _refused("invalid_grant", str(error)) from None
-        if assertion.claims.get("aud") not in AUDIENCES:
+        audience = assertion.claims.get("aud")
+        if not isinstance(audience, str) or audience not in AUDIENCES:
             raise _refused("invalid_grant", "Invalid JWT: Failed audience check.")
         if assertion.claims.get("sub", assertion.email) != assertion.email:
             raise _refused(
