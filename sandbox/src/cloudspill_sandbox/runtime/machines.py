@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cloudspill_sandbox.runtime.cgroups import SandboxCgroup, processes_naming
+from cloudspill_sandbox.runtime.cgroups import SandboxCgroup
 from cloudspill_sandbox.runtime.console import SerialConsole
 from cloudspill_sandbox.runtime.guest_files import renew_identity, write_names
 from cloudspill_sandbox.runtime.interface import (
@@ -23,8 +23,8 @@ from cloudspill_sandbox.runtime.interface import (
     MachineSpec,
     VolumeError,
 )
-from cloudspill_sandbox.runtime.kernel_limits import KernelLimits
-from cloudspill_sandbox.runtime.mounts import mount_overlay, mounts_below, overlay_options, unmount
+from cloudspill_sandbox.runtime.leftovers import kernel_limits, sweep
+from cloudspill_sandbox.runtime.mounts import mount_overlay, overlay_options, unmount
 from cloudspill_sandbox.runtime.podman import Container, ContainerRequest, Podman
 from cloudspill_sandbox.runtime.processes import WatchedProcess
 from cloudspill_sandbox.runtime.volumes import VolumeStore
@@ -40,8 +40,6 @@ _STOP_GRACE = 30.0
 _REBOOT = 128 + signal.SIGHUP
 _POWER_OFF = 128 + signal.SIGINT
 """How an init ends by reboot(2): https://man7.org/linux/man-pages/man2/reboot.2.html"""
-
-_PODMAN_COMMANDS = frozenset({"podman", "conmon", "runc", "crun"})
 
 _log = logging.getLogger(__name__)
 
@@ -67,10 +65,9 @@ class PodmanRuntime:
     """
 
     def __init__(self, settings: Settings, guest_image: Path) -> None:
-        self._directory = settings.run_dir / "podman"
+        self._settings = settings
         self._cgroup = SandboxCgroup(settings.name)
-        self._limits = KernelLimits(settings.run_dir / "kernel-limits.json")
-        self._podman = Podman(self._directory, self._cgroup.path)
+        self._podman = Podman(settings.run_dir / "podman", self._cgroup.path)
         self._guest_image = guest_image
         self._volumes = VolumeStore(settings.volumes_dir, {"debian-12": guest_image})
         self._machines: dict[str, _Machine] = {}
@@ -85,8 +82,8 @@ class PodmanRuntime:
             MachineError: containers do not start on this host; the message says why.
         """
         self._on_exit = on_exit
-        await asyncio.to_thread(self._sweep)
-        self._limits.raise_all()
+        await asyncio.to_thread(sweep, self._settings)
+        kernel_limits(self._settings).raise_all()
         try:
             await asyncio.to_thread(self._volumes.load)
             await self._probe()
@@ -96,7 +93,7 @@ class PodmanRuntime:
         self._spawn(self._podman.remove_discarded())
 
     async def _probe(self) -> None:
-        probe = self._directory.with_name("probe")
+        probe = self._settings.run_dir / "probe"
         for part in ("u", "w", "m"):
             (probe / part).mkdir(parents=True)
         mount_overlay(probe / "m", overlay_options([self._guest_image], probe / "u", probe / "w"))
@@ -106,28 +103,13 @@ class PodmanRuntime:
             unmount(probe / "m", detach=True)
             shutil.rmtree(probe)
 
-    def _sweep(self) -> None:
-        """End what runs in the sandbox's name and forget what Podman knew of it."""
-        probe = self._directory.with_name("probe")
-        strays = processes_naming(self._directory, _PODMAN_COMMANDS)
-        ended = self._cgroup.end_processes(strays)
-        if ended:
-            _log.info("ended %d processes of machines that an earlier sandbox left", ended)
-        for point in mounts_below(self._directory, probe):
-            unmount(point, detach=True)
-        for leftover in (self._directory, probe):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        self._cgroup.remove()
-
     async def stop(self) -> None:
         """Stop every machine (shutdown scripts run, at most 30 s) and unmount; volumes stay."""
         await asyncio.gather(*(self.shut_down(name, _STOP_GRACE) for name in [*self._machines]))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._sweep)
-        self._limits.restore()
+        await asyncio.to_thread(sweep, self._settings)
 
     def base_volumes(self) -> frozenset[str]:
         """Ids of the read-only volumes: `debian-12`."""

@@ -185,7 +185,7 @@ class Podman:
             shutil.rmtree(self._directory / "pids" / name, ignore_errors=True)
             for attempt in range(_REMOVAL_TRIES):
                 try:
-                    await self._run("rm", "--force", "--time", "0", name)
+                    await self._run("rm", "--force", name)
                     break
                 except MachineError as error:
                     _log.warning("%s", error)

@@ -22,7 +22,6 @@ from cloudspill_sandbox.runtime.extents import unsynced_files
 from cloudspill_sandbox.runtime.interface import VolumeError
 from cloudspill_sandbox.runtime.mounts import (
     mount_overlay,
-    mounts_below,
     overlay_options,
     unmount,
 )
@@ -68,11 +67,12 @@ class VolumeStore:
         self._layers: dict[str, VolumeRecord] = {}
 
     def load(self) -> None:
-        """Read the records; remove mounts, half-made layers and layers that nobody needs."""
+        """Read the records; remove half-made layers and layers that nobody needs.
+
+        Nothing may be mounted, see leftovers.py.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         (self._directory / "empty").mkdir(exist_ok=True)
-        for point in mounts_below(self._directory):
-            unmount(point, detach=True)
         for folder in self._directory.glob(f"*{_UNFINISHED}"):
             shutil.rmtree(folder)
         self._layers = {
