@@ -72,16 +72,23 @@ class Compute:
                 ) from error
             return None
 
-    def list(self, collection: str, **params: Any) -> Iterator[Document]:
+    def list_items(self, collection: str, **params: Any) -> Iterator[Document]:
         """Read every page of a collection."""
         for page in self._pages(collection, params):
             yield from page.get("items") or []
 
-    def list_aggregated(self, kind: str, **params: Any) -> Iterator[Document]:
-        """Read a kind, such as `instances`, in all zones or regions."""
+    def list_by_scope(self, kind: str, **params: Any) -> dict[str, list[Document]]:
+        """Read a kind, such as `instances`, in all scopes: `zones/us-west1-b` → documents."""
+        found: dict[str, list[Document]] = {}
         for page in self._pages(f"aggregated/{kind}", params):
-            for scope in (page.get("items") or {}).values():
-                yield from scope.get(kind) or []
+            for scope, content in (page.get("items") or {}).items():
+                found.setdefault(scope, []).extend(content.get(kind) or [])
+        return found
+
+    def list_aggregated(self, kind: str, **params: Any) -> Iterator[Document]:
+        """Read a kind in all scopes, without telling which."""
+        for documents in self.list_by_scope(kind, **params).values():
+            yield from documents
 
     def change(
         self,

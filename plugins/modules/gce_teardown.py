@@ -85,11 +85,11 @@ def marked(compute: Compute, kind: str, mark: Mark) -> list[str]:
     """References of the resources of a kind that carry the mark, sorted."""
     documents: Iterable[dict[str, Any]]
     if kind == "firewalls":
-        documents = filter(mark.is_on_rule, compute.list("global/firewalls"))
+        documents = filter(mark.is_on_rule, compute.list_items("global/firewalls"))
     elif kind in ("instances", "disks"):
         documents = compute.list_aggregated(kind, filter=mark.label_filter())
     else:
-        documents = compute.list(f"global/{kind}", filter=mark.label_filter())
+        documents = compute.list_items(f"global/{kind}", filter=mark.label_filter())
     return sorted(inside_project(document["selfLink"], compute.project) for document in documents)
 
 
