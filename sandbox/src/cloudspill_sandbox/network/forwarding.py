@@ -10,9 +10,6 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-ATTEMPT_SECONDS = 2.0
-"""How long one resolver is waited for before the next is asked."""
-
 ROUNDS = 2
 
 
@@ -32,7 +29,7 @@ def resolvers_of(path: Path) -> list[str]:
 
 
 async def forward(
-    packet: bytes, resolvers: Sequence[str], *, stream: bool, port: int = 53
+    packet: bytes, resolvers: Sequence[str], *, stream: bool, port: int, patience: float
 ) -> bytes:
     """Return the answer of the first resolver that gives one, under the query's own id.
 
@@ -41,16 +38,17 @@ async def forward(
         resolvers: IP addresses, asked in turn.
         stream: by TCP, as the query came; by UDP where a resolver does not speak TCP.
         port: of the resolvers.
+        patience: seconds for one attempt.
 
     Raises:
-        NoResolverError: none answered; bounded by ATTEMPT_SECONDS for each round, resolver and
+        NoResolverError: none answered; bounded by the patience for each round, resolver and
             protocol.
     """
     ways = (_ask_stream, _ask_datagram) if stream else (_ask_datagram,)
     for _, resolver, ask in itertools.product(range(ROUNDS), resolvers, ways):
         own_id = secrets.token_bytes(2)  # a guest cannot choose what a forger must guess
         try:
-            async with asyncio.timeout(ATTEMPT_SECONDS):
+            async with asyncio.timeout(patience):
                 answer = await ask(own_id + packet[2:], resolver, port)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             continue

@@ -26,7 +26,6 @@ from cloudspill_sandbox.network.names import Zone
 _log = logging.getLogger(__name__)
 
 MAX_FORWARDED = 512
-MAX_FORWARDED_PER_ASKER = 64
 MAX_CONNECTIONS = 128
 IDLE_SECONDS = 10.0
 """How long a TCP connection may say nothing."""
@@ -40,6 +39,8 @@ class NameServer:
         api_names: host names besides `*.googleapis.com` that lead to the API.
         resolv_conf: names the host's resolvers; read for each query, so that it may change.
         port: of the host's resolvers.
+        patience: seconds that one resolver is waited for before the next is asked.
+        per_asker: how many of an instance's queries may be on their way at once.
     """
 
     def __init__(
@@ -49,11 +50,15 @@ class NameServer:
         api_names: Iterable[str] = (),
         resolv_conf: Path = Path("/etc/resolv.conf"),
         port: int = 53,
+        patience: float = 2.0,
+        per_asker: int = 64,
     ) -> None:
         self._topology = topology
         self._api_names = tuple(api_names)
         self._resolv_conf = resolv_conf
         self._port = port
+        self._patience = patience
+        self._per_asker = per_asker
         self._zone: tuple[Topology, Zone] | None = None
         self._forwarded: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,15 +116,14 @@ class NameServer:
         return self._zone[1]
 
     async def _forward(self, packet: bytes, asker: str, *, stream: bool) -> bytes:
-        if (
-            self._forwarded.total() >= MAX_FORWARDED
-            or self._forwarded[asker] >= MAX_FORWARDED_PER_ASKER
-        ):
+        if self._forwarded.total() >= MAX_FORWARDED or self._forwarded[asker] >= self._per_asker:
             return _refuse(packet, RCODE.SERVFAIL)
         self._forwarded[asker] += 1
         try:
             resolvers = resolvers_of(self._resolv_conf)
-            return await forward(packet, resolvers, stream=stream, port=self._port)
+            return await forward(
+                packet, resolvers, stream=stream, port=self._port, patience=self._patience
+            )
         except NoResolverError as error:
             _log.warning("a name asked for by %s stays unknown: %s", asker, error)
             return _refuse(packet, RCODE.SERVFAIL)

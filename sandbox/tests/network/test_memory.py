@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VPC that only remembers."""
+
+from __future__ import annotations
+
+import socket
+
+from cloudspill_sandbox.network.interface import Network, Nic, Topology
+from cloudspill_sandbox.network.memory import MemoryNetwork
+
+NIC = Nic("10.138.0.2", None, "default", "10.138.0.0/20", frozenset(), "a.z.c.p.internal")
+
+
+async def test_it_remembers_what_it_was_told() -> None:
+    network = MemoryNetwork()
+    checked: Network = network
+    await checked.start()
+    assert (await checked.attach(NIC)).endswith("0a8a0002")
+    await checked.attach(NIC)
+    await checked.apply(Topology((NIC,)))
+    assert network.attached == {"10.138.0.2": NIC}
+    assert (network.topology, network.applied) == (Topology((NIC,)), 1)
+    await checked.detach(NIC)
+    await checked.detach(NIC)
+    assert network.attached == {}
+    await checked.stop()
+    assert (network.running, network.topology) == (False, Topology())
+
+
+def test_it_listens_on_loopback_only() -> None:
+    with MemoryNetwork().listen("169.254.169.254", 80, socket.SOCK_STREAM) as opened:
+        assert opened.getsockname()[0] == "127.0.0.1"
+        with socket.create_connection(opened.getsockname(), timeout=5):
+            pass
