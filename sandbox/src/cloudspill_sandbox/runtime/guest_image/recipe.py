@@ -36,7 +36,7 @@ PACKAGES = (
 """No more than Google's Debian 12 image has; the OS Login package is left out, as is its API."""
 
 PACKAGES_AT_HAND = ("git", "python3-venv")
-WHEELS_AT_HAND = ("flask",)
+WHEELS_AT_HAND = ("flask", "waitress")
 """Not installed: they lie in the caches that apt and pip look into first."""
 
 _HERE = Path(__file__).parent
