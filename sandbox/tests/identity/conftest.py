@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.accounts import KeyFile, ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import JWT_BEARER, TokenAuthenticator
+from cloudspill_sandbox.identity.keys import KeyPair
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 
 NOW = 1_800_000_000.0
@@ -35,12 +36,15 @@ class Identity:
     store: Store
     clock: Clock
     signers: Signers
+    pairs: Iterator[KeyPair]
     accounts: ServiceAccounts = field(init=False)
     tokens: Tokens = field(init=False)
     authenticator: TokenAuthenticator = field(init=False)
 
     def __post_init__(self) -> None:
-        self.accounts = ServiceAccounts(self.store, self.clock)
+        self.accounts = ServiceAccounts(
+            self.store, self.clock, lambda _subject, _now: next(self.pairs)
+        )
         self.tokens = Tokens(self.signers, self.accounts, self.clock)
         self.authenticator = TokenAuthenticator(self.accounts, self.tokens, self.clock)
 
@@ -50,11 +54,17 @@ def signers(tmp_path_factory: pytest.TempPathFactory) -> Signers:
     return Signers.kept_in(tmp_path_factory.mktemp("identity"), lambda: NOW)
 
 
+@pytest.fixture(scope="session")
+def pairs() -> list[KeyPair]:
+    """Three key pairs for all tests: they take time to make."""
+    return [KeyPair.generate(f"{number}", NOW) for number in range(3)]
+
+
 @pytest.fixture
-def identity(signers: Signers) -> Identity:
+def identity(signers: Signers, pairs: list[KeyPair]) -> Identity:
     store = Store()
     store.put("projects/p1234", {"name": "p1234"})
-    return Identity(store, Clock(), signers)
+    return Identity(store, Clock(), signers, iter(pairs))
 
 
 @pytest.fixture

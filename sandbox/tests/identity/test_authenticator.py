@@ -12,6 +12,7 @@ from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.accounts import KeyFile
+from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
 from cloudspill_sandbox.identity.tokens import Signers
 
 from .conftest import NOW, Clock, Identity
@@ -43,9 +44,9 @@ def test_a_token_survives_a_restart_of_the_sandbox(
     identity: Identity, key_file: KeyFile, tmp_path: Path
 ) -> None:
     email = key_file["client_email"]
-    before = Identity(identity.store, Clock(), Signers.kept_in(tmp_path, lambda: NOW))
+    before = Identity(identity.store, Clock(), Signers.kept_in(tmp_path, lambda: NOW), iter(()))
     token = before.tokens.issue(Principal(email, frozenset({"s"}), "42"))
-    after = Identity(identity.store, Clock(), Signers.kept_in(tmp_path, lambda: NOW))
+    after = Identity(identity.store, Clock(), Signers.kept_in(tmp_path, lambda: NOW), iter(()))
     assert after.authenticator.authenticate(f"Bearer {token}") == Principal(
         email, frozenset({"s"}), "42"
     )
@@ -55,7 +56,7 @@ def test_a_token_survives_a_restart_of_the_sandbox(
 def test_a_token_of_another_sandbox_is_refused(
     identity: Identity, key_file: KeyFile, tmp_path: Path
 ) -> None:
-    other = Identity(identity.store, Clock(), Signers.kept_in(tmp_path, lambda: NOW))
+    other = Identity(identity.store, Clock(), Signers.kept_in(tmp_path, lambda: NOW), iter(()))
     token = other.tokens.issue(Principal(key_file["client_email"]))
     assert refused(identity, f"Bearer {token}") == "ACCESS_TOKEN_TYPE_UNSUPPORTED"
 
@@ -129,13 +130,15 @@ def test_a_token_ends_with_its_account(identity: Identity, key_file: KeyFile) ->
 
 
 def test_what_is_remembered_of_tokens_is_bounded(identity: Identity, key_file: KeyFile) -> None:
+    small = TokenAuthenticator(identity.accounts, identity.tokens, identity.clock, remembered=3)
     principal = Principal(key_file["client_email"])
-    for _ in range(4200):
-        identity.authenticator.authenticate(f"Bearer {identity.tokens.issue(principal)}")
-    assert len(identity.authenticator._known) <= 4096
+    issued = [f"Bearer {identity.tokens.issue(principal)}" for _ in range(10)]
+    for header in [*issued, *issued]:
+        assert small.authenticate(header) == principal
+    assert len(small._known) == 3
 
 
 def test_the_store_may_be_empty(signers: Signers) -> None:
-    empty = Identity(Store(), Clock(), signers)
+    empty = Identity(Store(), Clock(), signers, iter(()))
     token = empty.tokens.issue(Principal("nobody@x.iam.gserviceaccount.com"))
     assert refused(empty, f"Bearer {token}") == "ACCOUNT_STATE_INVALID"

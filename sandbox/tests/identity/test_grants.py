@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.identity.accounts import KeyFile
@@ -105,7 +106,7 @@ def test_an_assertion_signed_with_the_public_key_as_secret_is_refused(
         "iat": NOW,
         "exp": NOW + 60,
     }
-    for algorithm, key in (("HS256", "x" * 32), ("none", None)):
+    for algorithm, key in (("HS256", "x" * 32), ("none", "")):
         forged = jwt.encode(claims, key, algorithm, headers={"kid": key_file["private_key_id"]})
         with pytest.raises(ApiError, match="Invalid JWT Signature"):
             exchange(forged)
@@ -141,6 +142,7 @@ def test_a_target_audience_gives_an_identity_token_that_the_published_keys_verif
     token = answer["id_token"]
     (pem,) = identity.authenticator.certificates().values()
     public = x509.load_pem_x509_certificate(pem.encode()).public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
     claims = jwt.decode(
         token, public, ["RS256"], audience="https://service.example", options={"verify_iat": False}
     )

@@ -33,10 +33,17 @@ class ServiceAccounts:
 
     Args:
         clock: seconds since the epoch.
+        generate: makes a key pair for a unique id at a time; slow, hence replaceable.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        generate: Callable[[str, float], KeyPair] = KeyPair.generate,
+    ) -> None:
         self._store = store
+        self._generate = generate
         self._clock = clock
 
     def create(
@@ -97,7 +104,7 @@ class ServiceAccounts:
         Takes some 50 ms. Raises ApiError 404 when there is no such account.
         """
         account = self._account(email)
-        pair = KeyPair.generate(account["uniqueId"], self._clock())
+        pair = self._generate(account["uniqueId"], self._clock())
         self._store.put(f"{account['name']}/keys/{pair.id}", pair.resource(account["name"]))
         return {
             "type": "service_account",

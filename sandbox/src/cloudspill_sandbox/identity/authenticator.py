@@ -28,7 +28,6 @@ AUDIENCES = frozenset(
     }
 )
 _SERVICE = re.compile(r"https://[a-z0-9.-]+\.googleapis\.com(/.*)?", re.ASCII)
-_CACHED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +49,17 @@ class TokenAuthenticator:
 
     Args:
         clock: seconds since the epoch.
+        remembered: how many verified tokens are kept at most.
     """
 
-    def __init__(self, accounts: ServiceAccounts, tokens: Tokens, clock: Clock) -> None:
+    def __init__(
+        self, accounts: ServiceAccounts, tokens: Tokens, clock: Clock, remembered: int = 4096
+    ) -> None:
         self._accounts = accounts
         self._tokens = tokens
         self._clock = clock
         self._assertions = AssertionReader(accounts, clock)
+        self._remembered = remembered
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def authenticate(self, authorization: str | None) -> Principal:
@@ -155,7 +158,7 @@ class TokenAuthenticator:
 
     def _remember(self, token: str, known: _Known) -> None:
         self._known[token] = known
-        if len(self._known) > _CACHED:
+        if len(self._known) > self._remembered:
             self._known.popitem(last=False)
 
 
