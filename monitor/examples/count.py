@@ -1,0 +1,1 @@
+../src/cloudspill_monitor/counting_task.py

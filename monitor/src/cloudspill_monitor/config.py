@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration: what `monitor.yml` may hold, and what each key means.
+
+Durations are seconds, or a number with `s`, `m`, `h` or `d`. Relative paths are taken from the
+directory of the configuration file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from cloudspill_monitor.policy_types import PolicyConfig
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a duration: write seconds, or 90s, 10m, 1h, 2d")
+        return float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, bool):
+        raise ValueError("true and false are not durations")  # noqa: TRY004 - pydantic's contract
+    return value
+
+
+def _never(value: object) -> object:
+    return None if value == "never" else _duration(value)
+
+
+def default_state_dir() -> Path:
+    """systemd's state directory for the service, else the user's."""
+    given = os.environ.get("STATE_DIRECTORY")
+    if given:
+        return Path(given.split(":")[0])
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "cloudspill-monitor"
+
+
+_Finite = Field(allow_inf_nan=False)
+Positive = Annotated[float, BeforeValidator(_duration), Field(gt=0), _Finite]
+NotNegative = Annotated[float, BeforeValidator(_duration), Field(ge=0), _Finite]
+OrNever = Annotated[float | None, BeforeValidator(_never), Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100), _Finite]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class TaskConfig(_Strict):
+    """One task: a command that this machine, or a VM, runs."""
+
+    name: str
+    command: tuple[str, ...] = Field(min_length=1)
+    cwd: Path = Path()
+    env: dict[str, str] = {}
+    movable: bool = True
+    checkpoint_paths: tuple[Path, ...] = ()
+    checkpoint_interval: Positive = 60.0
+    stop_signal: str = "SIGTERM"
+    stop_grace: NotNegative = 10.0
+    restart: Literal["always", "on-failure", "never"] = "on-failure"
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_usable(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot be a task's name: use letters, digits, space, '.', '_', '-'"
+            )
+        return name
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _split(cls, command: object) -> object:
+        if not isinstance(command, str):
+            return command
+        try:
+            return shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"the command cannot be split into words: {error}") from error
+
+    @field_validator("stop_signal")
+    @classmethod
+    def _signal_exists(cls, name: str) -> str:
+        known = name if name.startswith("SIG") else f"SIG{name}"
+        if known not in signal.Signals.__members__ or known in ("SIGKILL", "SIGSTOP"):
+            raise ValueError(f"{name!r} is not a signal that a task can catch, such as SIGTERM")
+        return known
+
+    @field_validator("cwd")
+    @classmethod
+    def _cwd_from_file(cls, cwd: Path, info: ValidationInfo) -> Path:
+        return _from_file(cwd, info)
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file's name."""
+        return self.name.replace(" ", "_")
+
+    def missing(self) -> str | None:
+        """What this machine lacks to run the task, in words; None when it lacks nothing."""
+        if not self.cwd.is_dir():
+            return f"cwd {self.cwd} is not a directory"
+        program = self.command[0]
+        path = self.env.get("PATH", os.environ.get("PATH", os.defpath))
+        # A relative program with a slash is looked up from the task's own directory.
+        found = shutil.which(str(self.cwd / program) if "/" in program else program, path=path)
+        return None if found else f"command {program!r} does not exist or cannot be executed"
+
+
+class MetricsConfig(_Strict):
+    """Prometheus metrics and /healthz, on loopback only."""
+
+    address: Literal["127.0.0.1", "::1"] = "127.0.0.1"
+    port: int = Field(default=9477, ge=0, le=65535)
+
+
+class BurstConfig(_Strict):
+    """Where tasks go when they spill. The names are Google Cloud's."""
+
+    project: str | None = None
+    zones: tuple[str, ...] = Field(default=("us-west1-b",), min_length=1)
+    machine_types: tuple[str, ...] = Field(default=("n1-standard-1",), min_length=1)
+    image_project: str = "ubuntu-os-cloud"
+    image_family: str = "ubuntu-2204-lts"
+    max_vms: int = Field(default=1, ge=1)
+    idle_timeout: OrNever = 600.0
+    price_per_hour: Annotated[float, Field(ge=0), _Finite] = 0.0475
+
+
+class MonitorConfig(_Strict):
+    """The whole file."""
+
+    interval: Positive = 1.0
+    threshold_high: Percent = 75.0
+    high_duration: Positive = 10.0
+    threshold_low: Percent = 60.0
+    low_duration: Positive = 10.0
+    guard: bool = True
+    min_dwell: NotNegative = 60.0
+    backoff_window: NotNegative = 600.0
+    retry_backoff: Positive = 30.0
+    max_backoff: Positive = 3600.0
+    ignore_cgroups: tuple[str, ...] = ()
+    state_dir: Path = Field(default_factory=default_state_dir)
+    metrics: MetricsConfig | None = None
+    burst: BurstConfig = BurstConfig()
+    tasks: tuple[TaskConfig, ...] = Field(min_length=1)
+
+    @field_validator("threshold_low")
+    @classmethod
+    def _low_below_high(cls, low: float, info: ValidationInfo) -> float:
+        high = info.data.get("threshold_high")
+        if high is not None and low >= high:
+            raise ValueError(f"threshold_low ({low:g}) must be below threshold_high ({high:g})")
+        return low
+
+    @field_validator("ignore_cgroups")
+    @classmethod
+    def _cgroups_inside(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if ".." in Path(pattern).parts or not pattern.strip("/"):
+                raise ValueError(f"{pattern!r} must name a cgroup below the root, as machine.slice")
+        return patterns
+
+    @field_validator("state_dir")
+    @classmethod
+    def _state_dir_from_file(cls, state_dir: Path, info: ValidationInfo) -> Path:
+        return _from_file(state_dir, info)
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_differ(cls, tasks: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
+        seen: set[str] = set()
+        for task in tasks:
+            if task.slug in seen:
+                raise ValueError(f"two tasks are called {task.name!r}")
+            seen.add(task.slug)
+        return tasks
+
+    def policy(self) -> PolicyConfig:
+        """The part that the policy reads."""
+        return PolicyConfig(
+            threshold_high=self.threshold_high,
+            threshold_low=self.threshold_low,
+            high_duration=self.high_duration,
+            low_duration=self.low_duration,
+            interval=self.interval,
+            guard=self.guard,
+            min_dwell=self.min_dwell,
+            backoff_window=self.backoff_window,
+            retry_backoff=self.retry_backoff,
+            max_backoff=self.max_backoff,
+        )
+
+
+def _from_file(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base", Path.cwd())
+    expanded = path.expanduser()
+    return expanded if expanded.is_absolute() else Path(os.path.normpath(base / expanded))

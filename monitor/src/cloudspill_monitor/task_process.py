@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One task as a process on this machine: started, found again, signalled, and its end read.
+
+A process is started behind a gate. A small shell, leader of a new session, waits for a word from
+the monitor; only when the journal holds its process id is the word given. If the monitor is killed
+before that, the shell sees the end of the pipe and exits: there is no instant at which a task runs
+that the journal does not know. The shell stays, and writes the exit status to a file, so that it
+is known even if the monitor that started the task is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudspill_monitor import procfs
+from cloudspill_monitor.config import TaskConfig
+from cloudspill_monitor.procfs import ProcessStat
+
+# The shell outlives signals to its group, which the task gets too (a trap is not inherited).
+_GATE = """
+read -r _ || exit 125
+status_file=$1
+shift
+trap : HUP INT QUIT ABRT ALRM PIPE TERM USR1 USR2
+"$@" </dev/null
+status=$?
+echo "$status" >"$status_file"
+exit "$status"
+"""
+_RUN_VARIABLE = "CLOUDSPILL_RUN"
+
+
+@dataclass(slots=True)
+class TaskProcess:
+    """A task's session on this machine, by its leader. `child` is None when it was adopted."""
+
+    run: int
+    pid: int
+    start_ticks: int
+    status_file: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    def alive(self) -> bool:
+        """Whether the leader is still this very process (ids are used again)."""
+        if self.child is not None and self.child.poll() is not None:
+            return False
+        stat = procfs.read_stat(self.pid)
+        return stat is not None and stat.start_ticks == self.start_ticks and stat.state not in "ZX"
+
+    def members(self, session: Iterable[int]) -> list[ProcessStat]:
+        """The live processes of the session, given its process ids.
+
+        Once the leader is gone the id may mean another session, so its processes must then carry
+        this run's number in their environment.
+        """
+        stats = procfs.live(session)
+        if any(s.pid == self.pid and s.start_ticks == self.start_ticks for s in stats):
+            return stats
+        return [s for s in stats if procfs.environment_value(s.pid, _RUN_VARIABLE) == str(self.run)]
+
+    def exit_status(self) -> int | None:
+        """What the task exited with (128 + N for signal N), if it is known."""
+        try:
+            return int(self.status_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def forget(self) -> None:
+        """Remove what was only needed while it ran."""
+        self.status_file.unlink(missing_ok=True)
+
+
+def start(
+    task: TaskConfig, run: int, log: Path, status_file: Path, record: Callable[[int, int], None]
+) -> TaskProcess:
+    """Start `task`; `record` is given process id and start time before the task does anything.
+
+    Raises OSError when no process can be made, or when the log cannot be written.
+    """
+    environment = {**os.environ, **task.env, "CLOUDSPILL_TASK": task.name, _RUN_VARIABLE: str(run)}
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", _GATE, "cloudspill-task", str(status_file), *task.command],
+            cwd=task.cwd,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    assert child.stdin is not None
+    stat = procfs.read_stat(child.pid)
+    assert stat is not None  # it waits at the gate, and is ours to reap
+    with child.stdin:  # closing without a word makes the shell exit
+        record(child.pid, stat.start_ticks)
+        child.stdin.write(b"go\n")
+    return TaskProcess(run, child.pid, stat.start_ticks, status_file, child)
+
+
+def describe_exit(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "ended with an unknown status"
+    if status > 128 and status - 128 in signal.valid_signals():
+        return f"was ended by {signal.Signals(status - 128).name}"
+    return f"exited with status {status}"
