@@ -10,10 +10,12 @@ Compute Engine shows a block device.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,7 +56,7 @@ class VolumeRecord:
 
 
 class VolumeStore:
-    """The volumes below one directory; methods block, calls for one volume must not overlap.
+    """The volumes below one directory; methods block and may be called from several threads.
 
     Args:
         directory: holds a folder a layer; its name should be short.
@@ -65,6 +67,8 @@ class VolumeStore:
         self._directory = directory
         self._bases = dict(bases)
         self._layers: dict[str, VolumeRecord] = {}
+        self._names = itertools.count(1)
+        self._lock = threading.RLock()
 
     def load(self) -> None:
         """Read the records; remove half-made layers and layers that nobody needs.
@@ -78,6 +82,7 @@ class VolumeStore:
         self._layers = {
             path.parent.name: _read_record(path) for path in self._directory.glob(f"*/{_RECORD}")
         }
+        self._names = itertools.count(max(map(int, self._layers), default=0) + 1)
         self._collect()
 
     @property
@@ -91,7 +96,7 @@ class VolumeStore:
         Raises:
             VolumeError: the id is taken, the source is unknown, or the copy failed.
         """
-        self._derive(volume, source, writable=True, size_gb=size_gb, live=None)
+        self._derive(volume, source, writable=True, size_gb=size_gb, live_since=None)
 
     def freeze(self, volume: str, source: str, *, live_since: float | None) -> None:
         """Make a read-only volume with the content of another.
@@ -105,32 +110,54 @@ class VolumeStore:
         Raises:
             VolumeError: as for create().
         """
-        self._derive(volume, source, writable=False, size_gb=0, live=live_since)
+        self._derive(volume, source, writable=False, size_gb=None, live_since=live_since)
 
     def _derive(
-        self, volume: str, source: str | None, *, writable: bool, size_gb: int, live: float | None
+        self,
+        volume: str,
+        source: str | None,
+        *,
+        writable: bool,
+        size_gb: int | None,
+        live_since: float | None,
     ) -> None:
-        if volume in self._bases or self._find(volume):
-            raise VolumeError(f"volume {volume} exists")
-        lowers, copied_layer = self._below(source)
-        record = VolumeRecord(volume, lowers, writable, size_gb, copied=source is not None)
-        name = self._unused_name()
-        draft = self._directory / f"{name}{_UNFINISHED}"
+        name, copied_layer = self._reserve(volume, source, writable, size_gb)
+        record = self._layers[name]
+        draft, folder = self._directory / f"{name}{_UNFINISHED}", self._directory / name
         try:
-            overlay_options(
-                self._paths(lowers), self._directory / name / "u", self._directory / name / "w"
-            )
+            overlay_options(self._paths(record.lowers), folder / "u", folder / "w")
             for part in ("u", "w", "m"):
                 (draft / part).mkdir(parents=True)
             if copied_layer:
-                _copy_layer(self._directory / copied_layer / "u", draft / "u", live)
+                _copy_layer(self._directory / copied_layer / "u", draft / "u", live_since)
             _write_record(draft / _RECORD, record)
-            draft.rename(self._directory / name)
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            draft.rename(folder)
+        except BaseException as error:
+            with self._lock:
+                del self._layers[name]
             shutil.rmtree(draft, ignore_errors=True)
-            origin = f" from {source}" if source else ""
-            raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
-        self._layers[name] = record
+            if isinstance(error, OSError | ValueError | subprocess.CalledProcessError):
+                origin = f" from {source}" if source else ""
+                raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
+            raise
+
+    def _reserve(
+        self, volume: str, source: str | None, writable: bool, size_gb: int | None
+    ) -> tuple[str, str | None]:
+        """Claim an id and hold the source's layers; return a layer's name and the one to copy."""
+        with self._lock:
+            if volume in self._bases or self._find(volume):
+                raise VolumeError(f"volume {volume} exists")
+            lowers, copied_layer = self._below(source)
+            if size_gb is None:
+                size_gb = (
+                    0 if source is None or source in self._bases else self.record(source).size_gb
+                )
+            name = str(next(self._names))
+            self._layers[name] = VolumeRecord(
+                volume, lowers, writable, size_gb, copied=source is not None
+            )
+        return name, copied_layer
 
     def _below(self, source: str | None) -> tuple[tuple[str, ...], str | None]:
         """Return the lower layers of a volume made from `source`, and a layer to copy, if any."""
@@ -145,17 +172,15 @@ class VolumeStore:
         return (layer, *record.lowers), None
 
     def delete(self, volume: str) -> None:
-        """Remove a volume; its layer stays while others stand on it. No error when it is gone.
+        """Remove a volume; its layer stays while others stand on it.
 
         Raises:
-            VolumeError: it is mounted, or a base.
+            VolumeError: it does not exist, is mounted, or is a base.
         """
         if volume in self._bases:
             raise VolumeError(f"volume {volume} ships with the runtime")
-        layer = self._find(volume)
-        if layer is None:
-            return
-        if self.mount_point(volume).is_mount():
+        layer = self._layer(volume)
+        if (self._directory / layer / "m").is_mount():
             raise VolumeError(f"volume {volume} is in use")
         self._keep(layer, replace(self._layers[layer], volume=None))
         self._collect()
@@ -207,11 +232,13 @@ class VolumeStore:
 
     def volume_of(self, machine: str) -> str | None:
         """Return the volume that a machine booted from last, None when it is gone."""
-        found = (r.volume for r in self._layers.values() if r.machine == machine and r.volume)
-        return next(found, None)
+        with self._lock:
+            found = (r.volume for r in self._layers.values() if r.machine == machine and r.volume)
+            return next(found, None)
 
     def _find(self, volume: str) -> str | None:
-        return next((name for name, r in self._layers.items() if r.volume == volume), None)
+        with self._lock:
+            return next((name for name, r in self._layers.items() if r.volume == volume), None)
 
     def _layer(self, volume: str) -> str:
         layer = self._find(volume)
@@ -227,31 +254,26 @@ class VolumeStore:
     def _lower_path(self, name: str) -> Path:
         return self._directory / name / "u" if name != "empty" else self._directory / name
 
-    def _unused_name(self) -> str:
-        taken = {folder.name.removesuffix(_UNFINISHED) for folder in self._directory.iterdir()}
-        number = 1
-        while str(number) in taken:
-            number += 1
-        return str(number)
-
     def _keep(self, layer: str, record: VolumeRecord) -> None:
-        _write_record(self._directory / layer / _RECORD, record)
-        self._layers[layer] = record
+        with self._lock:
+            _write_record(self._directory / layer / _RECORD, record)
+            self._layers[layer] = record
 
     def _collect(self) -> None:
         """Remove the layers of deleted volumes that no volume stands on."""
-        needed = {
-            lower
-            for record in self._layers.values()
-            if record.volume is not None
-            for lower in record.lowers
-        }
-        for layer, record in list(self._layers.items()):
-            if record.volume is None and layer not in needed:
-                doomed = self._directory / f"{layer}{_UNFINISHED}"
-                (self._directory / layer).rename(doomed)
+        with self._lock:
+            records = self._layers.values()
+            needed = {lower for record in records if record.volume for lower in record.lowers}
+            doomed = [
+                layer
+                for layer, record in self._layers.items()
+                if record.volume is None and layer not in needed
+            ]
+            for layer in doomed:
+                (self._directory / layer).rename(self._directory / f"{layer}{_UNFINISHED}")
                 del self._layers[layer]
-                shutil.rmtree(doomed)
+        for layer in doomed:
+            shutil.rmtree(self._directory / f"{layer}{_UNFINISHED}")
 
 
 def images_in_use(state_root: Path) -> set[Path]:

@@ -95,7 +95,7 @@ def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
 
 async def _build(images: Path, recipe: Recipe, progress: Progress) -> None:
     draft, packages = images / _DRAFT, images / _PACKAGE_CACHE
-    await asyncio.to_thread(_clear_draft, draft, packages)
+    await asyncio.to_thread(salvage, draft, packages)
     seed = draft / "seed"
     await asyncio.to_thread(_prepare_seed, seed, recipe)
     (seed / "packages").symlink_to(packages)
@@ -110,7 +110,7 @@ async def _build(images: Path, recipe: Recipe, progress: Progress) -> None:
     progress("Guest image: ready")
 
 
-def _clear_draft(draft: Path, packages: Path) -> None:
+def salvage(draft: Path, packages: Path) -> None:
     """Remove what a killed build left, but keep the packages that it downloaded."""
     packages.mkdir(exist_ok=True)
     if mounted := mounts_below(draft):

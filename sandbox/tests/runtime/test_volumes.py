@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes as chains of layers, without mounting them."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cloudspill_sandbox.runtime.extents import unsynced_files
+from cloudspill_sandbox.runtime.interface import VolumeError
+from cloudspill_sandbox.runtime.volumes import VolumeStore, images_in_use
+
+BASE = "debian-12"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    folder = tmp_path / "images" / "0123"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "box" / "v"
+
+
+@pytest.fixture
+def store(directory: Path, image: Path) -> VolumeStore:
+    return loaded(directory, image)
+
+
+def loaded(directory: Path, image: Path) -> VolumeStore:
+    store = VolumeStore(directory, {BASE: image})
+    store.load()
+    return store
+
+
+def layer(store: VolumeStore, volume: str) -> Path:
+    """Where a volume's own writes go."""
+    return store.mount_point(volume).with_name("u")
+
+
+def write(store: VolumeStore, volume: str, text: str) -> None:
+    (layer(store, volume) / "file").write_text(text)
+
+
+def test_a_boot_disk_stands_on_the_image(store: VolumeStore, image: Path) -> None:
+    store.create("disk", BASE, 10)
+    assert store.record("disk").lowers == (str(image),)
+    assert store.record("disk").size_gb == 10
+
+
+def test_a_frozen_copy_keeps_what_the_source_held_then(store: VolumeStore) -> None:
+    store.create("disk", BASE, 10)
+    write(store, "disk", "then")
+    store.freeze("snapshot", "disk", live_since=None)
+    write(store, "disk", "now")
+    assert (layer(store, "snapshot") / "file").read_text() == "then"
+    assert store.record("snapshot").size_gb == 10
+
+
+def test_clones_share_the_frozen_layer_and_copy_nothing(store: VolumeStore, image: Path) -> None:
+    store.create("disk", BASE, 10)
+    write(store, "disk", "then")
+    store.freeze("snapshot", "disk", live_since=None)
+    store.create("clone", "snapshot", 10)
+    shared = layer(store, "snapshot").parent.name
+    assert store.record("clone").lowers == (shared, str(image))
+    assert list(layer(store, "clone").iterdir()) == []
+
+
+def test_a_writable_source_is_copied_once_and_then_apart(store: VolumeStore) -> None:
+    store.create("disk", BASE, 10)
+    write(store, "disk", "shared")
+    store.create("copy", "disk", 10)
+    write(store, "copy", "own")
+    assert (layer(store, "disk") / "file").read_text() == "shared"
+
+
+def test_content_stays_while_a_clone_stands_on_it_and_goes_with_the_last(
+    store: VolumeStore,
+) -> None:
+    store.create("disk", BASE, 10)
+    store.freeze("snapshot", "disk", live_since=None)
+    store.create("clone", "snapshot", 10)
+    content = layer(store, "snapshot")
+    store.delete("snapshot")
+    assert content.is_dir()
+    with pytest.raises(VolumeError, match="snapshot does not exist"):
+        store.create("late", "snapshot", 10)
+    store.delete("clone")
+    assert not content.exists()
+
+
+def test_a_name_is_free_again_after_its_volume_was_deleted(store: VolumeStore) -> None:
+    store.create("disk", BASE, 10)
+    store.freeze("snapshot", "disk", live_since=None)
+    store.create("clone", "snapshot", 10)
+    store.delete("snapshot")
+    store.freeze("snapshot", "clone", live_since=None)
+    assert store.record("snapshot").writable is False
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("nowhere", "nowhere does not exist"), (None, "disk exists")],
+)
+def test_a_refused_volume_leaves_nothing(
+    store: VolumeStore, directory: Path, source: str | None, message: str
+) -> None:
+    store.create("disk", None, 10)
+    before = sorted(directory.iterdir())
+    with pytest.raises(VolumeError, match=message):
+        store.create("disk" if source is None else "other", source, 10)
+    assert sorted(directory.iterdir()) == before
+
+
+def test_bases_are_neither_made_nor_deleted(store: VolumeStore) -> None:
+    with pytest.raises(VolumeError, match="debian-12 exists"):
+        store.create(BASE, None, 10)
+    with pytest.raises(VolumeError, match="ships with the runtime"):
+        store.delete(BASE)
+
+
+def test_volumes_survive_a_restart(store: VolumeStore, directory: Path, image: Path) -> None:
+    store.create("disk", BASE, 10)
+    store.booted("disk", "4711")
+    write(store, "disk", "kept")
+    again = loaded(directory, image)
+    assert (layer(again, "disk") / "file").read_text() == "kept"
+    assert again.volume_of("4711") == "disk"
+    again.create("other", BASE, 10)
+    assert layer(again, "other") != layer(again, "disk")
+
+
+def test_half_made_and_unneeded_layers_are_removed_at_the_next_start(
+    store: VolumeStore, directory: Path, image: Path
+) -> None:
+    store.create("disk", BASE, 10)
+    (directory / "7.new" / "u").mkdir(parents=True)
+    loaded(directory, image)
+    assert {entry.name for entry in directory.iterdir()} == {"1", "empty"}
+
+
+def test_a_copy_needs_an_identity_of_its_own_until_it_was_booted(store: VolumeStore) -> None:
+    store.create("disk", BASE, 10)
+    store.freeze("snapshot", "disk", live_since=None)
+    store.create("clone", "snapshot", 10)
+    assert store.record("clone").copied
+    store.booted("clone", "4712")
+    assert not store.record("clone").copied
+
+
+def test_a_chain_that_the_kernel_would_not_mount_is_refused(store: VolumeStore) -> None:
+    store.create("disk0", BASE, 10)
+    with pytest.raises(VolumeError, match="longer than the kernel mounts"):  # noqa: PT012
+        for generation in range(200):
+            store.freeze(f"snapshot{generation}", f"disk{generation}", live_since=None)
+            store.create(f"disk{generation + 1}", f"snapshot{generation}", 10)
+
+
+def test_volumes_made_at_the_same_time_do_not_meet(store: VolumeStore) -> None:
+    names = [f"disk{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: store.create(name, BASE, 10), names))
+    assert len({layer(store, name) for name in names}) == len(names)
+
+
+def test_images_are_in_use_while_volumes_stand_on_them(
+    store: VolumeStore, directory: Path, image: Path
+) -> None:
+    root = directory.parent.parent
+    assert images_in_use(root) == set()
+    store.create("disk", BASE, 10)
+    assert images_in_use(root) == {image}
+
+
+def test_a_copy_of_a_live_disk_lacks_what_was_not_synced(store: VolumeStore) -> None:
+    store.create("disk", BASE, 10)
+    folder = layer(store, "disk")
+    (folder / "synced").write_text("safe")
+    os.sync()
+    (folder / "unsynced").write_text("only in memory")
+    if not unsynced_files(folder, time.time()):
+        pytest.skip("the file system of the temporary directory has no delayed allocation")
+    store.freeze("crash", "disk", live_since=time.time())
+    store.freeze("rest", "disk", live_since=None)
+    assert (layer(store, "crash") / "synced").read_text() == "safe"
+    assert (layer(store, "crash") / "unsynced").read_text() == ""
+    assert (layer(store, "rest") / "unsynced").read_text() == "only in memory"
