@@ -2,8 +2,11 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-# The sandbox and the tests that boot instances need root.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# The sandbox and the tests that boot instances need root; it leaves no files in the checkout.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo \
+	--preserve-env=CLOUDSPILL_SANDBOX,CLOUDSPILL_SANDBOX_PORT,HTTPS_PROXY,https_proxy,NO_PROXY \
+	env PYTHONDONTWRITEBYTECODE=1)
+PYTEST := $(SUDO) $(BIN)/pytest $(if $(SUDO),-p no:cacheprovider)
 PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/system-packages $(shell git ls-files '*.sh')
 
@@ -27,9 +30,9 @@ down:  ## Stop the sandbox; its cloud's state is kept
 
 .PHONY: test test-all
 test: lint  ## Lint and every test that is not slow (10 minutes at most)
-	$(SUDO) $(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 test-all: lint  ## Lint and every test
-	$(SUDO) $(BIN)/pytest
+	$(PYTEST)
 
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
 .PHONY: lint $(LINTERS)
