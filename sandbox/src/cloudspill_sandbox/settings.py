@@ -47,13 +47,10 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         """Read CLOUDSPILL_SANDBOX (name) and CLOUDSPILL_SANDBOX_PORT, else the defaults."""
+        default = cls()
         return cls(
-            name=os.environ.get("CLOUDSPILL_SANDBOX", cls.__dataclass_fields__["name"].default),
-            port=int(
-                os.environ.get(
-                    "CLOUDSPILL_SANDBOX_PORT", cls.__dataclass_fields__["port"].default
-                )
-            ),
+            name=os.environ.get("CLOUDSPILL_SANDBOX", default.name),
+            port=int(os.environ.get("CLOUDSPILL_SANDBOX_PORT", default.port)),
         )
 
     @property

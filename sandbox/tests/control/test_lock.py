@@ -14,12 +14,10 @@ from cloudspill_sandbox.control import lock
 
 
 def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    with lock.hold(tmp_path / "run" / "lock"):
-        with (
-            pytest.raises(lock.LockedError, match=f"pid {os.getpid()}"),
-            lock.hold(tmp_path / "run" / "lock"),
-        ):
-            pass
+    path = tmp_path / "run" / "lock"
+    refused = pytest.raises(lock.LockedError, match=f"pid {os.getpid()}")
+    with lock.hold(path), refused, lock.hold(path):
+        pass
 
 
 def test_the_lock_is_free_after_its_block_and_after_a_kill(tmp_path: Path) -> None:

@@ -298,6 +298,17 @@ class PodmanRuntime:
         """Whether the machine is powered on."""
         return machine in self._machines
 
+    def console_command(self, machine: str, tty: bool) -> list[str]:
+        """Return the words that, with a command appended, run it in a machine as root.
+
+        Raises:
+            MachineError: the machine is not on.
+        """
+        running = self._machines.get(machine)
+        if running is None or running.container is None:
+            raise MachineError(f"machine {machine} is not running")
+        return self._podman.console_command(running.container, tty)
+
     def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
         """Return console output from byte `start`, and the position after it.
 

@@ -191,6 +191,16 @@ class Podman:
                     _log.warning("%s", error)
                     await asyncio.sleep(0.2 * 2**attempt)
 
+    def console_command(self, container: Container, tty: bool) -> list[str]:
+        """Return the words that, with a command appended, run it in a container as root."""
+        terminal = ["--interactive", "--tty"] if tty else ["--interactive"]
+        configuration = f"CONTAINERS_CONF={self._directory}/containers.conf"
+        return [
+            *("env", configuration, "podman"),
+            *self._global_options(),
+            *("exec", *terminal, container.id),
+        ]
+
     async def _run(self, *arguments: str) -> str:
         """Run one podman command and return its output.
 

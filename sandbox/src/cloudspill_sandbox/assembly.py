@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All parts of a sandbox, wired together in the order of need.
+
+The VPC comes first, then what guests ask for while they boot (metadata, names, the API inside the
+VPC), then the machines, and the host's door to the API last: whoever gets an answer finds all of
+it. Taking apart is the reverse.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cloudspill_sandbox import provision, repositories
+from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.latency import Instant
+from cloudspill_sandbox.compute.metadata_view import MetadataView
+from cloudspill_sandbox.compute.service import compute_service
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.discovery import load_api
+from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.front.server import Front
+from cloudspill_sandbox.front.tls import (
+    CERTIFICATE,
+    ServerCertificate,
+    client_bundle,
+    ensure_authority,
+)
+from cloudspill_sandbox.front.tunnel import Tunneller, Upstream
+from cloudspill_sandbox.identity.accounts import ServiceAccounts
+from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
+from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer
+from cloudspill_sandbox.identity.owner import ensure_owner
+from cloudspill_sandbox.identity.tokens import Signers, Tokens
+from cloudspill_sandbox.metadata import server as metadata
+from cloudspill_sandbox.network.interface import API_ADDRESS, METADATA_ADDRESS
+from cloudspill_sandbox.network.name_server import NameServer
+from cloudspill_sandbox.network.router import NamespaceNetwork
+from cloudspill_sandbox.runtime.interface import MachineError
+from cloudspill_sandbox.runtime.machines import PodmanRuntime
+from cloudspill_sandbox.settings import Settings
+
+Progress = Callable[[str], None]
+
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+
+
+class PortTakenError(RuntimeError):
+    """Something else listens where the API should."""
+
+
+class Sandbox:
+    """A whole sandbox.
+
+    Args:
+        progress: called with a sentence at each step of starting.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._started = time.monotonic()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start every part, and stop all of them when the block ends.
+
+        Raises:
+            PortTakenError: nothing was changed.
+            NetworkError, MachineError, GuestImageError: what was made is gone again.
+        """
+        settings = self._settings
+        _check_port(settings.port)
+        authority = ensure_authority(settings.ca_dir)
+        root = await provision.guest_image(settings, self._progress)
+        async with AsyncExitStack() as stack:
+            store = Store(settings.database)
+            stack.callback(store.close)
+            self._progress("making the VPC")
+            network = NamespaceNetwork(settings)
+            await network.start()
+            stack.push_async_callback(network.stop)
+            accounts = ServiceAccounts(store, time.time)
+            signers = Signers.kept_in(settings.state_dir / "keys", time.time)
+            tokens = Tokens(signers, accounts, time.time)
+            self._runtime = PodmanRuntime(settings, root)
+            self._cloud = cloud = Cloud(
+                store=store,
+                runtime=self._runtime,
+                network=network,
+                settings=settings,
+                clock=time.time,
+                latency=Instant(),
+                tokens=tokens,
+            )
+            metadata_server = await metadata.serve(
+                MetadataView(cloud), network.listen(METADATA_ADDRESS, 80, socket.SOCK_STREAM)
+            )
+            stack.push_async_callback(metadata_server.cleanup)
+            names = NameServer(lambda: network.topology, api_names=[repositories.HOST])
+            await names.start(
+                network.listen(METADATA_ADDRESS, 53, socket.SOCK_DGRAM),
+                network.listen(METADATA_ADDRESS, 53, socket.SOCK_STREAM),
+            )
+            stack.push_async_callback(names.stop)
+            settings.repositories_dir.mkdir(parents=True, exist_ok=True)
+            front = Front(
+                apis={"compute": load_api("compute", "v1")},
+                services={"compute": compute_service(cloud)},
+                authenticator=TokenAuthenticator(accounts, tokens, time.time),
+                authorizer=ProjectAuthorizer(store, PUBLIC_PROJECTS),
+                certificate=ServerCertificate(authority, [repositories.HOST], _now),
+                sites={repositories.HOST: settings.repositories_dir},
+                tunneller=Tunneller(Upstream.from_environment(os.environ, settings.port)),
+            )
+            stack.push_async_callback(front.stop)
+            await front.listen_tls(network.listen(API_ADDRESS, 443, socket.SOCK_STREAM))
+            self._progress("starting the cloud")
+            stack.push_async_callback(cloud.stop)
+            await cloud.start()
+            self._write_client_files(accounts)
+            await front.listen_proxy(port=settings.port)
+            yield
+
+    def status(self) -> dict[str, Any]:
+        """Return what `cloudspill-sandbox status` shows."""
+        return {
+            "running": True,
+            "name": self._settings.name,
+            "project": self._settings.project,
+            "pid": os.getpid(),
+            "port": self._settings.port,
+            "uptime_seconds": round(time.monotonic() - self._started),
+            "memory_mb": _resident_mb(),
+            "instances": [_summary(instance) for instance in self._instances()],
+        }
+
+    def serial_output(self, instance: str, start: int) -> tuple[bytes, int]:
+        """Return console output of an instance; see control.admin.Administered."""
+        return self._runtime.serial_output(self._find(instance)["id"], start)
+
+    def console_command(self, instance: str, tty: bool) -> list[str]:
+        """Return the words that run a command in an instance; see control.admin.Administered."""
+        document = self._find(instance)
+        try:
+            return self._runtime.console_command(document["id"], tty)
+        except MachineError as error:
+            raise LookupError(f"instance {instance!r} is {document['status']}") from error
+
+    def _instances(self) -> list[Document]:
+        collections = self._cloud.store.collections(self._cloud.project, "instances")
+        return [document for _, documents in collections for document in documents.values()]
+
+    def _find(self, instance: str) -> Document:
+        found = [document for document in self._instances() if document["name"] == instance]
+        if not found:
+            raise LookupError(f"no instance is called {instance!r}")
+        if len(found) > 1:
+            zones = ", ".join(_last_segment(document["zone"]) for document in found)
+            raise LookupError(f"instances called {instance!r} are in several zones: {zones}")
+        return found[0]
+
+    def _write_client_files(self, accounts: ServiceAccounts) -> None:
+        settings = self._settings
+        authority = settings.ca_dir / CERTIFICATE
+        settings.client_dir.mkdir(parents=True, exist_ok=True)
+        settings.client_ca.write_bytes(authority.read_bytes())
+        others = [Path(os.environ[name]) for name in _BUNDLES if name in os.environ]
+        settings.client_bundle.write_bytes(client_bundle(authority, others))
+        ensure_owner(accounts, settings.project, settings.credentials, _invoking_user())
+
+
+def _summary(instance: Document) -> dict[str, str | None]:
+    interface = instance["networkInterfaces"][0]
+    access = (interface.get("accessConfigs") or [{}])[0]
+    return {
+        "name": instance["name"],
+        "zone": _last_segment(instance["zone"]),
+        "machine_type": _last_segment(instance["machineType"]),
+        "status": instance["status"],
+        "internal_ip": interface["networkIP"],
+        "external_ip": access.get("natIP"),
+    }
+
+
+def _last_segment(link: str) -> str:
+    return link.rpartition("/")[2]
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} on 127.0.0.1 is taken ({error.strerror}): end what listens there, "
+                "or choose another with `cloudspill-sandbox up --port PORT`"
+            ) from error
+
+
+def _invoking_user() -> tuple[int, int] | None:
+    if "SUDO_UID" not in os.environ:
+        return None
+    return int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1_000_000, 1)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `cloudspill-sandbox`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cloudspill_sandbox import __version__, lifecycle
+from cloudspill_sandbox.control import client, environment, lock
+from cloudspill_sandbox.repositories import PublishError
+from cloudspill_sandbox.settings import Settings
+
+app = typer.Typer(
+    help="A local Google Cloud: Compute Engine whose instances are real machines on this host.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+image = typer.Typer(help="The guest image from which every instance boots.", no_args_is_help=True)
+app.add_typer(image, name="image")
+
+NOT_RUNNING = 3
+"""Exit status of commands that need a running sandbox, as systemctl's for an inactive unit."""
+
+Json = Annotated[str, typer.Option("--output", help="`text` or `json`.", metavar="FORMAT")]
+Instance = Annotated[str, typer.Argument(help="Name of the instance.", metavar="NAME")]
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"cloudspill-sandbox: {message}", markup=False)
+    raise typer.Exit(status)
+
+
+def _not_running() -> NoReturn:
+    _fail("the sandbox is not running: start it with `cloudspill-sandbox up`", NOT_RUNNING)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what the parts raise into one sentence and an exit status."""
+    try:
+        yield
+    except client.NotRunningError:
+        _not_running()
+    except PermissionError:
+        _fail("only root may do this: run it with sudo")
+    except (
+        lifecycle.StartError,
+        lock.LockedError,
+        client.AdminError,
+        PublishError,
+        ValueError,
+    ) as error:
+        _fail(str(error))
+
+
+def _settings(port: int | None = None) -> Settings:
+    settings = Settings.from_environment()
+    return settings if port is None else dataclasses.replace(settings, port=port)
+
+
+class _Reporter:
+    """Prints each step with the seconds since the command began."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def __call__(self, sentence: str) -> None:
+        elapsed = time.monotonic() - self._began
+        self._console.print(f"[dim]{elapsed:6.1f} s[/]  ", end="")
+        self._console.print(sentence, markup=False)
+
+
+def _require_host(settings: Settings) -> None:
+    from cloudspill_sandbox.runtime import requirements
+
+    lacking = requirements.missing(settings)
+    if lacking:
+        lines = "\n".join(f"  - {item}" for item in lacking)
+        _fail(f"this host cannot run the sandbox, and nothing was changed:\n{lines}")
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Answer --version."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def _folders(pairs: list[str]) -> dict[str, Path]:
+    folders = {}
+    for pair in pairs:
+        name, separator, folder = pair.partition("=")
+        if not separator:
+            raise PublishError(f"--publish wants NAME=FOLDER, not {pair!r}")
+        folders[name] = Path(folder)
+    return folders
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="TCP port of the API on 127.0.0.1.", min=1, max=65535)
+    ] = None,
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="Serve a folder as a git repository."),
+    ] = None,
+) -> None:
+    """Start the sandbox; return when its API answers. Running already is no error."""
+    settings = _settings(port)
+    report = _Reporter()
+    with _refusals():
+        folders = _folders(publish or [])
+        status = lifecycle.running_status(settings) if os.geteuid() == 0 else None
+        if status is None:
+            _require_host(settings)
+            lifecycle.build_guest_image(settings, report)
+            lifecycle.publish(settings, folders, report)
+            lifecycle.start_daemon(settings, report)
+            report(f"the sandbox is up: project {settings.project}, API on port {settings.port}")
+        elif port is not None and port != status["port"]:
+            _fail(f"the sandbox is up on port {status['port']}: `down` it first to change the port")
+        else:
+            lifecycle.publish(settings, folders, report)
+            report(f"the sandbox is already up (pid {status['pid']}, port {status['port']})")
+
+
+@app.command()
+def down() -> None:
+    """Stop every instance and give the host back; the cloud's state is kept for the next `up`."""
+    settings = _settings()
+    report = _Reporter()
+    with _refusals():
+        if lifecycle.stop_daemon(settings):
+            report("the sandbox is down")
+        elif lifecycle.sweep(settings):
+            report("the sandbox was not running; what it had left on the host is removed")
+        else:
+            report("the sandbox was not running")
+
+
+@app.command()
+def reset() -> None:
+    """Empty the cloud: every resource and disk is forgotten. A running sandbox starts again."""
+    settings = _settings()
+    report = _Reporter()
+    with _refusals():
+        status = lifecycle.running_status(settings)
+        lifecycle.stop_daemon(settings)
+        lifecycle.sweep(settings)
+        lifecycle.wipe(settings)
+        report("every resource is forgotten")
+        if status is not None:
+            lifecycle.start_daemon(dataclasses.replace(settings, port=status["port"]), report)
+            report("the sandbox is up again, with an empty project")
+
+
+@app.command()
+def status(output: Json = "text") -> None:
+    """Show what runs. Exit status 3 when the sandbox does not."""
+    with _refusals():
+        document = lifecycle.running_status(_settings())
+    if output == "json":
+        print(json.dumps(document or {"running": False}, indent=2))
+    elif document is not None:
+        _show(document)
+    if document is None:
+        _not_running() if output != "json" else sys.exit(NOT_RUNNING)
+
+
+def _show(document: dict[str, object]) -> None:
+    console = Console(soft_wrap=True)
+    for key in ("name", "project", "pid", "port", "uptime_seconds", "memory_mb"):
+        console.print(f"{key.replace('_', ' '):>15}  {document[key]}", highlight=False)
+    table = Table("instance", "zone", "machine type", "status", "internal", "external")
+    instances = document["instances"]
+    assert isinstance(instances, list)
+    for item in instances:
+        table.add_row(
+            *(
+                str(item[key] or "")
+                for key in ("name", "zone", "machine_type", "status", "internal_ip", "external_ip")
+            )
+        )
+    console.print(table)
+
+
+@app.command()
+def env(
+    unset: Annotated[bool, typer.Option("--unset", help="Print how to undo it.")] = False,
+    output: Json = "text",
+) -> None:
+    """Print what points any Google client here: eval "$(cloudspill-sandbox env)"."""
+    if unset:
+        print(environment.unsets())
+        return
+    settings = _settings()
+    try:
+        play = environment.read(settings.environment_file)
+    except FileNotFoundError:
+        _not_running()
+    variables = environment.shell_environment(settings, play)
+    print(json.dumps(variables, indent=2) if output == "json" else environment.exports(variables))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def ssh(
+    name: Instance,
+    command: Annotated[list[str] | None, typer.Argument(help="Command to run.")] = None,
+) -> None:
+    """Open a root shell in an instance, or run a command there, over its console."""
+    tty = int(sys.stdin.isatty() and sys.stdout.isatty())
+    with _refusals():
+        answer = client.call(
+            _settings().admin_socket, "GET", f"/instances/{name}/console?tty={tty}"
+        )
+    words = [*answer["command"], *(command or ["bash", "--login"])]
+    os.execvp(words[0], words)
+
+
+@app.command()
+def serial(
+    name: Instance,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing.")] = False,
+) -> None:
+    """Print the serial console of an instance."""
+    position = 0
+    with _refusals():
+        while True:
+            page = client.call(
+                _settings().admin_socket, "GET", f"/instances/{name}/serial?start={position}"
+            )
+            sys.stdout.write(page["contents"])
+            sys.stdout.flush()
+            if not follow and page["next"] == position:
+                return
+            position = page["next"]
+            if follow and not page["contents"]:
+                time.sleep(0.2)
+
+
+@image.command("build")
+def image_build() -> None:
+    """Build the guest image unless it is there already."""
+    settings = _settings()
+    _require_host(settings)
+    with _refusals():
+        lifecycle.build_guest_image(settings, _Reporter())

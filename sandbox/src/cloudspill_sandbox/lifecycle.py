@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting, stopping and wiping a sandbox from a command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudspill_sandbox import provision, repositories
+from cloudspill_sandbox.control import client, lock, protocol
+from cloudspill_sandbox.settings import Settings
+
+Progress = Callable[[str], None]
+
+STOP_DEADLINE = 150.0
+"""Seconds for machines to run their shutdown scripts; longer than the runtime's own bound."""
+
+
+class StartError(RuntimeError):
+    """The sandbox could not be started or stopped; the message says why."""
+
+
+def running_status(settings: Settings) -> dict[str, Any] | None:
+    """Return the status of the running sandbox, None when there is none.
+
+    Raises:
+        PermissionError: only root may ask.
+    """
+    try:
+        status: dict[str, Any] = client.call(settings.admin_socket, "GET", "/status")
+    except client.NotRunningError:
+        return None
+    return status
+
+
+def build_guest_image(settings: Settings, progress: Progress) -> None:
+    """Build the guest image unless it is there.
+
+    Raises:
+        GuestImageError: it could not be built.
+    """
+    asyncio.run(provision.guest_image(settings, progress))
+
+
+def publish(settings: Settings, folders: Mapping[str, Path], progress: Progress) -> None:
+    """Publish folders as git repositories; works whether or not the sandbox runs."""
+    for name, folder in folders.items():
+        if repositories.publish(settings.repositories_dir, name, folder.resolve()):
+            progress(f"published {folder} as https://{repositories.HOST}/{name}.git")
+
+
+def start_daemon(settings: Settings, progress: Progress) -> None:
+    """Start the daemon and return when its API answers.
+
+    Raises:
+        StartError: it could not start; what it had made is gone again.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    reader, writer = os.pipe()
+    with settings.log_file.open("ab") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "cloudspill_sandbox.daemon", str(writer)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=os.environ
+            | {
+                "CLOUDSPILL_SANDBOX": settings.name,
+                "CLOUDSPILL_SANDBOX_PORT": str(settings.port),
+            },
+            pass_fds=(writer,),
+            start_new_session=True,
+        )
+    os.close(writer)
+    for message in protocol.messages(reader):
+        if message.kind == "ready":
+            return
+        if message.kind == "failed":
+            daemon.wait()
+            raise StartError(message.text)
+        progress(message.text)
+    raise StartError(
+        f"the sandbox ended (exit status {daemon.wait()}) before its API answered; "
+        f"its log is {settings.log_file}"
+    )
+
+
+def stop_daemon(settings: Settings) -> bool:
+    """Stop the daemon and wait for its end; return whether one was running.
+
+    Raises:
+        StartError: it did not end within STOP_DEADLINE.
+    """
+    status = running_status(settings)
+    if status is None:
+        return False
+    process = os.pidfd_open(status["pid"])
+    try:
+        client.call(settings.admin_socket, "POST", "/shutdown")
+        ended, _, _ = select.select([process], [], [], STOP_DEADLINE)
+    finally:
+        os.close(process)
+    if not ended:
+        raise StartError(
+            f"the sandbox (pid {status['pid']}) did not stop within {STOP_DEADLINE:.0f} s; "
+            f"its log is {settings.log_file}"
+        )
+    return True
+
+
+def sweep(settings: Settings) -> bool:
+    """Remove from the host what a sandbox that died left; return whether there was anything.
+
+    Raises:
+        lock.LockedError: a sandbox is running.
+    """
+    with lock.hold(settings.lock_file):
+        return asyncio.run(provision.sweep(settings))
+
+
+def wipe(settings: Settings) -> None:
+    """Forget every resource and volume; keep the CA, the guest image and published repositories.
+
+    Raises:
+        lock.LockedError: a sandbox is running.
+    """
+    with lock.hold(settings.lock_file):
+        for end in ("", "-wal", "-shm"):
+            settings.database.with_name(settings.database.name + end).unlink(missing_ok=True)
+        for folder in (settings.volumes_dir, settings.client_dir):
+            if folder.exists():
+                shutil.rmtree(folder)
