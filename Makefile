@@ -46,7 +46,7 @@ lint-mypy:
 lint-walls:
 	@report=$$($(BIN)/lint-imports) || { echo "$$report"; false; }
 lint-ansible:
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint -q
+	PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_INVENTORY=localhost, $(BIN)/ansible-lint -q
 lint-yaml:
 	$(BIN)/yamllint --strict .
 lint-shell:
