@@ -5,8 +5,8 @@ The first step, set-up, has been done by whoever runs this (`make demo`).
 """
 
 import argparse
-import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +20,6 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv" / "bin"
-PORT = 5000
 
 
 class StepError(RuntimeError):
@@ -35,35 +34,41 @@ class Step:
     seconds: float
 
 
-def run(name: str, command: list[str | Path]) -> Step:
-    """Run a command whose output goes to the terminal as it comes.
+def run(name: str, command: list[str | Path]) -> tuple[Step, str]:
+    """Run a command; show its output as it comes, and return it too.
 
     Raises:
         StepError: it ended with another status than 0.
     """
     Console(stderr=True).rule(f"[bold]{name}", align="left")
     began = time.monotonic()
-    path = f"{BIN}:{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}, check=False)
-    if done.returncode:
-        raise StepError(f"{name} failed (exit status {done.returncode}): see above")
-    return Step(name, time.monotonic() - began)
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    if sys.stdout.isatty():
+        environment["ANSIBLE_FORCE_COLOR"] = "1"
+    lines = []
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            lines.append(line)
+    if process.returncode:
+        raise StepError(f"{name} failed (exit status {process.returncode}): see above")
+    return Step(name, time.monotonic() - began), "".join(lines)
 
 
-def page_address() -> str:
-    """Return the URL of the app on the instance that part 1 made, as the inventory knows it.
+def page_address(output: str) -> str:
+    """Return the URL that part 1 says last.
 
     Raises:
-        StepError: the inventory holds no instance with an address.
+        StepError: it said none.
     """
-    listing = subprocess.run(
-        [BIN / "ansible-inventory", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    hosts = json.loads(listing.stdout)["_meta"]["hostvars"].values()
-    addresses = [host["ansible_host"] for host in hosts if "ansible_host" in host]
+    addresses = re.findall(r"msg: \"?(https?://[^\s\"\x1b]+)", output)
     if not addresses:
-        raise StepError("the inventory lists no instance with an address")
-    return f"http://{addresses[0]}:{PORT}/"
+        raise StepError("part 1 has not said where the page is")
+    return str(addresses[-1])
 
 
 def http_status(url: str) -> int:
@@ -94,14 +99,14 @@ def main() -> int:
     parser.add_argument("--started", type=float, default=time.time(), help="when set-up began")
     steps = [Step("set-up", time.time() - parser.parse_args().started)]
     try:
-        steps.append(run("sandbox", ["make", "--no-print-directory", "up"]))
-        steps.append(run("part 1", [BIN / "ansible-playbook", "playbooks/part1.yml"]))
-        url = page_address()
+        sandbox, _ = run("sandbox", ["make", "--no-print-directory", "up"])
+        part1, output = run("part 1", [BIN / "ansible-playbook", "playbooks/part1.yml"])
+        url = page_address(output)
     except StepError as error:
         Console(stderr=True).print(f"[red]{error}")
         return 1
     status = http_status(url)
-    show(url, status, steps)
+    show(url, status, [*steps, sandbox, part1])
     return 0 if status == 200 else 1
 
 
