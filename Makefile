@@ -8,7 +8,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo \
 	env PYTHONDONTWRITEBYTECODE=1)
 PYTEST := $(SUDO) $(BIN)/pytest $(if $(SUDO),-p no:cacheprovider)
 PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/system-packages $(shell git ls-files '*.sh')
+SHELL_SCRIPTS := .ci/run scripts/clean scripts/setup scripts/system-packages $(shell git ls-files '*.sh')
 
 .PHONY: help
 help:  ## This list
@@ -55,9 +55,9 @@ lint-project:
 	$(BIN)/pytest -q tests/project
 
 .PHONY: clean
-clean:  ## Stop the sandbox and leave the host as it was found; remove what tools cached here
-	@if [ -x $(BIN)/cloudspill-sandbox ]; then $(SUDO) $(BIN)/cloudspill-sandbox down; fi
-	@$(SUDO) rm -rf .ansible .cache .coverage .hypothesis .*_cache build dist
+clean:  ## Stop the sandbox, remove all that it keeps on this host, and what tools cached here
+	@$(SUDO) scripts/clean
+	@rm -rf .ansible .cache .coverage .hypothesis .*_cache build dist
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
