@@ -41,10 +41,12 @@ from cloudspill_sandbox.identity.owner import ensure_owner
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 from cloudspill_sandbox.metadata import server as metadata
 from cloudspill_sandbox.network.interface import API_ADDRESS, METADATA_ADDRESS
+from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.network.name_server import NameServer
 from cloudspill_sandbox.network.router import NamespaceNetwork
-from cloudspill_sandbox.runtime.interface import MachineError
+from cloudspill_sandbox.runtime.interface import MachineError, Runtime
 from cloudspill_sandbox.runtime.machines import PodmanRuntime
+from cloudspill_sandbox.runtime.memory import MemoryRuntime
 from cloudspill_sandbox.settings import Settings
 
 Progress = Callable[[str], None]
@@ -79,18 +81,16 @@ class Sandbox:
         settings = self._settings
         _check_port(settings.port)
         authority = ensure_authority(settings.ca_dir)
-        root = await provision.guest_image(settings, self._progress)
         async with AsyncExitStack() as stack:
-            store = Store(settings.database)
+            store = Store(None if settings.in_memory else settings.database)
             stack.callback(store.close)
+            network, self._runtime = await self._host()
             self._progress("making the VPC")
-            network = NamespaceNetwork(settings)
             await network.start()
             stack.push_async_callback(network.stop)
             accounts = ServiceAccounts(store, time.time)
             signers = Signers.kept_in(settings.state_dir / "keys", time.time)
             tokens = Tokens(signers, accounts, time.time)
-            self._runtime = PodmanRuntime(settings, root)
             self._cloud = cloud = Cloud(
                 store=store,
                 runtime=self._runtime,
@@ -129,6 +129,12 @@ class Sandbox:
             await front.listen_proxy(port=settings.port)
             yield
 
+    async def _host(self) -> tuple[NamespaceNetwork | MemoryNetwork, Runtime]:
+        if self._settings.in_memory:
+            return MemoryNetwork(), MemoryRuntime()
+        root = await provision.guest_image(self._settings, self._progress)
+        return NamespaceNetwork(self._settings), PodmanRuntime(self._settings, root)
+
     def status(self) -> dict[str, Any]:
         """Return what `cloudspill-sandbox status` shows."""
         return {
@@ -152,7 +158,7 @@ class Sandbox:
         try:
             return self._runtime.console_command(document["id"], tty)
         except MachineError as error:
-            raise LookupError(f"instance {instance!r} is {document['status']}") from error
+            raise LookupError(f"instance {instance!r} is {document['status']}: {error}") from error
 
     def _instances(self) -> list[Document]:
         collections = self._cloud.store.collections(self._cloud.project, "instances")

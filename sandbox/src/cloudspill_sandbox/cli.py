@@ -65,9 +65,9 @@ def _refusals() -> Iterator[None]:
         _fail(str(error))
 
 
-def _settings(port: int | None = None) -> Settings:
-    settings = Settings.from_environment()
-    return settings if port is None else dataclasses.replace(settings, port=port)
+def _settings() -> Settings:
+    with _refusals():
+        return Settings.from_environment()
 
 
 class _Reporter:
@@ -121,16 +121,23 @@ def up(
         list[str] | None,
         typer.Option(metavar="NAME=FOLDER", help="Serve a folder as a git repository."),
     ] = None,
+    in_memory: Annotated[
+        bool, typer.Option("--in-memory", help="The API alone, without machines: needs no root.")
+    ] = False,
 ) -> None:
     """Start the sandbox; return when its API answers. Running already is no error."""
-    settings = _settings(port)
+    settings = _settings()
+    settings = dataclasses.replace(
+        settings, port=port or settings.port, in_memory=in_memory or settings.in_memory
+    )
     report = _Reporter()
     with _refusals():
         folders = _folders(publish or [])
-        status = lifecycle.running_status(settings) if os.geteuid() == 0 else None
+        status = lifecycle.running_status(settings)
         if status is None:
-            _require_host(settings)
-            lifecycle.build_guest_image(settings, report)
+            if not settings.in_memory:
+                _require_host(settings)
+                lifecycle.build_guest_image(settings, report)
             lifecycle.publish(settings, folders, report)
             lifecycle.start_daemon(settings, report)
             report(f"the sandbox is up: project {settings.project}, API on port {settings.port}")

@@ -71,11 +71,7 @@ def start_daemon(settings: Settings, progress: Progress) -> None:
             stdout=log,
             stderr=log,
             cwd="/",
-            env=os.environ
-            | {
-                "CLOUDSPILL_SANDBOX": settings.name,
-                "CLOUDSPILL_SANDBOX_PORT": str(settings.port),
-            },
+            env=os.environ | settings.to_environment(),
             pass_fds=(writer,),
             start_new_session=True,
         )

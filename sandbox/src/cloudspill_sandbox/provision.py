@@ -33,8 +33,9 @@ async def sweep(settings: Settings) -> bool:
     """
     traces = (settings.environment_file, settings.admin_socket)
     found = any(path.exists() for path in traces)
-    leftovers.sweep(settings)
-    await NamespaceNetwork(settings).stop()
+    if not settings.in_memory:
+        leftovers.sweep(settings)
+        await NamespaceNetwork(settings).stop()
     for path in traces:
         path.unlink(missing_ok=True)
     return found

@@ -5,11 +5,25 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9]{0,11}")
 """Short, because namespaces and interfaces carry it (an interface name has 15 characters)."""
+
+ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
+    {
+        "name": ("CLOUDSPILL_SANDBOX", str),
+        "port": ("CLOUDSPILL_SANDBOX_PORT", int),
+        "state_root": ("CLOUDSPILL_STATE_ROOT", Path),
+        "run_root": ("CLOUDSPILL_RUN_ROOT", Path),
+        "in_memory": ("CLOUDSPILL_SANDBOX_IN_MEMORY", lambda text: bool(int(text))),
+    }
+)
+"""Fields that the environment may set, their variables, and how each is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,7 @@ class Settings:
         port: TCP port on 127.0.0.1 of the CONNECT proxy, the one door of the API.
         state_root: holds what must survive a restart; outside any checkout.
         run_root: holds what must not.
+        in_memory: machines, the VPC and the state exist in memory only; needs no root.
     """
 
     name: str = "cloudspill"
@@ -31,6 +46,7 @@ class Settings:
     port: int = 8460
     state_root: Path = Path("/var/lib/cloudspill")
     run_root: Path = Path("/run/cloudspill")
+    in_memory: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a name that host resources could not carry.
@@ -46,12 +62,28 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read CLOUDSPILL_SANDBOX (name) and CLOUDSPILL_SANDBOX_PORT, else the defaults."""
-        default = cls()
-        return cls(
-            name=os.environ.get("CLOUDSPILL_SANDBOX", default.name),
-            port=int(os.environ.get("CLOUDSPILL_SANDBOX_PORT", default.port)),
-        )
+        """Read what ENVIRONMENT names, else the defaults.
+
+        Raises:
+            ValueError: a value is not of its kind; the message names the variable.
+        """
+        values: dict[str, Any] = {}
+        for field, (variable, parse) in ENVIRONMENT.items():
+            if variable in os.environ:
+                try:
+                    values[field] = parse(os.environ[variable])
+                except ValueError as error:
+                    raise ValueError(f"{variable}={os.environ[variable]!r}: {error}") from error
+        return cls(**values)
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables from which from_environment() reads these settings."""
+        values = {field: getattr(self, field) for field in ENVIRONMENT}
+        return {
+            variable: str(int(value)) if isinstance(value, bool) else str(value)
+            for field, value in values.items()
+            for variable, _ in (ENVIRONMENT[field],)
+        }
 
     @property
     def state_dir(self) -> Path:

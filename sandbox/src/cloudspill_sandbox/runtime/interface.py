@@ -69,7 +69,7 @@ class Runtime(Protocol):
     """Machines and volumes of a sandbox; ids are strings of [a-z0-9-]."""
 
     async def start(self, on_exit: ExitCallback) -> None:
-        """Make ready; end machines and mounts that a dead sandbox of this name left, keep volumes."""
+        """Make ready; end machines and mounts that a dead sandbox left, keep volumes."""
 
     async def stop(self) -> None:
         """Stop every machine (shutdown scripts run, bounded) and unmount; volumes stay."""
@@ -91,7 +91,7 @@ class Runtime(Protocol):
         """
 
     async def delete_volume(self, volume: str) -> None:
-        """Remove a volume that no machine uses; content that others build on stays until they go."""
+        """Remove a volume that no machine uses; what others build on stays until they go."""
 
     async def boot(self, spec: MachineSpec) -> None:
         """Power a machine on; returns when its init runs. A reboot from inside is the runtime's."""
@@ -104,6 +104,13 @@ class Runtime(Protocol):
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""
+
+    def console_command(self, machine: str, tty: bool) -> list[str]:
+        """Return the words that, with a command appended, run it in a machine as root.
+
+        Raises:
+            MachineError: the machine is not on, or has no console that can be entered.
+        """
 
     def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
         """Return console output from byte `start`, and the position after it.
