@@ -8,7 +8,6 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo \
 	env PYTHONDONTWRITEBYTECODE=1)
 PYTEST := $(SUDO) $(BIN)/pytest $(if $(SUDO),-p no:cacheprovider)
 PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
-SHELL_SCRIPTS := .ci/run scripts/clean scripts/setup scripts/system-packages $(shell git ls-files '*.sh')
 
 .PHONY: help
 help:  ## This list
@@ -50,7 +49,7 @@ lint-ansible:
 lint-yaml:
 	$(BIN)/yamllint --strict .
 lint-shell:
-	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+	$(BIN)/shellcheck $$(git grep -lE '^#!/[a-z/ ]*sh$$')
 lint-project:
 	$(BIN)/pytest -q tests/project
 
