@@ -79,15 +79,19 @@ def deprecated(image: Document) -> bool:
 
 
 def image(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document:
-    """Return the image that a reference means, by name or family.
+    """Return the image that a reference means: by name, by family, or by a family's zonal view.
+
+    https://cloud.google.com/compute/docs/images/image-families-best-practices.
 
     Raises:
         ApiError: 400 or 404 when there is none; 400 when it is not ready.
     """
-    name = names.resolve(field, reference, f"{cloud.project}/global/images")
-    project, _, rest = name.partition("/global/images/")
-    if rest.startswith("family/"):
-        return newest_of_family(cloud.store, project, rest.removeprefix("family/"))
+    view = "/imageFamilyViews/" in reference
+    collection = "zones/-/imageFamilyViews" if view else "global/images"
+    name = names.resolve(field, reference, f"{cloud.project}/{collection}")
+    if view or "/family/" in name:
+        project = "/".join(name.split("/")[:2])
+        return newest_of_family(cloud.store, project, names.last(name))
     return _ready(PUBLIC_DOCUMENTS.get(name) or tx.get(name), field, reference, "image", name)
 
 
