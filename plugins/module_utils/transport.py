@@ -50,7 +50,8 @@ class Transport:
             delays: makes the pauses between attempts, in seconds.
             sleep: waits that long.
         """
-        self._session = AuthorizedSession(credentials)
+        # A token is renewed when it expires; one that is turned down before that will stay so.
+        self._session = AuthorizedSession(credentials, refresh_status_codes=())
         self._delays = delays
         self._sleep = sleep
 

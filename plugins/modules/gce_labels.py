@@ -62,7 +62,7 @@ labelled:
   sample: [zones/us-west1-b/disks/flask-1]
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -70,10 +70,12 @@ from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.revision import revise
 
+if TYPE_CHECKING:
+    from ..module_utils.compute import Compute
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+
+def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Label every resource, and return the module's result."""
-    compute = compute_client(module)
     wanted = {key: str(value) for key, value in module.params["labels"].items()}
 
     def plan(resource: dict[str, Any]) -> dict[str, Any] | None:
@@ -120,7 +122,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        result = run(module, compute_client(module))
     except (CloudError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

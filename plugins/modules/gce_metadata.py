@@ -64,13 +64,16 @@ keys:
 """
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.revision import revise
+
+if TYPE_CHECKING:
+    from ..module_utils.compute import Compute
 
 
 def items_of(instance: dict[str, Any]) -> dict[str, str]:
@@ -95,7 +98,7 @@ def digest(value: str | None) -> str:
     return f"{len(value)} characters, sha256 {hashlib.sha256(value.encode()).hexdigest()[:12]}"
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Bring the metadata to what the options ask for, and return the module's result."""
     options = module.params
     wanted: dict[str, Any] = options["metadata"]
@@ -111,7 +114,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         }
 
     instance, body = revise(
-        compute_client(module),
+        compute,
         f"zones/{options['zone']}/instances/{options['instance']}",
         "setMetadata",
         plan,
@@ -144,7 +147,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        result = run(module, compute_client(module))
     except CloudError as error:
         module.fail_json(msg=error.sentence)
     module.exit_json(**result)

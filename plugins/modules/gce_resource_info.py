@@ -74,17 +74,19 @@ missing_permissions:
   sample: []
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 
+if TYPE_CHECKING:
+    from ..module_utils.compute import Compute
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+
+def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Read what the options name, and return the module's result."""
-    compute = compute_client(module)
     resources = {reference: compute.find(reference) for reference in module.params["resources"]}
     wanted = module.params["permissions"]
     missing = compute.missing_permissions(wanted) if wanted else []
@@ -102,7 +104,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        result = run(module, compute_client(module))
     except (CloudError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -76,13 +76,16 @@ tags:
   sample: [allow-5000]
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.revision import revise
+
+if TYPE_CHECKING:
+    from ..module_utils.compute import Compute
 
 
 def wanted_tags(current: list[str], given: list[str], state: str) -> list[str]:
@@ -94,7 +97,7 @@ def wanted_tags(current: list[str], given: list[str], state: str) -> list[str]:
     return sorted(set(current) | set(given))
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Bring the tags to what the options ask for, and return the module's result."""
     options = module.params
 
@@ -107,7 +110,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         return {"items": wanted, "fingerprint": tags.get("fingerprint")}
 
     instance, body = revise(
-        compute_client(module),
+        compute,
         f"zones/{options['zone']}/instances/{options['instance']}",
         "setTags",
         plan,
@@ -141,7 +144,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        result = run(module, compute_client(module))
     except CloudError as error:
         module.fail_json(msg=error.sentence)
     module.exit_json(**result)

@@ -120,9 +120,8 @@ def delete_all(
     return removed, failures
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Delete what carries the mark, and return the module's result."""
-    compute = compute_client(module)
     mark = Mark(module.params["run"], module.params["owner"])
     removed: list[str] = []
     failures: list[str] = []
@@ -154,7 +153,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        result = run(module, compute_client(module))
     except CloudError as error:
         module.fail_json(msg=error.sentence)
     if result["failures"]:
