@@ -107,6 +107,31 @@ class Journal:
         """Close the file."""
         self._db.close()
 
+    def begin_watch(self, wall: float) -> int:
+        """A monitor starts to watch. Returns the number of the first run that belongs to it.
+
+        One that takes over from a monitor which did not end cleanly also takes over its runs, so
+        that a task which has completed since is not run once more.
+        """
+        with self._explained(), self._db:
+            last = self._db.execute(
+                "SELECT first_run, ended_wall FROM watches ORDER BY watch DESC LIMIT 1"
+            ).fetchone()
+            newest = self._db.execute("SELECT COALESCE(MAX(run), 0) FROM runs").fetchone()[0]
+            first = int(last[0]) if last is not None and last[1] is None else int(newest) + 1
+            self._db.execute(
+                "INSERT INTO watches (begun_wall, first_run) VALUES (?, ?)", (wall, first)
+            )
+        return first
+
+    def end_watch(self, wall: float) -> None:
+        """The monitor has ended everything that it started."""
+        with self._explained(), self._db:
+            self._db.execute(
+                "UPDATE watches SET ended_wall = ? WHERE watch = (SELECT MAX(watch) FROM watches)",
+                (wall,),
+            )
+
     def begin_run(
         self, task: str, place: str, definition: str, boot_id: str, at: float, wall: float
     ) -> int:

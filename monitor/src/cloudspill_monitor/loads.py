@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cloudspill_monitor.policy_types import SATURATED
+from cloudspill_monitor.placement import Placement
+from cloudspill_monitor.policy_types import SATURATED, TaskLoad
 from cloudspill_monitor.procfs import ProcessStat
+from cloudspill_monitor.workload import LocalTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,6 @@ class LoadMeter:
         while len(self._readings) > 2 and at - self._readings[1].at >= self.window:
             self._readings.popleft()
 
-    def clear(self) -> None:
-        """Forget everything: the task is another process now."""
-        self._readings.clear()
-
     @property
     def cores(self) -> float | None:
         """Mean use in cores over the window; None before there are two readings."""
@@ -65,3 +63,53 @@ class LoadMeter:
         last = self._readings[-1]
         passed = last.at - first.at
         return max(0.0, last.cpu - first.cpu) / passed if passed > 0 else 0.0
+
+
+class LoadMeters:
+    """A meter for each local task that runs; a restarted task gets a new one."""
+
+    def __init__(self) -> None:
+        self._meters: dict[str, tuple[int, LoadMeter]] = {}
+
+    def read(self, tasks: Iterable[LocalTask], window: float, at: float, host: float) -> None:
+        """Take a reading of each task at `at` (seconds), with the machine at `host` percent."""
+        before, self._meters = self._meters, {}
+        for task in tasks:
+            if task.process is None:
+                continue
+            run, meter = before.get(task.config.name, (None, LoadMeter(window)))
+            if run != task.process.run or meter.window != window:
+                meter = LoadMeter(window)
+            meter.read(task.members, task.process.pid, at, host)
+            self._meters[task.config.name] = task.process.run, meter
+
+    def cores(self, name: str) -> float | None:
+        """Cores that the task uses; None while that is not known."""
+        known = self._meters.get(name)
+        return known[1].cores if known else None
+
+    def elsewhere(self, placement: Placement, cores: int) -> float:
+        """Percent of `cores` that local processes use whose tasks count as moved."""
+        return sum(
+            100.0 * meter.latest / cores
+            for name, (_, meter) in self._meters.items()
+            if name in placement.away
+        )
+
+    def loads(
+        self, tasks: Iterable[LocalTask], placement: Placement, cores: int
+    ) -> tuple[TaskLoad, ...]:
+        """What the policy is told of the tasks that run."""
+        return tuple(
+            TaskLoad(
+                task.config.name,
+                placement.of(task.config.name),
+                task.config.movable,
+                meter.cores,
+                ceiling=float(min(meter.threads, cores)),
+                lower_bound=meter.squeezed,
+            )
+            for task in tasks
+            if task.phase == "running"
+            for _, meter in [self._meters.get(task.config.name, (0, LoadMeter(0.0)))]
+        )

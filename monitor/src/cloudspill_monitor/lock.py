@@ -29,10 +29,11 @@ class StateLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner_text = _describe(self._path)
+            owner_name = _describe(self._path)
             os.close(self._file)
             raise LockedError(
-                f"{directory} is in use by {owner_text}; stop it, or give this one another state_dir"
+                f"{directory} is in use by {owner_name}; "
+                "stop it, or give this one another state_dir"
             ) from None
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": wall}
         os.ftruncate(self._file, 0)

@@ -90,14 +90,12 @@ class Workload:
 
         A task that completed in a run from `first_run` on is not run again.
         """
-        events: list[TaskEvent] = []
         known = {config.name: config for config in configs}
         for name, last in self._journal.last_runs().items():
             if name in known and last.run >= first_run and last.outcome == "completed":
                 task = LocalTask(known[name], "done", exit_status=last.exit_status)
                 self._tasks[name] = task
-        for run in self._journal.live_runs():
-            events.append(self._take_over(run, known.get(run.task)))
+        events = [self._take_over(r, known.get(r.task)) for r in self._journal.live_runs()]
         self._order(configs)
         return events + self.apply(configs)
 

@@ -27,7 +27,10 @@ S = TypeVar("S")
 class Rule(Protocol[S]):
     """A scaling rule with a state of type S; see the functions of the same names in `policy`."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How the report calls it."""
+        ...
 
     def start(self) -> S:
         """The state before the first sample."""

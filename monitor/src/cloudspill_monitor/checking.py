@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`check`: what would keep `run` from working, or from working as one may expect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from cloudspill_monitor.cgroups import CgroupCpu, find_hierarchies
+from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.config_file import ConfigError, load
+from cloudspill_monitor.lock import holder
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Literal["ok", "warning", "error"]
+    text: str
+
+    def as_json(self) -> dict[str, str]:
+        """For `--output json`."""
+        return asdict(self)
+
+
+def check(path: Path) -> list[Finding]:
+    """Look at the configuration `path` and at this machine; nothing is changed."""
+    try:
+        config = load(path)
+    except ConfigError as error:
+        return [Finding("error", line) for line in str(error).splitlines()]
+    return [
+        Finding("ok", f"{path} is valid"),
+        *_tasks(config),
+        *_policy(config),
+        *_cgroups(config),
+        *_state(config),
+    ]
+
+
+def _tasks(config: MonitorConfig) -> Iterator[Finding]:
+    for task in config.tasks:
+        missing = task.missing()
+        if missing:
+            yield Finding("error", f"task {task.name!r}: {missing}")
+        else:
+            yield Finding("ok", f"task {task.name!r}: {task.command[0]} in {task.cwd}")
+        if task.movable and not task.checkpoint_paths:
+            yield Finding(
+                "warning",
+                f"task {task.name!r} may move but has no checkpoint_paths: "
+                "it starts afresh wherever it goes",
+            )
+    if not any(task.movable for task in config.tasks):
+        yield Finding("warning", "no task is movable: nothing can ever be moved")
+
+
+def _policy(config: MonitorConfig) -> Iterator[Finding]:
+    rule = "guarded" if config.guard else "literal"
+    yield Finding(
+        "ok",
+        f"{rule} rule: out above {config.threshold_high:g} % for {config.high_duration:g} s, "
+        f"home below {config.threshold_low:g} % for {config.low_duration:g} s",
+    )
+    if not config.guard:
+        yield Finding("warning", "guard is false: under steady load tasks go to and fro for ever")
+    for key in ("high_duration", "low_duration"):
+        if getattr(config, key) < config.interval:
+            yield Finding("warning", f"{key} is shorter than interval: two samples decide")
+
+
+def _cgroups(config: MonitorConfig) -> Iterator[Finding]:
+    if not config.ignore_cgroups:
+        return
+    hierarchies = find_hierarchies()
+    if not hierarchies:
+        yield Finding("error", "ignore_cgroups: no cgroup hierarchy accounts CPU time here")
+        return
+    for pattern, paths in CgroupCpu(config.ignore_cgroups, hierarchies).matches().items():
+        found = ", ".join(str(path) for path in paths[:3])
+        yield Finding("ok", f"ignored cgroup {pattern}: {found or 'none now; it may come'}")
+
+
+def _state(config: MonitorConfig) -> Iterator[Finding]:
+    directory = config.state_dir
+    existing = next(p for p in (directory, *directory.parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding("error", f"state_dir {directory}: {existing} cannot be written")
+        return
+    owner = holder(directory)
+    if owner is not None:
+        yield Finding("warning", f"state_dir {directory} is in use by {owner}")
+    else:
+        yield Finding("ok", f"state_dir {directory}")

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop: sample, decide, act. A move that is under way never holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudspill_monitor import policy
+from cloudspill_monitor.clock import Clock
+from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.config_file import ConfigError
+from cloudspill_monitor.console import Reporter
+from cloudspill_monitor.executor import Executor, MoveError
+from cloudspill_monitor.journal import Journal, JournalError
+from cloudspill_monitor.loads import LoadMeters
+from cloudspill_monitor.placement import Placement
+from cloudspill_monitor.policy_types import (
+    LOCAL,
+    Hold,
+    Sample,
+    ScaleIn,
+    ScaleOut,
+    State,
+    TimersReset,
+)
+from cloudspill_monitor.sampler import HostSample, Sampler
+from cloudspill_monitor.snapshot import DecisionView, Snapshot, TaskView
+from cloudspill_monitor.task_logs import LogTail
+from cloudspill_monitor.workload import LocalTask, TaskEvent, Workload
+
+_STOPPING_POLL = 0.05  # seconds between looks at tasks that were asked to stop
+_SHOWN_DECISIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon is given: nothing of it is made inside, so that tests can give their own."""
+
+    journal: Journal
+    workload: Workload
+    executor: Executor
+    clock: Clock
+    reporter: Reporter
+    boot_id: str
+    make_sampler: Callable[[MonitorConfig], Sampler]
+    load_config: Callable[[], MonitorConfig]
+    config_path: Path
+    dry_run: bool
+
+
+class Daemon:
+    """The monitor of one machine. :meth:`tick` is one interval; :meth:`run` is all of it."""
+
+    def __init__(self, config: MonitorConfig, given: Surroundings) -> None:
+        self._config = config
+        self._given = given
+        self._policy = config.policy()
+        self._sampler = given.make_sampler(config)
+        self._state = State()
+        self._placement = Placement()
+        self._meters = LoadMeters()
+        self._tails: dict[str, LogTail] = {}
+        self._move: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._signals = 0
+        self._reload_asked = False
+        self._started_wall = given.clock.wall()
+        self._samples = self._gaps = 0
+        self._moves = {"out": 0, "in": 0, "failed": 0}
+        self._decisions: tuple[DecisionView, ...] = ()
+        self.snapshot: Snapshot | None = None
+
+    def ask_to_stop(self) -> None:
+        """Stop every task and end; asked twice, without grace."""
+        self._signals += 1
+        if self._signals > 1:
+            self._given.workload.kill_all()
+        self._wake.set()
+
+    def ask_to_reload(self) -> None:
+        """Read the configuration again before the next sample."""
+        self._reload_asked = True
+        self._wake.set()
+
+    def status(self) -> dict[str, Any]:
+        """What the control socket answers."""
+        if self.snapshot is None:
+            return {"error": "the monitor has taken no sample yet; ask again in a moment"}
+        return self.snapshot.as_json()
+
+    async def run(self) -> None:
+        """Adopt or start the tasks, watch until asked to stop, stop the tasks."""
+        given = self._given
+        first_run = given.journal.begin_watch(given.clock.wall())
+        self._refresh_decisions()
+        self._say(given.workload.adopt(self._config.tasks, first_run))
+        while not self._signals:
+            started = given.clock.boottime()
+            self.tick()
+            # From the sample just taken, not on a fixed grid: so N intervals never measure less
+            # than N intervals, and a duration is full at the sample at which it should be.
+            await self._pause_until(started + self._config.interval)
+        await self._stop()
+
+    def tick(self) -> None:
+        """One look at the machine and the tasks, one judgement."""
+        try:
+            if self._reload_asked:
+                self._reload()
+            self._say(self._given.workload.poll())
+            self._tell_logs()
+            host = self._sampler.sample()
+            self._meters.read(
+                self._given.workload.tasks,
+                self._config.high_duration,
+                self._given.clock.boottime(),
+                host.cpu + host.ignored if host else 100.0,
+            )
+            if host is not None:
+                self._judge(host)
+        except JournalError as error:
+            # Nothing is done that could not be written down first; the next tick tries again.
+            self._given.reporter.error(str(error))
+
+    def _judge(self, host: HostSample) -> None:
+        now = self._given.clock.boottime()
+        elsewhere = min(host.cpu, self._meters.elsewhere(self._placement, host.cores))
+        loads = self._meters.loads(self._given.workload.tasks, self._placement, host.cores)
+        sample = Sample(host.cpu - elsewhere, host.cores, loads)
+        self._state, actions = policy.decide(self._policy, self._state, sample, now)
+        self._samples += 1
+        judgement = actions[-1]
+        for action in actions:
+            if isinstance(action, TimersReset):
+                self._gaps += 1
+                self._given.reporter.notice(action.reason)
+        if isinstance(judgement, ScaleOut | ScaleIn):
+            self._begin_move(judgement, now)
+        assert isinstance(judgement, ScaleOut | ScaleIn | Hold)
+        self.snapshot = self._describe(host, elsewhere, judgement.reason, now)
+        self._given.reporter.sample(self.snapshot)
+
+    def _begin_move(self, action: ScaleOut | ScaleIn, now: float) -> None:
+        given = self._given
+        direction = "out" if isinstance(action, ScaleOut) else "in"
+        try:
+            decision = given.journal.record_decision(
+                given.boot_id,
+                now,
+                given.clock.wall(),
+                f"scale {direction}",
+                ", ".join(action.tasks),
+                action.reason,
+            )
+        except JournalError:
+            self._state = policy.completed(
+                self._policy, self._state, now, failure="the journal cannot be written"
+            )
+            raise
+        given.reporter.decision(
+            f"scale {direction}", given.executor.describe(action), action.reason
+        )
+        self._move = asyncio.create_task(self._carry_out(action, direction, decision))
+
+    async def _carry_out(self, action: ScaleOut | ScaleIn, direction: str, decision: int) -> None:
+        given = self._given
+        failure: str | None = None
+        try:
+            self._placement = await given.executor.carry_out(action, self._placement)
+        except MoveError as error:
+            failure = str(error)
+            given.reporter.error(f"scale {direction} failed: {failure}")
+        self._state = policy.completed(
+            self._policy, self._state, given.clock.boottime(), failure=failure
+        )
+        self._moves["failed" if failure else direction] += 1
+        done = "announced" if given.dry_run else "done"
+        try:
+            given.journal.end_decision(decision, f"failed: {failure}" if failure else done)
+            self._refresh_decisions()
+        except JournalError as error:
+            given.reporter.error(str(error))
+
+    def _reload(self) -> None:
+        self._reload_asked = False
+        reporter = self._given.reporter
+        try:
+            fresh = self._given.load_config()
+        except ConfigError as error:
+            reporter.error(f"the configuration is kept as it was, because\n{error}")
+            return
+        if fresh.state_dir != self._config.state_dir or fresh.metrics != self._config.metrics:
+            reporter.error(
+                "the configuration is kept as it was: state_dir and metrics only change with a "
+                "restart of the monitor"
+            )
+            return
+        if fresh.ignore_cgroups != self._config.ignore_cgroups:
+            self._sampler = self._given.make_sampler(fresh)
+        self._config, self._policy = fresh, fresh.policy()
+        self._placement = self._placement.moved(
+            self._placement.away.keys() - {task.name for task in fresh.tasks}, LOCAL
+        )
+        reporter.notice(f"{self._given.config_path} was read again")
+        self._say(self._given.workload.apply(fresh.tasks))
+
+    def _describe(self, host: HostSample, elsewhere: float, judgement: str, now: float) -> Snapshot:
+        config = self._config
+        return Snapshot(
+            pid=os.getpid(),
+            at=now,
+            wall=self._given.clock.wall(),
+            started_wall=self._started_wall,
+            interval=config.interval,
+            config=str(self._given.config_path),
+            dry_run=self._given.dry_run,
+            cpu=host.cpu - elsewhere,
+            ignored=host.ignored,
+            elsewhere=elsewhere,
+            memory=host.memory,
+            threshold_high=config.threshold_high,
+            threshold_low=config.threshold_low,
+            judgement=judgement,
+            samples=self._samples,
+            gaps=self._gaps,
+            moves_out=self._moves["out"],
+            moves_in=self._moves["in"],
+            moves_failed=self._moves["failed"],
+            tasks=tuple(self._view(task, now) for task in self._given.workload.tasks),
+            decisions=self._decisions,
+        )
+
+    def _view(self, task: LocalTask, now: float) -> TaskView:
+        return TaskView(
+            name=task.config.name,
+            place=self._placement.of(task.config.name),
+            phase=task.phase,
+            movable=task.config.movable,
+            pid=task.process.pid if task.process else None,
+            cores=self._meters.cores(task.config.name),
+            uptime=now - task.since if task.process else None,
+            restarts=task.restarts,
+            exit_status=task.exit_status,
+            log=str(self._given.workload.log(task.config)),
+        )
+
+    def _refresh_decisions(self) -> None:
+        self._decisions = tuple(
+            DecisionView(d.wall, d.action, d.tasks, d.reason, d.outcome)
+            for d in self._given.journal.decisions(_SHOWN_DECISIONS)
+        )
+
+    def _tell_logs(self) -> None:
+        tasks = {task.config.name: task.config for task in self._given.workload.tasks}
+        self._tails = {name: tail for name, tail in self._tails.items() if name in tasks}
+        for name, config in tasks.items():
+            if name not in self._tails:
+                self._tails[name] = LogTail(self._given.workload.log(config))
+            for line in self._tails[name].lines():
+                self._given.reporter.log(name, line)
+
+    def _say(self, events: list[TaskEvent]) -> None:
+        for event in events:
+            self._given.reporter.task(event)
+
+    async def _pause_until(self, deadline: float) -> None:
+        clock, workload = self._given.clock, self._given.workload
+        while not self._wake.is_set():
+            left = deadline - clock.boottime()
+            if left <= 0:
+                break
+            if workload.stopping:
+                self._poll_stopping()
+                left = min(left, _STOPPING_POLL)
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except TimeoutError:
+                continue
+        self._wake.clear()
+
+    def _poll_stopping(self) -> None:
+        try:
+            self._say(self._given.workload.poll())
+        except JournalError as error:
+            self._given.reporter.error(str(error))
+
+    async def _stop(self) -> None:
+        given = self._given
+        if self._move is not None:
+            self._move.cancel()
+            await asyncio.wait([self._move])
+        given.reporter.notice("stopping every task (ask again to stop without grace)")
+        given.workload.stop_all()
+        while given.workload.stopping:
+            self._poll_stopping()
+            await asyncio.sleep(_STOPPING_POLL)
+        self._tell_logs()
+        given.journal.end_watch(given.clock.wall())

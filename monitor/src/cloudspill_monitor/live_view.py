@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The live view on a terminal: state at the bottom, what happens scrolls above it.
+
+Imported only for a terminal, as it brings in rich.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cloudspill_monitor.policy_types import LOCAL
+from cloudspill_monitor.snapshot import Snapshot, TaskView
+from cloudspill_monitor.workload import TaskEvent
+
+_BAR = 40  # characters for 100 %
+
+
+class LiveReporter:
+    """A Reporter that draws; a context manager, because the terminal must be given back."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def sample(self, snapshot: Snapshot) -> None:
+        """Redraw."""
+        self._live.update(render(snapshot), refresh=True)
+
+    def decision(self, action: str, words: str, reason: str) -> None:
+        """What will be done, and why."""
+        self._print(f"[bold magenta]{action.upper()}[/]: {escape(words)}, because {escape(reason)}")
+
+    def task(self, event: TaskEvent) -> None:
+        """Something happened to a task."""
+        style = "red" if event.failure else "cyan"
+        self._print(f"[{style}]{escape(event.task)} {escape(event.text)}[/]")
+
+    def log(self, task: str, line: str) -> None:
+        """A task's line under its name."""
+        self._print(f"[dim]{escape(f'[{task}]')}[/] {escape(line)}")
+
+    def notice(self, text: str) -> None:
+        """Something worth knowing."""
+        self._print(f"[yellow]{escape(text)}[/]")
+
+    def error(self, text: str) -> None:
+        """Something went wrong."""
+        self._print(f"[bold red]{escape(text)}[/]")
+
+    def _print(self, markup: str) -> None:
+        self._live.console.print(markup, highlight=False, soft_wrap=True)
+
+
+def render(snapshot: Snapshot) -> Panel:
+    """The state as a panel."""
+    table = Table(box=None, pad_edge=False, expand=True)
+    for heading in ("task", "place", "state", "process", "cores", "for", "restarts"):
+        right = heading in ("process", "cores", "for", "restarts")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    for task in snapshot.tasks:
+        table.add_row(*_row(task), style="" if task.place == LOCAL else "magenta")
+    title = "cloudspill-monitor" + (" (moves are only announced)" if snapshot.dry_run else "")
+    return Panel(
+        Group(_meter(snapshot), _facts(snapshot), table, Text(snapshot.judgement, style="bold")),
+        title=title,
+        title_align="left",
+    )
+
+
+def _row(task: TaskView) -> list[str]:
+    return [
+        task.name + ("" if task.movable else " (stays)"),
+        task.place,
+        task.phase,
+        str(task.pid or ""),
+        "" if task.cores is None else f"{task.cores:.2f}",
+        "" if task.uptime is None else duration(task.uptime),
+        str(task.restarts or ""),
+    ]
+
+
+def _meter(snapshot: Snapshot) -> Text:
+    high, low = snapshot.threshold_high, snapshot.threshold_low
+    style = "red" if snapshot.cpu > high else "green" if snapshot.cpu < low else "yellow"
+    bar = Text("CPU ")
+    for cell in range(_BAR):
+        percent = 100.0 * cell / _BAR
+        filled = percent < snapshot.cpu
+        mark = any(percent <= limit < percent + 100.0 / _BAR for limit in (high, low))
+        bar.append("|" if mark else "█" if filled else "·", style if filled or mark else "dim")
+    return bar.append(f" {snapshot.cpu:5.1f} %", style)
+
+
+def _facts(snapshot: Snapshot) -> Text:
+    facts = [
+        f"memory {snapshot.memory:.1f} %",
+        f"thresholds {snapshot.threshold_low:g}/{snapshot.threshold_high:g} %",
+        f"moves {snapshot.moves_out} out, {snapshot.moves_in} in",
+    ]
+    if snapshot.ignored >= 0.05:
+        facts.append(f"ignored {snapshot.ignored:.1f} %")
+    if snapshot.elsewhere >= 0.05:
+        facts.append(f"counted elsewhere {snapshot.elsewhere:.1f} %")
+    return Text("    " + ", ".join(facts), style="dim")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: 42s, 3m07s, 2h05m, 4d03h."""
+    whole = int(seconds)
+    for unit, size, below, factor in (("d", 86400, "h", 3600), ("h", 3600, "m", 60)):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // factor:02d}{below}"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

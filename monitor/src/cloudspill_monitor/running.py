@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`run`: puts the daemon's parts together and gives them up again in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudspill_monitor.cgroups import CgroupCpu, find_hierarchies
+from cloudspill_monitor.clock import SystemClock, boot_id
+from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.config_file import ConfigError, load
+from cloudspill_monitor.console import JsonReporter, PlainReporter, Reporter
+from cloudspill_monitor.control import ControlServer
+from cloudspill_monitor.daemon import Daemon, Surroundings
+from cloudspill_monitor.executor import Announcer
+from cloudspill_monitor.journal import Journal, JournalError
+from cloudspill_monitor.lock import LockedError, StateLock
+from cloudspill_monitor.sampler import Sampler
+from cloudspill_monitor.workload import Workload
+
+
+class RunError(Exception):
+    """The monitor cannot run; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How `run` shows itself; `every` is the seconds between plain status lines."""
+
+    json: bool = False
+    plain: bool = False
+    every: float = 10.0
+
+
+def run(path: Path, *, dry_run: bool, view: View) -> None:
+    """Run the monitor until it is asked to stop. Raises RunError."""
+    config = _load(path)
+    clock = SystemClock()
+    with ExitStack() as stack:
+        try:
+            config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(StateLock(config.state_dir, clock.wall()))
+            journal = Journal(config.state_dir / "journal.db")
+            stack.callback(journal.close)
+            workload = Workload(journal, clock, config.state_dir, boot_id())
+        except (LockedError, JournalError) as error:
+            raise RunError(str(error)) from error
+        except OSError as error:
+            raise RunError(f"state_dir {config.state_dir} cannot be used: {error}") from error
+        reporter = _reporter(view, clock, stack)
+        given = Surroundings(
+            journal=journal,
+            workload=workload,
+            executor=Announcer(config.burst),
+            clock=clock,
+            reporter=reporter,
+            boot_id=boot_id(),
+            make_sampler=make_sampler,
+            load_config=lambda: _checked(path),
+            config_path=path,
+            dry_run=True,
+        )
+        if not dry_run:
+            reporter.notice("moves are only announced: this version has nothing to carry them out")
+        daemon = Daemon(config, given)
+        if config.metrics is not None:
+            _serve_metrics(config, daemon, clock, reporter, stack)
+        asyncio.run(_watch(daemon, config.state_dir))
+
+
+def make_sampler(config: MonitorConfig) -> Sampler:
+    """The sampler that `config` asks for."""
+    if not config.ignore_cgroups:
+        return Sampler()
+    return Sampler((CgroupCpu(config.ignore_cgroups, find_hierarchies()),))
+
+
+def _load(path: Path) -> MonitorConfig:
+    try:
+        return _checked(path)
+    except ConfigError as error:
+        raise RunError(str(error)) from error
+
+
+def _checked(path: Path) -> MonitorConfig:
+    config = load(path)
+    missing = [(task.name, task.missing()) for task in config.tasks]
+    if any(reason for _, reason in missing):
+        raise ConfigError(
+            "\n".join(f"{path}: task {name!r}: {reason}" for name, reason in missing if reason)
+        )
+    return config
+
+
+def _reporter(view: View, clock: SystemClock, stack: ExitStack) -> Reporter:
+    if view.json:
+        return JsonReporter(sys.stdout, clock)
+    if view.plain or not sys.stdout.isatty():
+        return PlainReporter(sys.stdout, clock, view.every)
+    # Not imported without a terminal: a daemon has no use for rich, and memory to save.
+    from rich.console import Console
+
+    from cloudspill_monitor.live_view import LiveReporter
+
+    return stack.enter_context(LiveReporter(Console()))
+
+
+def _serve_metrics(
+    config: MonitorConfig,
+    daemon: Daemon,
+    clock: SystemClock,
+    reporter: Reporter,
+    stack: ExitStack,
+) -> None:
+    assert config.metrics is not None
+    try:
+        from cloudspill_monitor import metrics
+    except ImportError as error:
+        raise RunError(
+            f"metrics: {error}; install cloudspill-monitor[metrics] or leave `metrics` out"
+        ) from error
+    try:
+        server = metrics.MetricsServer(config.metrics, lambda: daemon.snapshot, clock.boottime)
+    except metrics.MetricsError as error:
+        raise RunError(str(error)) from error
+    stack.enter_context(server)
+    reporter.notice(f"metrics on http://{config.metrics.address}:{server.port}/metrics")
+
+
+async def _watch(daemon: Daemon, state_dir: Path) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, daemon.ask_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.ask_to_reload)
+    async with AsyncExitStack() as stack:
+        control = ControlServer(state_dir, {"status": lambda _: daemon.status()})
+        await control.start()
+        stack.push_async_callback(control.stop)
+        await daemon.run()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitor's state as one value: for the live view, `status`, metrics and JSON alike."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cloudspill_monitor.policy_types import LOCAL
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task; `cores` is its use over the window, `uptime` in seconds."""
+
+    name: str
+    place: str
+    phase: str
+    movable: bool
+    pid: int | None
+    cores: float | None
+    uptime: float | None
+    restarts: int
+    exit_status: int | None
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A move that was decided; `wall` in seconds since the epoch."""
+
+    wall: float
+    action: str
+    tasks: str
+    reason: str
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of it, after a sample. `cpu` is what was judged: without `ignored` (other cgroups) and
+    `elsewhere` (tasks that run here but count as moved), all in percent.
+    """
+
+    pid: int
+    at: float
+    wall: float
+    started_wall: float
+    interval: float
+    config: str
+    dry_run: bool
+    cpu: float
+    ignored: float
+    elsewhere: float
+    memory: float
+    threshold_high: float
+    threshold_low: float
+    judgement: str
+    samples: int
+    gaps: int
+    moves_out: int
+    moves_in: int
+    moves_failed: int
+    tasks: tuple[TaskView, ...]
+    decisions: tuple[DecisionView, ...]
+
+    @property
+    def away(self) -> tuple[TaskView, ...]:
+        """Tasks that are not at home."""
+        return tuple(task for task in self.tasks if task.place != LOCAL)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--output json` and the control socket."""
+        return asdict(self)
+
+
+def from_json(data: dict[str, Any]) -> Snapshot:
+    """The inverse of :meth:`Snapshot.as_json`. Raises TypeError for what another version sent."""
+    tasks = tuple(TaskView(**task) for task in data["tasks"])
+    decisions = tuple(DecisionView(**decision) for decision in data["decisions"])
+    return Snapshot(**{**data, "tasks": tasks, "decisions": decisions})
