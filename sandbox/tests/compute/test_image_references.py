@@ -21,9 +21,7 @@ ROOT = "https://compute.googleapis.com/compute/v1"
         f"{ROOT}/projects/debian-cloud/global/images/family/debian-12",
     ],
 )
-async def test_a_family_is_named_directly_or_by_its_view(
-    api: Client, spec: Any, form: str
-) -> None:
+async def test_a_family_is_named_directly_or_by_its_view(api: Client, spec: Any, form: str) -> None:
     disks = [{"boot": True, "initializeParams": {"sourceImage": form}}]
     await api.done("instances.insert", spec("one", disks=disks))
     source = (await api.call("disks.get", disk="one"))["sourceImage"]

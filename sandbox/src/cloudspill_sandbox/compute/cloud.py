@@ -88,6 +88,7 @@ class Cloud:
         self.topology = TopologyApplier(store, network, self.project)
         self.watchers = Watchers()
         self.addresses = Allocator()
+        self._stopping = False
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -108,6 +109,7 @@ class Cloud:
 
     async def stop(self) -> None:
         """Let operations end, stop every machine; what was RUNNING stays so in the store."""
+        self._stopping = True
         await self.operations.stop(_STOP_GRACE)
         for task in tuple(self._background):
             task.cancel()
@@ -125,7 +127,7 @@ class Cloud:
                 self.topology.changed()
 
     def _machine_exited(self, machine: str, reason: MachineExit) -> None:
-        if machines.went_off(self, machine, reason):
+        if not self._stopping and machines.went_off(self, machine, reason):
             task = asyncio.create_task(self.topology.settle_quietly())
             self._background.add(task)
             task.add_done_callback(self._background.discard)

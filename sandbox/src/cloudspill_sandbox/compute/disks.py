@@ -19,7 +19,7 @@ from cloudspill_sandbox.engine.store import Transaction
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
-_DEVICE_NAME = r"\w[\w.-]{0,63}"
+_DEVICE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _READ_ONLY = "READ_ONLY"
 
 

@@ -92,7 +92,9 @@ class MetadataView:
     def _instance(self, address: str) -> Document | None:
         holder = leases.holder(self._cloud.store, address)
         document = self._cloud.store.get(holder) if holder else None
-        return document if document and document["kind"] == "compute#instance" else None
+        interfaces = (document or {}).get("networkInterfaces", ())
+        # An external address is leased too, and must not speak for the instance.
+        return document if any(each["networkIP"] == address for each in interfaces) else None
 
     def _project(self) -> Document:
         return self._cloud.store.get(self._cloud.project) or {}

@@ -13,7 +13,7 @@ from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.network.interface import NetworkError
-from cloudspill_sandbox.runtime.interface import MachineError
+from cloudspill_sandbox.runtime.interface import MachineError, VolumeError
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
@@ -59,7 +59,7 @@ async def settle_operations(cloud: Cloud) -> None:
     for kind, statuses in _UNFINISHED.items():
         for name, document in list(_documents(cloud, kind)):
             if document["status"] in statuses:
-                await removal.delete_volume_if_there(cloud, volume_of(document))
+                await _discard(cloud, volume_of(document))
                 with cloud.transaction() as tx:
                     tx.delete(name)
     with cloud.transaction() as tx:
@@ -99,9 +99,17 @@ def _documents(cloud: Cloud, kind: str) -> Iterator[tuple[str, Document]]:
 
 async def _remove(cloud: Cloud, name: str, going: list[Document]) -> None:
     for disk in going:
-        await removal.delete_volume_if_there(cloud, volume_of(disk))
+        await _discard(cloud, volume_of(disk))
     with cloud.transaction() as tx:
         removal.delete_documents(cloud, tx, name, going)
+
+
+async def _discard(cloud: Cloud, volume: str) -> None:
+    """Remove a volume that may or may not have been made; one that resists must not bar the way."""
+    try:
+        await cloud.runtime.delete_volume(volume)
+    except VolumeError:
+        logger.exception("volume %s of an interrupted operation stays behind", volume)
 
 
 def _was_finished(cloud: Cloud, operation: Document) -> bool:

@@ -7,7 +7,6 @@ In this order a sandbox that dies in between still knows what it has to remove.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,9 @@ from cloudspill_sandbox.compute import disks, interfaces, machines, names
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
-from cloudspill_sandbox.runtime.interface import VolumeError
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
-
-logger = logging.getLogger(__name__)
 
 GUEST_ATTRIBUTES = "guestAttributes"
 """Collection of the guest attributes, one document an instance id."""
@@ -45,14 +41,6 @@ def _disks(store: Store | Transaction, instance: Document) -> Iterator[tuple[Doc
 async def delete_volumes(cloud: Cloud, going: list[Document]) -> None:
     """Remove the volumes of disks. Raises VolumeError."""
     await asyncio.gather(*(cloud.runtime.delete_volume(volume_of(disk)) for disk in going))
-
-
-async def delete_volume_if_there(cloud: Cloud, volume: str) -> None:
-    """Remove a volume that an interrupted operation may or may not have made."""
-    try:
-        await cloud.runtime.delete_volume(volume)
-    except VolumeError as error:
-        logger.info("volume %s of an interrupted operation: %s", volume, error)
 
 
 def delete_documents(cloud: Cloud, tx: Transaction, name: str, going: list[Document]) -> None:

@@ -89,7 +89,7 @@ class _Creation:
     async def _unprovision(self) -> None:
         await self._machine.disconnect()
         for disk in self._plan.new_disks:
-            await removal.delete_volume_if_there(self._cloud, disk.volume)
+            await disk.unmake(self._cloud)
 
     async def _boot(self) -> None:
         with self._cloud.transaction() as tx:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists: pages, order, filters, and what is said of scopes without results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import Client, Clock
+
+
+@pytest.fixture
+async def disks(api: Client, clock: Clock) -> list[str]:
+    """Seven disks in two zones, made in this order, a second apart."""
+    names = ["d", "b", "f", "a", "c", "g", "e"]
+    for number, name in enumerate(names):
+        clock.now += 1
+        zone = "us-west1-a" if number % 3 == 0 else "us-west1-b"
+        await api.done("disks.insert", {"name": name, "sizeGb": 10 + number}, zone=zone)
+    return names
+
+
+def names_of(answer: dict[str, Any]) -> list[str]:
+    return [item["name"] for item in answer["items"]]
+
+
+async def test_an_empty_list_has_items(api: Client) -> None:
+    assert (await api.call("instances.list"))["items"] == []
+
+
+async def test_lists_are_in_order_of_names(api: Client, disks: list[str]) -> None:
+    assert names_of(await api.call("disks.list")) == sorted(
+        name for at, name in enumerate(disks) if at % 3
+    )
+
+
+async def test_newest_first(api: Client, disks: list[str]) -> None:
+    listed = await api.call("disks.list", orderBy="creationTimestamp desc")
+    assert names_of(listed) == [name for at, name in enumerate(disks) if at % 3][::-1]
+
+
+@pytest.mark.parametrize("order", ["name", "creationTimestamp desc"])
+async def test_pages_together_are_the_list(api: Client, disks: list[str], order: str) -> None:
+    whole = names_of(await api.call("disks.list", orderBy=order))
+    found: list[str] = []
+    query: dict[str, Any] = {"maxResults": 2, "orderBy": order}
+    for _ in range(3):
+        answer = await api.call("disks.list", **query)
+        assert len(answer["items"]) <= 2
+        found += names_of(answer)
+        if "nextPageToken" not in answer:
+            break
+        query["pageToken"] = answer["nextPageToken"]
+    assert found == whole
+    assert "nextPageToken" not in answer
+
+
+async def test_a_page_goes_on_after_what_was_deleted_meanwhile(
+    api: Client, disks: list[str]
+) -> None:
+    first = await api.call("disks.list", maxResults=2)
+    await api.done("disks.delete", disk=names_of(first)[1])
+    rest = await api.call("disks.list", maxResults=2, pageToken=first["nextPageToken"])
+    assert not set(names_of(first)) & set(names_of(rest))
+    assert len(rest["items"]) == 2
+
+
+async def test_filters_are_applied_before_pages(api: Client, disks: list[str]) -> None:
+    answer = await api.call("disks.list", filter="sizeGb > 12", maxResults=500)
+    assert names_of(answer) == sorted(
+        name for at, name in enumerate(disks) if at % 3 and 10 + at > 12
+    )
+
+
+async def test_aggregated_lists_name_every_scope(api: Client, disks: list[str]) -> None:
+    answer = await api.call("disks.aggregatedList")
+    items = answer["items"]
+    assert len(items) == 130
+    assert [d["name"] for d in items["zones/us-west1-a"]["disks"]] == sorted(disks[::3])
+    assert items["zones/us-east1-b"] == {
+        "warning": {
+            "code": "NO_RESULTS_ON_PAGE",
+            "message": "There are no results for scope 'zones/us-east1-b' on this page.",
+            "data": [{"key": "scope", "value": "zones/us-east1-b"}],
+        }
+    }
+
+
+async def test_aggregated_lists_have_pages(api: Client, disks: list[str]) -> None:
+    found: list[str] = []
+    query: dict[str, Any] = {"maxResults": 3, "returnPartialSuccess": True}
+    while True:
+        answer = await api.call("disks.aggregatedList", **query)
+        page = [d["name"] for scope in answer["items"].values() for d in scope.get("disks", ())]
+        assert len(page) <= 3
+        found += page
+        if "nextPageToken" not in answer:
+            break
+        query["pageToken"] = answer["nextPageToken"]
+    assert sorted(found) == sorted(disks)
+    assert len(found) == len(disks)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("orderBy", "sizeGb"),
+        ("pageToken", "nonsense"),
+        ("pageToken", "e30="),
+        ("filter", "name ="),
+    ],
+)
+async def test_bad_parameters_are_refused(api: Client, parameter: str, value: str) -> None:
+    refusal = await api.refused("disks.list", **{parameter: value})
+    assert (refusal.status, refusal.reason) == (400, "invalid")
+    assert refusal.message.startswith(f"Invalid value for field '{parameter}': '{value}'")

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an instance sees of itself, and when it is told of a change."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.metadata_view import MetadataView
+
+from .conftest import Client
+
+ADDRESS = "10.138.0.2"
+EMAIL = "415104041262-compute@developer.gserviceaccount.com"
+STORAGE = "https://www.googleapis.com/auth/devstorage.read_only"
+COMPUTE = "https://www.googleapis.com/auth/compute"
+
+
+@pytest.fixture
+async def view(cloud: Cloud, api: Client, spec: Any) -> MetadataView:
+    await api.done(
+        "instances.insert",
+        spec(
+            tags={"items": ["web"]},
+            metadata={"items": [{"key": "enable-guest-attributes", "value": "TRUE"}]},
+            serviceAccounts=[{"email": "default", "scopes": [STORAGE]}],
+        ),
+    )
+    await api.done("instances.insert", spec("plain"))
+    return MetadataView(cloud)
+
+
+async def set_metadata(api: Client, **items: str) -> None:
+    current = (await api.instance())["metadata"]["fingerprint"]
+    body = {
+        "items": [{"key": key, "value": value} for key, value in items.items()],
+        "fingerprint": current,
+    }
+    await api.done("instances.setMetadata", body, instance="vm")
+
+
+async def test_the_tree_of_an_instance(view: MetadataView, api: Client) -> None:
+    tree = view.tree(ADDRESS)
+    assert tree is not None
+    instance = tree["instance"]
+    assert instance["id"] == int((await api.instance())["id"])
+    assert instance["name"] == "vm"
+    assert instance["hostname"] == "vm.us-west1-b.c.cloudspill-sandbox.internal"
+    assert instance["zone"] == "projects/415104041262/zones/us-west1-b"
+    assert instance["machineType"] == "projects/415104041262/machineTypes/f1-micro"
+    assert instance["attributes"] == {"enable-guest-attributes": "TRUE"}
+    assert instance["tags"] == ["web"]
+    assert "/ubuntu-os-cloud/global/images/" in instance["image"]
+    assert instance["networkInterfaces"] == [
+        {
+            "accessConfigs": [{"externalIp": "198.18.0.2", "type": "ONE_TO_ONE_NAT"}],
+            "dnsServers": ["169.254.169.254"],
+            "forwardedIps": [],
+            "gateway": "10.138.0.1",
+            "ip": ADDRESS,
+            "ipAliases": [],
+            "mac": "42:01:0a:8a:00:02",
+            "mtu": 1460,
+            "network": "projects/415104041262/networks/default",
+            "subnetmask": "255.255.240.0",
+            "targetInstanceIps": [],
+        }
+    ]
+    account = {"aliases": ["default"], "email": EMAIL, "scopes": [STORAGE]}
+    assert instance["serviceAccounts"] == {"default": account, EMAIL: account}
+    assert tree["project"] == {
+        "attributes": {},
+        "numericProjectId": 415104041262,
+        "projectId": "cloudspill-sandbox",
+    }
+
+
+async def test_each_sees_only_itself(view: MetadataView) -> None:
+    other = view.tree("10.138.0.3")
+    assert other is not None
+    assert other["instance"]["name"] == "plain"
+    assert view.tree("10.138.0.4") is None
+
+
+async def test_an_external_address_is_no_identity(view: MetadataView, api: Client) -> None:
+    await api.done("addresses.insert", {"name": "front"})
+    static = (await api.call("addresses.get", address="front"))["address"]
+    assert view.tree("198.18.0.2") is None
+    assert view.tree(static) is None
+
+
+async def is_woken(view: MetadataView, change: Any, address: str = ADDRESS) -> bool:
+    """Whether a sleeper at `address` wakes up when `change` is awaited."""
+    sleeper = asyncio.ensure_future(view.changed(address))
+    await change
+    await asyncio.sleep(0)
+    woken = sleeper.done()
+    sleeper.cancel()
+    await asyncio.gather(sleeper, return_exceptions=True)
+    return woken
+
+
+async def test_a_change_of_metadata_wakes(view: MetadataView, api: Client) -> None:
+    assert await is_woken(view, set_metadata(api, key="value"))
+    tree = view.tree(ADDRESS)
+    assert tree is not None
+    assert tree["instance"]["attributes"] == {"key": "value"}
+
+
+async def test_a_change_of_another_instance_does_not(view: MetadataView, api: Client) -> None:
+    assert not await is_woken(view, set_metadata(api, key="value"), "10.138.0.3")
+
+
+async def test_a_change_of_the_project_wakes_everyone(view: MetadataView, api: Client) -> None:
+    project = await api.call("projects.get")
+    body = {
+        "items": [{"key": "ssh-keys", "value": "me:ssh-ed25519 AAAA"}],
+        "fingerprint": project["commonInstanceMetadata"]["fingerprint"],
+    }
+    change = api.done("projects.setCommonInstanceMetadata", body)
+    assert await is_woken(view, change, "10.138.0.3")
+    tree = view.tree("10.138.0.3")
+    assert tree is not None
+    assert tree["project"]["attributes"] == {"ssh-keys": "me:ssh-ed25519 AAAA"}
+    assert (await api.refused("projects.setCommonInstanceMetadata", body)).status == 412
+
+
+async def test_a_change_between_the_call_and_the_wait_counts(
+    view: MetadataView, api: Client
+) -> None:
+    waiting = view.changed(ADDRESS)
+    await set_metadata(api, key="value")
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_sleepers_leave_nothing_behind(view: MetadataView, cloud: Cloud) -> None:
+    sleepers = [asyncio.ensure_future(view.changed(ADDRESS)) for _ in range(1000)]
+    await asyncio.sleep(0)
+    for sleeper in sleepers:
+        sleeper.cancel()
+    await asyncio.gather(*sleepers, return_exceptions=True)
+    assert cloud.watchers._waiting == {}
+
+
+async def test_guest_attributes_are_published_to_the_api(
+    view: MetadataView, api: Client, cloud: Cloud
+) -> None:
+    view.put_guest_attribute(ADDRESS, "hostkeys", "ssh-rsa", "AAAA")
+    view.put_guest_attribute(ADDRESS, "hostkeys", "ssh-ed25519", "BBBB")
+    view.put_guest_attribute(ADDRESS, "lease", "expiry", "7")
+    assert view.guest_attributes(ADDRESS) == {
+        "hostkeys": {"ssh-rsa": "AAAA", "ssh-ed25519": "BBBB"},
+        "lease": {"expiry": "7"},
+    }
+    ask = "instances.getGuestAttributes"
+    answer = await api.call(ask, instance="vm", queryPath="hostkeys/")
+    assert answer["queryValue"]["items"] == [
+        {"namespace": "hostkeys", "key": "ssh-ed25519", "value": "BBBB"},
+        {"namespace": "hostkeys", "key": "ssh-rsa", "value": "AAAA"},
+    ]
+    one = await api.call(ask, instance="vm", queryPath="hostkeys/ssh-rsa")
+    assert one["queryValue"]["items"][0]["value"] == "AAAA"
+    older = await api.call(ask, instance="vm", variableKey="lease/expiry")
+    assert older["variableValue"] == "7"
+    assert (await api.refused(ask, instance="vm", queryPath="none/")).status == 404
+    assert (await api.refused(ask, instance="vm", variableKey="lease/none")).status == 404
+    view.delete_guest_attribute(ADDRESS, "lease", "expiry")
+    assert (await api.refused(ask, instance="vm", queryPath="lease/")).status == 404
+    with pytest.raises(KeyError):
+        view.delete_guest_attribute(ADDRESS, "lease", "expiry")
+    await api.done("instances.delete", instance="vm")
+    assert cloud.store.children("guestAttributes") == {}
+
+
+async def test_guest_attributes_must_be_enabled(view: MetadataView, api: Client) -> None:
+    assert view.guest_attributes("10.138.0.3") is None
+    with pytest.raises(PermissionError):
+        view.put_guest_attribute("10.138.0.3", "hostkeys", "ssh-rsa", "AAAA")
+    refusal = await api.refused("instances.getGuestAttributes", instance="plain", queryPath="a/")
+    assert refusal.status == 412
+    await set_metadata(api, **{"enable-guest-attributes": "FALSE"})
+    assert view.guest_attributes(ADDRESS) is None
+
+
+async def test_tokens_are_those_of_the_attached_account(view: MetadataView, api: Client) -> None:
+    identity = (await api.instance())["id"]
+    for account in ("default", EMAIL):
+        token = view.access_token(ADDRESS, account, frozenset())
+        assert token.value == f"{EMAIL}|{STORAGE}|{identity}"
+    assert view.identity_token(ADDRESS, "default", "aud") == f"{EMAIL}|aud|{identity}"
+    with pytest.raises(PermissionError, match="auth/compute"):
+        view.access_token(ADDRESS, "default", frozenset({COMPUTE}))
+    for address, account in ((ADDRESS, "other@example.org"), ("10.138.0.3", "default")):
+        with pytest.raises(KeyError):
+            view.access_token(address, account, frozenset())

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operations: shown, waited for, repeated by requestId, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.engine.call import Call
+
+from .conftest import Client, MakeCloud, eventually
+
+REQUEST = "6f5cb2a4-5a0e-4ce5-9b2c-0a7c4de0c1f2"
+
+
+class Gate:
+    """A latency profile whose steps wait for the test."""
+
+    patience = 0.02
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.open = asyncio.Event()
+
+    async def before(self, step: str) -> None:
+        self.steps.append(step)
+        await self.open.wait()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def slow(make_cloud: MakeCloud, gate: Gate, client_of: Callable[[Cloud], Client]) -> Client:
+    return client_of(await make_cloud(latency=gate))
+
+
+async def test_an_operation_that_takes_long_is_seen_running_and_then_done(
+    slow: Client, gate: Gate, spec: Any
+) -> None:
+    operation = await slow.call("instances.insert", spec())
+    assert (operation["status"], operation["progress"]) == ("RUNNING", 0)
+    assert "endTime" not in operation
+    assert (await slow.instance())["status"] == "PROVISIONING"
+    waiting = asyncio.create_task(slow.call("zoneOperations.wait", operation=operation["name"]))
+    gate.open.set()
+    ended = await waiting
+    assert (ended["status"], ended["progress"]) == ("DONE", 100)
+    assert ended["endTime"] >= ended["insertTime"]
+    assert gate.steps == ["instances.insert.provision", "instances.insert.boot"]
+    assert await slow.call("zoneOperations.get", operation=operation["name"]) == ended
+
+
+async def test_the_client_may_go_away_while_the_work_goes_on(
+    slow: Client, gate: Gate, spec: Any
+) -> None:
+    request = asyncio.create_task(slow.call("instances.insert", spec()))
+    await eventually(lambda: gate.steps)
+    request.cancel()
+    gate.open.set()
+    (operation,) = (await slow.call("zoneOperations.list"))["items"]
+    await slow.call("zoneOperations.wait", operation=operation["name"])
+    assert (await slow.instance())["status"] == "RUNNING"
+
+
+async def test_an_instance_in_the_making_is_not_ready(slow: Client, gate: Gate, spec: Any) -> None:
+    operation = await slow.call("instances.insert", spec())
+    for method in ("delete", "start", "stop", "reset"):
+        refusal = await slow.refused(f"instances.{method}", instance="vm")
+        assert (refusal.status, refusal.reason) == (400, "resourceNotReady")
+        assert refusal.message.endswith("/instances/vm' is not ready")
+    gate.open.set()
+    await slow.call("zoneOperations.wait", operation=operation["name"])
+
+
+async def test_what_only_touches_documents_is_done_at_once(slow: Client) -> None:
+    operation = await slow.call("networks.insert", {"name": "n", "autoCreateSubnetworks": False})
+    assert operation["status"] == "DONE"
+
+
+async def test_the_same_request_id_is_the_same_request(slow: Client, gate: Gate, spec: Any) -> None:
+    first = await slow.call("instances.insert", spec(), requestId=REQUEST)
+    second = await slow.call("instances.insert", spec(), requestId=REQUEST)
+    assert first["name"] == second["name"]
+    assert first["clientOperationId"] == REQUEST
+    gate.open.set()
+    third = await slow.call("instances.insert", spec(), requestId=REQUEST)
+    assert third["name"] == first["name"]
+    assert third["status"] == "DONE"
+    assert (await slow.refused("instances.insert", spec())).status == 409
+
+
+async def test_a_refused_request_id_may_be_tried_again(api: Client, spec: Any) -> None:
+    await api.refused("instances.insert", spec(labels={"No": ""}), requestId=REQUEST)
+    await api.done("instances.insert", spec(), requestId=REQUEST)
+
+
+async def test_operations_are_kept_by_scope(api: Client, spec: Any) -> None:
+    await api.done("instances.insert", spec())
+    await api.done("addresses.insert", {"name": "a"})
+    firewall = {"name": "f", "allowed": [{"IPProtocol": "tcp"}]}
+    operation = await api.done("firewalls.insert", firewall)
+    assert "zone" not in operation
+    assert "region" not in operation
+    for kind, target in (
+        ("zone", "instances/vm"),
+        ("region", "addresses/a"),
+        ("global", "firewalls/f"),
+    ):
+        (found,) = (await api.call(f"{kind}Operations.list"))["items"]
+        assert found["targetLink"].endswith(target)
+    everywhere = await api.call("globalOperations.aggregatedList")
+    assert len([s for s in everywhere["items"].values() if "operations" in s]) == 3
+
+
+async def test_an_ended_operation_can_be_deleted(api: Client) -> None:
+    operation = await api.done("addresses.insert", {"name": "a"})
+    reply = await api.call("regionOperations.delete", operation=operation["name"])
+    assert (reply.status, reply.body) == (204, b"")
+    refusal = await api.refused("regionOperations.get", operation=operation["name"])
+    assert refusal.status == 404
+
+
+async def test_old_operations_are_forgotten(api: Client) -> None:
+    await api.done("addresses.insert", {"name": "first"})
+    method = api.service["compute.subnetworks.setPrivateIpGoogleAccess"]
+    path = {"project": "cloudspill-sandbox", "region": "us-west1", "subnetwork": "default"}
+    call = Call("compute.subnetworks.setPrivateIpGoogleAccess", path, {}, {}, api.principal)
+    for _ in range(2010):
+        await method(call)
+    listed = (await api.call("regionOperations.list", filter="operationType = insert"))["items"]
+    assert listed == []
+    assert (
+        len(api.cloud.store.children("projects/cloudspill-sandbox/regions/us-west1/operations"))
+        == 2000
+    )
