@@ -48,7 +48,9 @@ def feed(
     return state, decided
 
 
-def last(config: PolicyConfig, state: State, cpu: float, tasks: tuple[TaskLoad, ...], now: float):
+def last(
+    config: PolicyConfig, state: State, cpu: float, tasks: tuple[TaskLoad, ...], now: float
+) -> Action:
     return decide(config, state, Sample(cpu, 4, tasks), now)[1][-1]
 
 
@@ -223,7 +225,7 @@ def test_a_sample_that_is_no_percentage_is_refused(cpu: float) -> None:
 )
 def test_a_policy_that_makes_no_sense_is_refused(change: dict[str, float], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        PolicyConfig(**change)
+        PolicyConfig(**change)  # type: ignore[arg-type]
 
 
 def test_places_other_than_local_are_away() -> None:

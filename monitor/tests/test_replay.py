@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from cloudspill_monitor.simulation.rules import HpaRule, Rule, ThresholdRule
 from cloudspill_monitor.simulation.trace import Trace, TraceError, read_trace
 
 CONFIG = PolicyConfig()
-RULES: list[Rule] = [
+RULES: list[Rule[Any]] = [
     ThresholdRule(PolicyConfig(guard=False)),
     ThresholdRule(CONFIG),
     HpaRule(CONFIG.threshold_high),
@@ -25,7 +26,7 @@ RULES: list[Rule] = [
 LITERAL, GUARDED, HPA = RULES
 
 
-def run(trace: Trace, rule: Rule, *, machine: Machine | None = None, **cloud: float) -> Replay:
+def run(trace: Trace, rule: Rule[Any], *, machine: Machine | None = None, **cloud: float) -> Replay:
     machine = machine or Machine(4, classic_tasks())
     return replay(trace, rule, machine, Cloud(**cloud), threshold=CONFIG.threshold_high)
 
@@ -87,7 +88,7 @@ values = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(values, st.sampled_from([0.5, 1.0, 3.0, 7.5, 40.0]), st.sampled_from(RULES), st.booleans())
 def test_leaving_out_samples_that_change_nothing_changes_nothing(
-    cpus: list[float], row_seconds: float, rule: Rule, additive: bool
+    cpus: list[float], row_seconds: float, rule: Rule[Any], additive: bool
 ) -> None:
     trace = Trace("any", tuple(cpus), row_seconds)
     tasks = classic_tasks(share=0.0, demand=10.0) if additive else classic_tasks(share=0.8)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloudspill_monitor.simulation.command import Comparison
 
 _MOST_POINTS = 4000
-_RECORDED, _HERE, _AWAY, _HIGH, _LOW = "#b0b0b0", "#1f5fa8", "#d9822b", "#c23030", "#2a8f4f"
+_RECORDED, _HERE, _AWAY, _HIGH, _LOW = "#dcdcdc", "#1f5fa8", "#d9822b", "#c23030", "#2a8f4f"
 
 
 def draw(comparison: Comparison, path: Path) -> None:
@@ -45,7 +45,9 @@ def draw(comparison: Comparison, path: Path) -> None:
 def _draw_cpu(axes: Axes, comparison: Comparison, result: Replay, scale: float) -> None:
     times, recorded, here = _series(comparison, result)
     hours = [time / scale for time in times]
-    axes.step(hours, recorded, where="post", color=_RECORDED, lw=0.9, label="recorded, all at home")
+    axes.fill_between(
+        hours, recorded, step="post", color=_RECORDED, lw=0, label="recorded, all at home"
+    )
     axes.step(hours, here, where="post", color=_HERE, lw=1.1, label="at home with this rule")
     policy = comparison.policy
     axes.axhline(policy.threshold_high, color=_HIGH, ls="--", lw=0.9, label="threshold_high")
@@ -54,7 +56,7 @@ def _draw_cpu(axes: Axes, comparison: Comparison, result: Replay, scale: float) 
     axes.set_xlim(0, comparison.trace.seconds / scale)
     axes.set_ylabel("CPU (%)")
     axes.set_title(
-        f"{result.rule}: {len(result.moves)} moves, {result.seconds_above:.0f} s above "
+        f"{result.rule}: {len(result.moves)} move(s), {result.seconds_above:.0f} s above "
         f"{policy.threshold_high:g} %, {result.vm_seconds:.0f} VM s, {result.cost:.4f} USD",
         loc="left",
         fontsize=10,

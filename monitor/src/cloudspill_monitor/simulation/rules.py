@@ -141,7 +141,7 @@ class HpaRule:
         window = (*state.wanted, (now, wanted))
         while window[0][0] <= now - self.stabilization:
             window = window[1:]
-        state = replace(state, next_sync=now + self.sync_period, wanted=window)
+        state = replace(state, next_sync=self._after(now), wanted=window)
         if state.moving_to is not None:
             return state, (Hold("a move is under way"),)
         reason = f"{wanted} replica(s) wanted at {sample.cpu:.1f} % with {state.replicas}"
@@ -158,13 +158,21 @@ class HpaRule:
         """The move that was decided has been carried out."""
         return replace(state, replicas=state.moving_to or state.replicas, moving_to=None)
 
-    def quiet(self, state: HpaState, sample: Sample, now: float) -> Quiet:  # noqa: ARG002
-        """Nothing changes before the next look."""
+    def quiet(self, state: HpaState, sample: Sample, now: float) -> Quiet:
+        """Nothing changes before the next look, nor while it would find the same again."""
+        same = all(wanted == state.replicas for _, wanted in state.wanted)
+        if same and state.moving_to is None and state.wanted[-1][0] == now:
+            return Quiet(math.inf, sample.cpu, sample.cpu)
         return Quiet(state.next_sync, -math.inf, math.inf)
 
     def coast(self, state: HpaState, last_at: float, peak: float) -> HpaState:  # noqa: ARG002
-        """Samples between looks are not seen."""
-        return state
+        """Samples between looks are not seen; looks that were left out found the same again."""
+        if last_at < state.next_sync:
+            return state
+        next_sync = self._after(last_at)
+        last_look = next_sync - self.sync_period
+        window = ((last_look, state.replicas),)
+        return replace(state, next_sync=next_sync, wanted=window)
 
     def band(self, cpu: float) -> Band:  # noqa: ARG002
         """A look judges whatever it finds."""
@@ -173,6 +181,9 @@ class HpaRule:
     def reset(self, state: HpaState, last_at: float) -> HpaState:  # noqa: ARG002
         """Samples between looks are not seen."""
         return state
+
+    def _after(self, now: float) -> float:
+        return (math.floor(now / self.sync_period) + 1) * self.sync_period
 
     def _wanted(self, replicas: int, sample: Sample) -> int:
         away = sum(100.0 * (t.cpu or 0.0) / sample.cores for t in sample.tasks if t.place != LOCAL)
