@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from cloudspill_sandbox.network.interface import (
 )
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
+from cloudspill_sandbox.network.ruleset import SERVICE_CONNECTIONS
 from tests.system.network.guests import NAME, OPEN, A, B, C, at, send_frame
 from tests.system.network.vpc_host import (
     HOST,
@@ -146,3 +148,17 @@ async def test_a_guest_has_no_ipv6_and_no_way_to_it(network: NamespaceNetwork) -
     with inside(at(A)):
         allowed = Path("/proc/sys/net/ipv4/ping_group_range").read_text().split()
     assert allowed == ["0", "2147483647"]
+
+
+async def test_one_guest_cannot_take_all_connections(network: NamespaceNetwork) -> None:
+    await network.apply(Topology((A, B)))
+    listener = network.listen(METADATA_ADDRESS, 80, socket.SOCK_STREAM)
+    with listener, contextlib.ExitStack() as held:
+        for _ in range(SERVICE_CONNECTIONS):
+            greedy = held.enter_context(client(at(A)))
+            greedy.connect((METADATA_ADDRESS, 80))
+            held.enter_context(listener.accept()[0])
+        assert connect(at(A), METADATA_ADDRESS, 80) == "silent"
+        assert connect(at(B), METADATA_ADDRESS, 80) == "open"
+        held.close()
+        assert connect(at(A), METADATA_ADDRESS, 80) == "open"

@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloudspill_sandbox.network import namespaces
+from cloudspill_sandbox.network import links, namespaces
 from cloudspill_sandbox.network.addressing import NAMESPACES
 from cloudspill_sandbox.network.commands import ip_batch
 from cloudspill_sandbox.network.namespaces import inside, inside_new
@@ -41,6 +41,8 @@ def host_of_its_own() -> Iterator[None]:
             namespaces.remove(path)
             with inside_new(path):
                 ip_batch(["link set lo up"])
+                # Addresses that the kernel makes up a moment later would look like leftovers.
+                namespaces.write_sysctls({"net/ipv6/conf/default/addr_gen_mode": "1"})
         with inside(HOST):
             ip_batch(
                 [
@@ -64,6 +66,7 @@ def host_of_its_own() -> Iterator[None]:
                     "link set eth0 up",
                 ]
             )
+            links.settle("eth0")
         with inside(LAN):
             ip_batch(
                 [
@@ -72,8 +75,10 @@ def host_of_its_own() -> Iterator[None]:
                     "route add default via 172.31.99.1",
                 ]
             )
+            links.settle("eth0")
         with inside(HOST):
             ip_batch(["route add default via 192.0.2.1"])
+            links.settle("eth0", "dock")
             yield
     finally:
         for path in (HOST, WORLD, LAN):

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from cloudspill_sandbox.network import host, namespaces
+from cloudspill_sandbox.network import host, links, namespaces
 from cloudspill_sandbox.network.addressing import (
     EXTERNAL_RANGE,
     INTERNAL_RANGE,
@@ -27,7 +27,7 @@ from cloudspill_sandbox.network.addressing import (
     gateway,
     router_interface,
 )
-from cloudspill_sandbox.network.commands import ip_batch, nft
+from cloudspill_sandbox.network.commands import ip_batch
 from cloudspill_sandbox.network.firewall import compile_topology
 from cloudspill_sandbox.network.interface import (
     API_ADDRESS,
@@ -36,6 +36,7 @@ from cloudspill_sandbox.network.interface import (
     Nic,
     Topology,
 )
+from cloudspill_sandbox.network.nftables import Nftables
 from cloudspill_sandbox.network.ruleset import TABLE, router_ruleset, unreachable
 from cloudspill_sandbox.settings import Settings
 
@@ -73,6 +74,7 @@ class NamespaceNetwork:
         self._record = settings.state_dir / "network.json"
         self._reachable = tuple(reachable)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="vpc")
+        self._firewall: Nftables | None = None
         self._wanted = self._applied = Topology()
         self._applying = asyncio.Lock()
         self._changing: dict[str, asyncio.Lock] = {}
@@ -150,21 +152,27 @@ class NamespaceNetwork:
             namespaces.open_directory()
             with namespaces.inside_new(self._names.router):
                 namespaces.write_sysctls(_ROUTER_SYSCTLS)
-                nft(router_ruleset(forbidden))
+                self._firewall = Nftables()
+                self._firewall.load(router_ruleset(forbidden))
             host.connect(self._names)
             with namespaces.inside(self._names.router):
                 ip_batch(_router_commands())
+                links.settle("wan")
+            links.settle(self._names.link)
         except BaseException:
-            host.release(self._names, self._record)
+            self._stop()
             raise
 
     def _stop(self) -> None:
+        if self._firewall is not None:
+            self._firewall.close()
+            self._firewall = None
         host.release(self._names, self._record)
 
     def _load(self, topology: Topology) -> None:
-        script = compile_topology(topology, TABLE)
-        with namespaces.inside(self._names.router):
-            nft(script)
+        if self._firewall is None:
+            raise NetworkError("the VPC is not running")
+        self._firewall.load(compile_topology(topology, TABLE))
 
     def _attach(self, nic: Nic) -> None:
         path, interface = self._names.namespace(nic), router_interface(nic)
@@ -176,8 +184,10 @@ class NamespaceNetwork:
             ip_batch(_guest_commands(nic, self._names.router))
             with namespaces.inside(self._names.router):
                 ip_batch(_port_commands(nic))
+                links.settle(interface)
                 if nic.can_ip_forward:
                     namespaces.write_sysctls({f"net/ipv4/conf/{interface}/rp_filter": "0"})
+            links.settle("eth0")
 
     def _detach(self, nic: Nic) -> None:
         path, interface = self._names.namespace(nic), router_interface(nic)

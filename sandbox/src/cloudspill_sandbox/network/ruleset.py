@@ -19,6 +19,7 @@ What a guest may reach, and what it never may, whatever the firewall rules of it
     other interfaces of the host (bridges, tunnels)   dropped (host: forward)
     tcp 25 outside                                    dropped (router: transit), as Google does
     the rest of the world                             with an external address only (router)
+    one instance's connections beyond a fixed number  dropped (router: local, transit)
 
 and what nobody may do: send under an address that is not its own (router: admission), reach an
 instance from the host's links other than by the host itself (host: forward).
@@ -39,6 +40,11 @@ from cloudspill_sandbox.network.interface import API_ADDRESS, METADATA_ADDRESS
 
 TABLE = "vpc"
 """The table inside the router's namespace, where no other owner exists."""
+
+SERVICE_CONNECTIONS = 256
+WORLD_CONNECTIONS = 4096
+"""How many connections one instance may hold to the sandbox's services and to the world: the
+former cost the daemon a file descriptor each, the latter a place in the host's table."""
 
 SPECIAL_RANGES = tuple(
     ipaddress.IPv4Network(text)
@@ -90,6 +96,8 @@ table ip {TABLE} {{
     map external_to_internal {{ type ipv4_addr : ipv4_addr; }}
     map internal_to_external {{ type ipv4_addr : ipv4_addr; }}
     set members {{ type mark . ipv4_addr; }}
+    set service_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
+    set world_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
     set unreachable {{ type ipv4_addr; flags interval; elements = {{ {_list(forbidden)} }}; }}
 
     chain ingress_rules {{ }}
@@ -135,6 +143,7 @@ table ip {TABLE} {{
         ct state established,related accept
         icmp type echo-request accept
         iifname "wan" drop
+        meta l4proto tcp add @service_flows {{ ip saddr ct count over {SERVICE_CONNECTIONS} }} drop
         ip daddr {METADATA_ADDRESS} tcp dport {{ 53, 80 }} accept
         ip daddr {METADATA_ADDRESS} udp dport 53 accept
         ip daddr {API_ADDRESS} tcp dport 443 accept
@@ -146,6 +155,7 @@ table ip {TABLE} {{
         ct state established,related accept
         oifname "wan" ip daddr @unreachable drop
         oifname "wan" tcp dport 25 drop
+        oifname "wan" add @world_flows {{ ip saddr ct count over {WORLD_CONNECTIONS} }} drop
     }}
     chain ingress {{
         type filter hook postrouting priority 150; policy drop;
