@@ -24,7 +24,7 @@ from cloudspill_sandbox.runtime.guest_image.recipe import (
     WHEELS_AT_HAND,
     Recipe,
     apt_transport_options,
-    recipe_for_this_host,
+    debian_sources,
 )
 from cloudspill_sandbox.runtime.mounts import mounts_below
 from cloudspill_sandbox.runtime.volumes import images_in_use
@@ -67,7 +67,7 @@ async def ensure_guest_image(
     """
     images = settings.images_dir
     images.mkdir(parents=True, exist_ok=True)
-    recipe = await asyncio.to_thread(recipe_for_this_host, extra_cas)
+    recipe = Recipe.for_this_host(extra_cas)
     target = images / recipe.digest
     if target.is_dir():
         return target
@@ -102,7 +102,7 @@ async def _build(images: Path, recipe: Recipe, progress: Progress) -> None:
     progress("Guest image: building (once a host; about a minute)")
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_debootstrap(draft / "root", seed, recipe, progress))
+            group.create_task(_debootstrap(draft / "root", seed, progress))
             group.create_task(_download_wheels(draft / "wheels"))
     except* GuestImageError as errors:
         raise errors.exceptions[0] from None
@@ -129,7 +129,8 @@ def _prepare_seed(seed: Path, recipe: Recipe) -> None:
         shutil.copyfile(path, certificates / f"sandbox-{number}.crt")
 
 
-async def _debootstrap(root: Path, seed: Path, recipe: Recipe, progress: Progress) -> None:
+async def _debootstrap(root: Path, seed: Path, progress: Progress) -> None:
+    sources = await asyncio.to_thread(debian_sources)
     archives = "$1/var/cache/apt/archives"
     at_hand = " ".join(PACKAGES_AT_HAND)
     command = [
@@ -143,7 +144,7 @@ async def _debootstrap(root: Path, seed: Path, recipe: Recipe, progress: Progres
         f'--setup-hook=mkdir -p "{archives}"',
         f'--setup-hook=find "{seed}/packages/" -name "*.deb" -exec cp -t "{archives}" {{}} +',
         f'--customize-hook="{CUSTOMIZE}" "$1" "{seed}" {at_hand}',
-        *(SUITE, str(root), *recipe.sources),
+        *(SUITE, str(root), *sources),
     ]
     # In namespaces of its own: whatever happens to this process, no mount and no process stays.
     isolated = [

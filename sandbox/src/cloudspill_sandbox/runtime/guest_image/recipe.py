@@ -47,22 +47,27 @@ _HOST_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides the content of an image.
+    """What decides the content of an image, beside the day on which it is built.
 
     Attributes:
-        sources: lines of apt's one-line format; empty for the ones mmdebstrap knows.
         certificates: PEM files of authorities that the guest trusts beside Debian's.
     """
 
-    sources: tuple[str, ...]
     certificates: tuple[Path, ...]
+
+    @classmethod
+    def for_this_host(cls, extra_cas: Sequence[Path]) -> Recipe:
+        """Return the recipe that also trusts the authorities that the host's administrator added.
+
+        Args:
+            extra_cas: PEM files of further authorities.
+        """
+        return cls((*extra_cas, *sorted(_HOST_CERTIFICATES.rglob("*.crt"))))
 
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits."""
-        content = hashlib.sha256()
-        for part in (SUITE, platform.machine(), *self.sources):
-            content.update(part.encode() + b"\0")
+        content = hashlib.sha256(f"{SUITE} {platform.machine()}".encode())
         files = (path for path in sorted(_HERE.rglob("*")) if path.suffix != ".pyc")
         for path in (*files, *self.certificates):
             if path.is_file():
@@ -70,18 +75,11 @@ class Recipe:
         return content.hexdigest()[:16]
 
 
-def recipe_for_this_host(extra_cas: Sequence[Path]) -> Recipe:
-    """Return the recipe with this host's package sources and certificate authorities.
+def debian_sources() -> list[str]:
+    """Return the host's own sources of the suite in apt's one-line format.
 
-    Args:
-        extra_cas: PEM files to trust beside those that the host's administrator added.
+    Empty when it has none: mmdebstrap then takes the ones it knows.
     """
-    added = sorted(_HOST_CERTIFICATES.rglob("*.crt"))
-    return Recipe(_debian_sources(), (*extra_cas, *added))
-
-
-def _debian_sources() -> tuple[str, ...]:
-    """Return the host's own sources of the suite, if it has any (mirrors, snapshots)."""
     listed = subprocess.run(
         [
             *("apt-get", "indextargets", "--format"),
@@ -98,7 +96,7 @@ def _debian_sources() -> tuple[str, ...]:
         if origin == "Debian" and codename.split("-")[0] == SUITE:
             lines.append(source)
     has_main = any(f" {SUITE} main" in line for line in lines)
-    return tuple(dict.fromkeys(lines)) if has_main else ()
+    return list(dict.fromkeys(lines)) if has_main else []
 
 
 def apt_transport_options() -> list[str]:
