@@ -101,6 +101,15 @@ async def test_a_refused_request_id_may_be_tried_again(api: Client, spec: Any) -
     await api.done("instances.insert", spec(), requestId=REQUEST)
 
 
+@pytest.mark.parametrize(
+    "request_id", ["x", "zones/us-west1-b/disks/vm", "00000000-0000-0000-0000-000000000000"]
+)
+async def test_a_request_id_is_a_uuid(api: Client, spec: Any, request_id: str) -> None:
+    refusal = await api.refused("instances.insert", spec(), requestId=request_id)
+    assert (refusal.status, refusal.reason) == (400, "invalid")
+    assert f"'requestId': '{request_id}'" in refusal.message
+
+
 async def test_operations_are_kept_by_scope(api: Client, spec: Any) -> None:
     await api.done("instances.insert", spec())
     await api.done("addresses.insert", {"name": "a"})

@@ -12,11 +12,12 @@ import asyncio
 import http
 import logging
 import secrets
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from cloudspill_sandbox.compute import documents, names
+from cloudspill_sandbox.compute import documents, names, refusals
 from cloudspill_sandbox.compute.latency import Latency
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
@@ -120,9 +121,19 @@ class Operations:
         return name
 
     def earlier(self, call: Call) -> str | None:
-        """Return the operation that an earlier request with this call's requestId opened."""
+        """Return the operation that an earlier request with this call's requestId opened.
+
+        https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert.
+
+        Raises:
+            ApiError: 400, the requestId is no UUID, or the zero one.
+        """
         request = call.query.get("requestId")
-        document = self._store.get(_request_key(call, request)) if request else None
+        if not request:
+            return None
+        if not _is_request_id(request):
+            raise refusals.invalid_value("requestId", request, "Must be a valid, non-zero UUID.")
+        document = self._store.get(_request_key(call, request))
         return document["operation"] if document else None
 
     def close(self, tx: Transaction, name: str) -> None:
@@ -225,6 +236,13 @@ def _operation_name(now: float) -> str:
 def _request_key(call: Call, request: str) -> str:
     scope = next((f"{k}s/{call.path[k]}" for k in ("zone", "region") if k in call.path), "global")
     return f"projects/{call.path['project']}/{scope}/requests/{request}"
+
+
+def _is_request_id(text: str) -> bool:
+    try:
+        return uuid.UUID(text).int != 0 and len(text) == len(str(uuid.UUID(text)))
+    except ValueError:
+        return False
 
 
 def _as_refusal(name: str, error: Exception) -> ApiError:
