@@ -75,7 +75,7 @@ def _scalars(schema: Schema) -> st.SearchStrategy[Any]:
         return st.sampled_from(sorted(schema.enum))
     by_type = {"boolean": BOOLEANS, "integer": NUMBERS, "number": NUMBERS}
     by_format = {"int64": LONGS, "uint64": LONGS, "byte": BYTES}
-    return by_type.get(schema.type) or by_format.get(schema.format or "") or WORDS
+    return by_type.get(schema.type, by_format.get(schema.format or "", WORDS))
 
 
 def _objects(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
