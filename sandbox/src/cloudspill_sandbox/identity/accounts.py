@@ -128,6 +128,10 @@ class ServiceAccounts:
         key = self._store.get(f"{account['name']}/keys/{key_id}")
         return key is not None and not key.get("disabled", False)
 
+    def key_ids(self, email: str) -> list[str]:
+        """Return the ids of an account's keys. Raises ApiError 404 when there is no account."""
+        return list(self._store.children(f"{self._account(email)['name']}/keys"))
+
     def public_key(self, email: str, key_id: str) -> RSAPublicKey | None:
         """Return the public half of a usable key, None when there is none."""
         if not self.has_key(email, key_id):

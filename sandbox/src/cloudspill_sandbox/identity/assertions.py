@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.types import Options
 
 from cloudspill_sandbox.identity.accounts import Clock, ServiceAccounts
@@ -75,15 +76,24 @@ class AssertionReader:
         email = unverified.get("iss")
         if not isinstance(email, str) or self._accounts.find(email) is None:
             raise AssertionRefusedError("Invalid grant: account not found")
-        if not isinstance(key_id, str):
-            raise AssertionRefusedError("Invalid JWT Signature.")
-        claims = self._verified(token, email, key_id)
+        key_id, claims = self._verified(token, email, key_id)
         return Assertion(email, key_id, claims, self._checked_expiry(claims))
 
-    def _verified(self, token: str, email: str, key_id: str) -> dict[str, Any]:
-        key = self._accounts.public_key(email, key_id)
+    def _verified(self, token: str, email: str, named: object) -> tuple[str, dict[str, Any]]:
+        """Return the key that signed a token, and its claims.
+
+        The header need not name the key; then each of the account's is tried.
+        """
+        for key_id in [named] if isinstance(named, str) else self._accounts.key_ids(email):
+            claims = self._claims(token, self._accounts.public_key(email, key_id))
+            if claims is not None:
+                return key_id, claims
+        raise AssertionRefusedError("Invalid JWT Signature.")
+
+    def _claims(self, token: str, key: RSAPublicKey | None) -> dict[str, Any] | None:
+        """Return what a token claims if this key signed it."""
         if key is None:
-            raise AssertionRefusedError("Invalid JWT Signature.")
+            return None
         ours: Options = {
             "verify_exp": False,
             "verify_iat": False,
@@ -93,7 +103,7 @@ class AssertionReader:
         try:
             claims: dict[str, Any] = jwt.decode(token, key, ["RS256"], options=ours)
         except jwt.InvalidTokenError:
-            raise AssertionRefusedError("Invalid JWT Signature.") from None
+            return None
         return claims
 
     def _checked_expiry(self, claims: Mapping[str, Any]) -> float:
