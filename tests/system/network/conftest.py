@@ -12,8 +12,8 @@ import pytest
 
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.settings import Settings
-from tests.system.network.guests import NAME, A, B, C
-from tests.system.network.vpc_host import host_of_its_own
+from tests.system.network.guests import A, B, C
+from tests.system.network.vpc_host import NAME, host_of_its_own
 
 
 @pytest.fixture

@@ -12,9 +12,7 @@ from pathlib import Path
 from cloudspill_sandbox.network.addressing import NAMESPACES
 from cloudspill_sandbox.network.interface import FirewallRule, Nic
 from cloudspill_sandbox.network.namespaces import inside
-from tests.system.network.vpc_host import client
-
-NAME = "nettest"
+from tests.system.network.vpc_host import NAME, client
 
 
 def instance(number: int, network: str = "default") -> Nic:

@@ -15,9 +15,10 @@ from cloudspill_sandbox.network.interface import (
 )
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
-from tests.system.network.guests import NAME, OPEN, A, at, instance
+from tests.system.network.guests import OPEN, A, at, instance
 from tests.system.network.vpc_host import (
     HOST,
+    NAME,
     connect,
     server,
 )

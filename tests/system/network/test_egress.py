@@ -17,19 +17,24 @@ from cloudspill_sandbox.network.interface import (
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.settings import Settings
-from tests.system.network.guests import ANY, NAME, OPEN, A, B, at, rule
+from tests.system.network.guests import ANY, OPEN, A, B, at, rule
 from tests.system.network.vpc_host import (
     HOST,
     LAN,
+    NAME,
     WORLD,
     client,
     connect,
     host_state,
+    received,
     server,
     source_seen,
 )
 
 pytestmark = pytest.mark.sandbox
+
+BACKWARDS = [f"route add {there} via 192.0.2.2" for there in ("198.18.0.0/15", "172.31.99.0/24")]
+"""A world that takes the host for a router."""
 
 
 async def test_services_inside_the_router_see_who_asks(network: NamespaceNetwork) -> None:
@@ -109,11 +114,38 @@ async def test_egress_passes_a_closed_forward_chain_and_leaves_it_as_it_was(
 async def test_the_uplink_does_not_become_a_door(network: NamespaceNetwork) -> None:
     await network.apply(Topology((A,), OPEN))
     with inside(WORLD):
-        ip_batch(
-            ["route add 198.18.0.0/15 via 192.0.2.2", "route add 172.31.99.0/24 via 192.0.2.2"]
-        )
-    with server(at(A), 5000), server(LAN, 80):
+        ip_batch(BACKWARDS)
+    with server(at(A), 5000), server(LAN, 5000, socket.SOCK_DGRAM) as container:
         assert connect(HOST, "198.18.0.2", 5000) == "open"
         assert connect(WORLD, "198.18.0.2", 5000) == "silent"
-        assert connect(WORLD, "172.31.99.2", 80) == "silent"
-        assert connect(LAN, "198.18.0.2", 5000) != "open"
+        with client(HOST, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"from the host", ("172.31.99.2", 5000))
+        assert received(container) == b"from the host"
+        with client(WORLD, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"from the world", ("172.31.99.2", 5000))
+        assert received(container) is None
+
+
+async def test_a_host_that_forwards_goes_on_doing_so_but_not_to_guests(
+    host: None, tmp_path: Path
+) -> None:
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # as Docker does
+    with inside(WORLD):
+        ip_batch(
+            [f"route add {there} via 192.0.2.2" for there in ("198.18.0.0/15", "172.31.99.0/24")]
+        )
+    before = host_state()
+    network = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
+    await network.start()
+    try:
+        await network.attach(A)
+        await network.apply(Topology((A,), OPEN))
+        with server(at(A), 5000), server(LAN, 5000), server(WORLD, 80):
+            assert connect(HOST, "198.18.0.2", 5000) == "open"
+            assert connect(LAN, "203.0.113.80", 80) == "open"
+            assert connect(WORLD, "172.31.99.2", 5000) == "open"
+            assert connect(LAN, "198.18.0.2", 5000) == "silent"
+            assert connect(WORLD, "198.18.0.2", 5000) == "silent"
+    finally:
+        await network.stop()
+    assert host_state() == before

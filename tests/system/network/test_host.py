@@ -18,9 +18,10 @@ from cloudspill_sandbox.network.interface import (
 )
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.settings import Settings
-from tests.system.network.guests import NAME, OPEN, A, B, C, at
+from tests.system.network.guests import OPEN, A, B, C, at
 from tests.system.network.vpc_host import (
     HOST,
+    NAME,
     connect,
     host_state,
     server,

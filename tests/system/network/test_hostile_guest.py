@@ -19,10 +19,11 @@ from cloudspill_sandbox.network.interface import (
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.network.ruleset import SERVICE_CONNECTIONS
-from tests.system.network.guests import NAME, OPEN, A, B, C, at, send_frame
+from tests.system.network.guests import OPEN, A, B, C, at, send_frame
 from tests.system.network.vpc_host import (
     HOST,
     LAN,
+    NAME,
     WORLD,
     client,
     connect,
@@ -40,13 +41,15 @@ pytestmark = pytest.mark.sandbox
         (HOST, "198.19.255.254"),
         (HOST, "172.31.99.1"),
         (HOST, "10.77.0.1"),
+        (HOST, "203.0.113.7"),
         (HOST, "169.254.7.8"),
         (WORLD, "169.254.7.7"),
         (WORLD, "10.255.255.53"),
         (WORLD, "192.0.2.1"),
         (LAN, "172.31.99.2"),
     ],
-    ids=["lan-address", "link-address", "bridge-address", "private-address", "link-local-address",
+    ids=["lan-address", "link-address", "bridge-address", "private-address", "public-address",
+         "link-local-address",
          "hosts-metadata", "private-resolver", "lan-neighbour", "container"],
 )  # fmt: skip
 async def test_a_guest_reaches_nothing_of_the_host(

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host for the VPC that exists only in namespaces, with a world behind it, and probes.
 
-            nt-world                            nt-host                    nt-lan
+             world                               host                        lan
     203.0.113.80, 10.255.255.53,   eth0 192.0.2.2/24                eth0 172.31.99.2/24
     169.254.7.7 (host's metadata)  dock 172.31.99.1/24 ------------ (a container, say)
-    eth0 192.0.2.1/24 ------------ 169.254.7.8, 10.77.0.1 on lo
+    eth0 192.0.2.1/24 ------------ 169.254.7.8, 10.77.0.1, 203.0.113.7 on lo
 
-The world knows no way to 198.18.0.0/16. A test enters nt-host: every thread and command that it
+The world knows no way to 198.18.0.0/16. A test enters the host: every thread and command that it
 starts takes it for the host. So nothing here touches the machine or its other sandboxes, and
 what would be somebody's server on the internet is a socket of the test.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import socket
 import subprocess
@@ -26,14 +27,17 @@ from cloudspill_sandbox.network.addressing import NAMESPACES
 from cloudspill_sandbox.network.commands import ip_batch
 from cloudspill_sandbox.network.namespaces import inside, inside_new
 
-HOST, WORLD, LAN = (NAMESPACES / f"nt-{name}" for name in ("host", "world", "lan"))
+NAME = f"nt{os.getpid()}"
+"""Of the sandbox and of its surroundings: two runs at once do not meet."""
+
+HOST, WORLD, LAN = (NAMESPACES / f"{NAME}-{name}" for name in ("host", "world", "lan"))
 SILENCE = 0.2
 """Seconds after which a packet on these links has been dropped."""
 
 
 @contextlib.contextmanager
 def host_of_its_own() -> Iterator[None]:
-    """Make the three namespaces and stand in nt-host for the duration."""
+    """Make the three namespaces and stand in the host for the duration."""
     before = namespaces.directory_state()
     namespaces.open_directory()
     try:
@@ -52,6 +56,7 @@ def host_of_its_own() -> Iterator[None]:
                     "addr add 172.31.99.1/24 dev dock",
                     "addr add 169.254.7.8/32 dev lo",
                     "addr add 10.77.0.1/32 dev lo",
+                    "addr add 203.0.113.7/32 dev lo",
                     "link set eth0 up",
                     "link set dock up",
                 ]
