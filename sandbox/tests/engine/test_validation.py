@@ -247,6 +247,11 @@ def test_what_gcloud_still_sends_is_dropped() -> None:
     assert query(("returnPartialSuccess", "True")) == {}
 
 
+def test_what_libcloud_leaves_over_from_a_list_is_dropped_where_nothing_is_listed() -> None:
+    assert query(("maxResults", "500"), method="compute.diskTypes.get") == {}
+    assert query(("maxResults", "2"), method="compute.diskTypes.list") == {"maxResults": 2}
+
+
 def test_a_path_value_must_match_its_pattern() -> None:
     method = COMPUTE.methods["compute.instances.get"]
     check_path(method, {"project": "p", "zone": "us-west1-b", "instance": "web-1"})

@@ -48,6 +48,8 @@ UNKNOWN_FIELDS = (
 UNKNOWN_PARAMETERS = (
     # Newer documents recommend it in their prose and have lost it from their parameters.
     UnknownParameter("compute", "returnPartialSuccess", "gcloud, google-cloud-compute"),
+    # It keeps a list's parameters for the calls that follow on the same connection.
+    UnknownParameter("compute", "maxResults", "apache-libcloud"),
 )
 
 QUERY_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}
