@@ -247,6 +247,12 @@ def test_what_gcloud_still_sends_is_dropped() -> None:
     assert query(("returnPartialSuccess", "True")) == {}
 
 
+@pytest.mark.parametrize("resource", ["images", "snapshots"])
+def test_the_zone_that_clients_send_with_global_resources_is_dropped(resource: str) -> None:
+    insert = COMPUTE.methods[f"compute.{resource}.insert"]
+    assert request_body(COMPUTE, insert, {"name": "a", "zone": "z"}) == {"name": "a"}
+
+
 def test_what_libcloud_leaves_over_from_a_list_is_dropped_where_nothing_is_listed() -> None:
     assert query(("maxResults", "500"), method="compute.diskTypes.get") == {}
     assert query(("maxResults", "2"), method="compute.diskTypes.list") == {"maxResults": 2}

@@ -42,6 +42,7 @@ class UnknownParameter:
 
 UNKNOWN_FIELDS = (
     UnknownField("Snapshot", "zone", "google.cloud.gcp_compute_snapshot"),
+    UnknownField("Image", "zone", "apache-libcloud"),
     UnknownField("Bucket", "project", "google.cloud.gcp_storage_bucket"),
 )
 
