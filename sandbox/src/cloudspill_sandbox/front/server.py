@@ -112,8 +112,7 @@ class Front:
             server.close()
         if self._door is not None and self._http is not None:
             await self._door.close()
-            self._http.pre_shutdown()
-            await self._http.shutdown(2.0)
+            await self._http.end(2.0)
         self._servers.clear()
         self._door = self._http = None
 
@@ -187,6 +186,15 @@ class _HttpServer(web.Server):
         )
         self._peers: Counter[str] = Counter()
 
+    async def end(self, grace: float) -> None:
+        """Let calls under way end within `grace` seconds, then close every connection."""
+        transports = list(self._connections.values())
+        self.pre_shutdown()
+        await self.shutdown(grace)
+        for transport in transports:
+            transport.abort()  # a client that is gone never answers TLS's farewell
+        await asyncio.sleep(0)  # the loop closes the sockets in its next round
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count the peer's connections; end the one too many."""
         super().connection_made(handler, transport)
@@ -215,7 +223,7 @@ class _HttpServer(web.Server):
 
 def _target(request: web.BaseRequest) -> str:
     """Return path and query as they came over the wire."""
-    target = request.message.path
+    target = request.raw_path
     if not target.startswith("/"):
         raise ApiError(400, "badRequest", "The request target must be a path.")
     return target

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches: several calls in one request, answered in order."""
+
+from __future__ import annotations
+
+import json
+from email.message import Message
+from email.parser import BytesParser
+
+import pytest
+
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.batch import MAX_CALLS, answer_batch
+from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers
+
+from .conftest import INSTANCES, World
+
+
+def batch(world: World, *calls: str, kind: str = "multipart/mixed; boundary=B") -> HttpRequest:
+    parts = [
+        f"--B\r\nContent-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n{call}\r\n"
+        for number, call in enumerate(calls)
+    ]
+    return HttpRequest(
+        "POST",
+        "compute.googleapis.com",
+        "/batch/compute/v1",
+        headers({"Authorization": f"Bearer {world.token}", "Content-Type": kind}),
+        ("".join(parts) + "--B--\r\n").encode(),
+    )
+
+
+def answers(response: HttpResponse) -> list[tuple[str, str, bytes]]:
+    """(Content-ID, status line, body) of each part."""
+    head = f"Content-Type: {response.content_type}\r\n\r\n".encode()
+    parts = BytesParser().parsebytes(head + response.body).get_payload()
+    assert isinstance(parts, list)
+    found = []
+    for part in parts:
+        assert isinstance(part, Message)
+        inner = part.get_payload(decode=True)
+        assert isinstance(inner, bytes)
+        top, _, body = inner.partition(b"\r\n\r\n")
+        found.append((str(part["Content-ID"]), top.decode().split("\r\n")[0], body.rstrip()))
+    return found
+
+
+async def test_each_call_has_its_own_answer(world: World) -> None:
+    body = '{"name": "web"}'
+    request = batch(
+        world,
+        f"GET {INSTANCES}/a HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET https://compute.googleapis.com{INSTANCES}/missing?alt=json HTTP/1.1\r\n\r\n",
+        f"POST {INSTANCES} HTTP/1.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}",
+    )
+    first, second, third = answers(await answer_batch(request, world.endpoint().answer))
+    assert first[:2] == ("<response-0>", "HTTP/1.1 200 OK")
+    assert json.loads(first[2])["name"] == "a"
+    assert second[:2] == ("<response-1>", "HTTP/1.1 404 Not Found")
+    assert third[:2] == ("<response-2>", "HTTP/1.1 200 OK")
+    assert world.stub.calls[-1].body == {"name": "web"}
+
+
+async def test_a_call_may_bring_its_own_credentials(world: World) -> None:
+    request = batch(world, f"GET {INSTANCES}/a HTTP/1.1\r\nauthorization: Bearer wrong\r\n\r\n")
+    ((_, status, _),) = answers(await answer_batch(request, world.endpoint().answer))
+    assert status == "HTTP/1.1 401 Unauthorized"
+
+
+@pytest.mark.parametrize(
+    "calls", [[], ["nonsense"], ["GET"], [f"GET {INSTANCES}/a HTTP/1.1"] * (MAX_CALLS + 1)]
+)
+async def test_what_is_no_batch_is_refused_whole(world: World, calls: list[str]) -> None:
+    with pytest.raises(ApiError) as caught:
+        await answer_batch(batch(world, *calls), world.endpoint().answer)
+    assert caught.value.status == 400
+    assert world.stub.calls == []
+
+
+async def test_another_content_type_is_refused(world: World) -> None:
+    with pytest.raises(ApiError, match="multipart/mixed"):
+        await answer_batch(batch(world, kind="application/json"), world.endpoint().answer)
