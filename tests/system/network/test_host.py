@@ -135,3 +135,41 @@ async def test_a_tunnel_that_covers_everything_is_no_owner(host: None, tmp_path:
     network = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
     await network.start()
     await network.stop()
+
+
+DIRECTORY = """
+from pathlib import Path
+from cloudspill_sandbox.network import namespaces
+from cloudspill_sandbox.network.addressing import NAMESPACES
+
+def states(before, used):
+    namespaces.open_directory()
+    seen = [namespaces.directory_state()]
+    if used:
+        with namespaces.inside_new(NAMESPACES / "others"):
+            pass
+    namespaces.close_directory(before)
+    seen.append(namespaces.directory_state())
+    namespaces.remove(NAMESPACES / "others")
+    namespaces.close_directory(before)
+    return [*seen, namespaces.directory_state()]
+
+print(*states(namespaces.directory_state(), used=False), *states("absent", used=True))
+NAMESPACES.mkdir()
+print(*states(namespaces.directory_state(), used=False))
+"""
+
+
+async def test_the_directory_of_namespaces_is_given_back_unless_others_use_it(host: None) -> None:
+    script = ["-c", 'mount -t tmpfs none /run && exec "$0" -c "$1"', sys.executable, DIRECTORY]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["unshare", "--mount", "--propagation", "private", "sh", *script],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        "mounted absent absent mounted mounted absent",
+        "mounted plain plain",
+    ]

@@ -112,9 +112,10 @@ def host_state() -> dict[str, str]:
             if path.is_file() and path.name != "stable_secret":
                 state[str(path)] = path.read_text()
     state["ip_forward"] = Path("/proc/sys/net/ipv4/ip_forward").read_text()
-    state["namespaces"] = " ".join(sorted(path.name for path in NAMESPACES.glob("*")))
+    # Of namespaces only those of this test's names: other sandboxes may come and go meanwhile.
+    state["namespaces"] = " ".join(sorted(path.name for path in NAMESPACES.glob(f"{NAME}-*")))
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    state["mounts"] = "\n".join(line for line in mounts if str(NAMESPACES) in line)
+    state["mounts"] = "\n".join(line for line in mounts if f"{NAMESPACES}/{NAME}-" in line)
     return state
 
 

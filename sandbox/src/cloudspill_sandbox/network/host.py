@@ -12,9 +12,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from cloudspill_sandbox.network import namespaces
+from cloudspill_sandbox.network import foreign_firewalls, namespaces
 from cloudspill_sandbox.network.addressing import (
     CLAIMED_RANGE,
     EXTERNAL_RANGE,
@@ -24,7 +23,7 @@ from cloudspill_sandbox.network.addressing import (
     MTU,
     HostNames,
 )
-from cloudspill_sandbox.network.commands import ip_batch, ip_json, nft, nft_json
+from cloudspill_sandbox.network.commands import ip_batch, ip_json, nft
 from cloudspill_sandbox.network.interface import NetworkError
 from cloudspill_sandbox.network.ruleset import host_ruleset
 
@@ -132,7 +131,7 @@ def connect(names: HostNames) -> None:
         ]
     )
     if interface is not None:
-        _pass_foreign_firewalls(names, interface)
+        foreign_firewalls.pass_through(names, interface)
         namespaces.write_sysctls(
             {
                 f"net/ipv4/conf/{link}/forwarding": "1",
@@ -150,7 +149,7 @@ def release(names: HostNames, record: Path) -> None:
     for path in names.all_namespaces():
         namespaces.remove(path)
     nft(f"table ip {names.table}\ndelete table ip {names.table}\n")
-    _leave_foreign_firewalls(names)
+    foreign_firewalls.leave(names)
     if before is not None:
         _restore(before)
         record.unlink(missing_ok=True)
@@ -164,66 +163,6 @@ def _restore(before: Footprint) -> None:
             if not taken_over and Path("/proc/sys", name).exists() and _read(name) != value:
                 namespaces.write_sysctls({name: value})
     namespaces.close_directory(before.namespace_directory)
-
-
-def _pass_foreign_firewalls(names: HostNames, interface: str) -> None:
-    """Let egress through forward chains of others that drop what they do not know.
-
-    Docker and ufw leave a FORWARD chain with the policy drop, firewalld one that ends in reject.
-    Two rules at the end of such a chain (before its reject) open the one pair of interfaces;
-    every rule of its owner is still asked first.
-    """
-    pairs = ((names.link, interface), (interface, names.link))
-    for chain, before in _closed_forward_chains(names):
-        place = f"insert rule {chain} position {before}" if before else f"add rule {chain}"
-        nft(
-            "\n".join(
-                f'{place} iifname "{source}" oifname "{target}" accept comment "{names.mark}"'
-                for source, target in pairs
-            )
-        )
-
-
-def _leave_foreign_firewalls(names: HostNames) -> None:
-    deletions = [
-        f"delete rule {_chain(rule)} handle {rule['handle']}"
-        for rule in _objects("rule", nft_json("list", "ruleset", "ip"))
-        + _objects("rule", nft_json("list", "ruleset", "inet"))
-        if rule.get("comment") == names.mark
-    ]
-    if deletions:
-        nft("\n".join(deletions))
-
-
-def _closed_forward_chains(names: HostNames) -> list[tuple[str, int | None]]:
-    """Return (family table chain, handle of a closing rule) of chains that end in a refusal."""
-    found: list[tuple[str, int | None]] = []
-    for family in ("ip", "inet"):
-        ruleset = nft_json("list", "ruleset", family)
-        rules = _objects("rule", ruleset)
-        for chain in _objects("chain", ruleset):
-            if chain.get("hook") != "forward" or chain["table"] == names.table:
-                continue
-            place = f"{family} {chain['table']} {chain['name']}"
-            own = [rule for rule in rules if _chain(rule) == place]
-            if own and _refuses_all(own[-1]):
-                found.append((place, own[-1]["handle"]))
-            elif chain.get("policy") == "drop":
-                found.append((place, None))
-    return found
-
-
-def _refuses_all(rule: dict[str, Any]) -> bool:
-    statements = [name for part in rule["expr"] for name in part if name != "counter"]
-    return statements in (["drop"], ["reject"])
-
-
-def _objects(kind: str, ruleset: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [entry[kind] for entry in ruleset if kind in entry]
-
-
-def _chain(rule: dict[str, Any]) -> str:
-    return f"{rule['family']} {rule['table']} {rule['chain']}"
 
 
 def _forwarding(interface: str) -> str:
