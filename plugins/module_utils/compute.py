@@ -7,13 +7,14 @@ Reference: https://cloud.google.com/compute/docs/reference/rest/v1.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .api_errors import ApiError, DeadlineError, NotFoundError, OperationError
+from .api_errors import ApiError, CloudError, DeadlineError, NotFoundError, OperationError
 from .links import inside_project, resource_path
 from .transport import Transport
 
@@ -21,6 +22,7 @@ ENDPOINT = "https://compute.googleapis.com/compute/v1/"
 PROJECTS_ENDPOINT = "https://cloudresourcemanager.googleapis.com/v1/projects/"
 _PAGE_SIZE = 500
 _LONGEST_WAIT = 120.0  # seconds after which operations.wait answers, done or not
+_NOWHERE = re.compile(r"Unknown (zone|region)")
 
 Document = dict[str, Any]
 
@@ -62,15 +64,23 @@ class Compute:
         )
 
     def find(self, reference: str, **params: Any) -> Document | None:
-        """Read a resource that may be absent: None then; a missing project is still an error."""
+        """Read a resource that may be absent: None then.
+
+        Raises:
+            CloudError: the project itself is absent, or any other refusal.
+        """
         try:
             return self.get(reference, **params)
-        except NotFoundError as error:
+        except ApiError as error:
             if self._is_about_project(error):
-                raise NotFoundError(
-                    404, error.reason, error.message, f"project {self.project} (gcp_project)"
+                raise CloudError(
+                    f"there is no project {self.project}, or these credentials cannot see it: "
+                    "set gcp_project to a project of theirs"
                 ) from error
-            return None
+            # Inside a zone or region that does not exist nothing does; Google answers 400 then.
+            if isinstance(error, NotFoundError) or _NOWHERE.search(error.message):
+                return None
+            raise
 
     def list_items(self, collection: str, **params: Any) -> Iterator[Document]:
         """Read every page of a collection."""
@@ -97,7 +107,7 @@ class Compute:
         *,
         body: Document | None = None,
         deadline: float,
-        params: Document | None = None,
+        request_id: bool = True,
     ) -> Document:
         """Send a request that answers with an operation, and wait until that is done.
 
@@ -105,6 +115,7 @@ class Compute:
             method: HTTP method.
             reference: the resource, with `/VERB` for a custom method such as `/setTags`.
             deadline: seconds that the whole may take.
+            request_id: see `begin`.
 
         Returns:
             the finished operation.
@@ -114,7 +125,7 @@ class Compute:
             DeadlineError: it was not done in time; it may still complete.
             CloudError: it was refused.
         """
-        return self.begin(method, reference, body=body, params=params).finish(deadline)
+        return self.begin(method, reference, body=body, request_id=request_id).finish(deadline)
 
     def begin(
         self,
@@ -122,11 +133,14 @@ class Compute:
         reference: str,
         *,
         body: Document | None = None,
-        params: Document | None = None,
+        request_id: bool = True,
     ) -> PendingChange:
         """Send a request that answers with an operation, and leave the waiting for later.
 
-        A `requestId` goes with it, so that a repeated request never acts twice.
+        Args:
+            method, reference, body: see `change`.
+            request_id: send a `requestId`, so that a repeated request never acts twice. Some
+                methods do not take one; those that change under a fingerprint do not need it.
 
         Raises:
             CloudError: it was refused.
@@ -135,7 +149,7 @@ class Compute:
         operation = self._transport.request(
             method,
             self._endpoint + path,
-            params={**(params or {}), "requestId": str(uuid.uuid4())},
+            params={"requestId": str(uuid.uuid4())} if request_id else None,
             body=body,
             resource=self._about(path),
         )
@@ -206,7 +220,7 @@ class Compute:
             return inside_project(path, self.project)
         return path
 
-    def _is_about_project(self, error: NotFoundError) -> bool:
+    def _is_about_project(self, error: ApiError) -> bool:
         named = f"projects/{self.project}' was not found"
         return named in error.message or "Failed to find project" in error.message
 

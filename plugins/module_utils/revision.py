@@ -54,7 +54,9 @@ def revise(
         if body is None or dry_run:
             return document, body
         try:
-            compute.change("POST", f"{reference}/{verb}", body=body, deadline=deadline)
+            compute.change(
+                "POST", f"{reference}/{verb}", body=body, deadline=deadline, request_id=False
+            )
         except PreconditionError:
             if attempt == _ATTEMPTS - 1:
                 raise

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloudspill.gcp.plugins.module_utils.api_errors import (
+    CloudError,
     DeadlineError,
-    NotFoundError,
     OperationError,
 )
 from ansible_collections.cloudspill.gcp.plugins.module_utils.compute import Compute
@@ -51,8 +51,14 @@ def test_an_absent_project_is_an_error_that_names_the_variable(
 ) -> None:
     error = {"code": 404, "message": "The resource 'projects/acme' was not found", "errors": []}
     google.answers = [(404, {"error": error})]
-    with pytest.raises(NotFoundError, match=r"project acme \(gcp_project\)"):
+    with pytest.raises(CloudError, match=r"no project acme.*set gcp_project"):
         compute.find("global/networks/default")
+
+
+def test_nothing_is_in_a_zone_that_does_not_exist(google: Any, compute: Compute) -> None:
+    message = "Invalid value for field 'zone': 'mars-1'. Unknown zone."
+    google.answers = [(400, {"error": {"code": 400, "message": message}})]
+    assert compute.find("zones/mars-1/instances/a") is None
 
 
 def test_all_pages_of_a_list_are_read(google: Any, compute: Compute) -> None:

@@ -66,6 +66,13 @@ def test_a_tag_that_somebody_else_sets_meanwhile_is_not_lost(google: Any, comput
     assert change(compute, gce_tags, tags=["ours"])["tags"] == ["ours", "ssh", "theirs"]
 
 
+def test_a_change_under_a_fingerprint_needs_no_request_id(google: Any, compute: Compute) -> None:
+    """The methods setLabels of images and snapshots take none."""
+    google.add("global/images/base", labelFingerprint="f1")
+    change(compute, gce_labels, resources=["global/images/base"], labels={"a": "b"})
+    assert google.requests[-1].query == {}
+
+
 def test_a_resource_that_never_rests_is_given_up(google: Any, compute: Compute) -> None:
     instance = with_tags(google, "ssh")
     fingerprints = iter(range(100))
