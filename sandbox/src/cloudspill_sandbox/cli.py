@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cloudspill_sandbox import __version__, lifecycle
-from cloudspill_sandbox.control import client, environment, lock
+from cloudspill_sandbox.control import client, environment
 from cloudspill_sandbox.repositories import PublishError
 from cloudspill_sandbox.settings import Settings
 
@@ -48,20 +48,17 @@ def _not_running() -> NoReturn:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn what the parts raise into one sentence and an exit status."""
+    """Turn what the parts refuse into one sentence and an exit status.
+
+    Every part's own errors are RuntimeErrors or ValueErrors whose message says what to do.
+    """
     try:
         yield
     except client.NotRunningError:
         _not_running()
     except PermissionError:
         _fail("only root may do this: run it with sudo")
-    except (
-        lifecycle.StartError,
-        lock.LockedError,
-        client.AdminError,
-        PublishError,
-        ValueError,
-    ) as error:
+    except (RuntimeError, ValueError) as error:
         _fail(str(error))
 
 
