@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sandbox of the system tests.
+
+Only one sandbox can run on a host. One that a person runs is stopped for the length of the tests
+and started again after them: its instances boot on their disks, with their addresses.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.sandbox import BIN, Sandbox
+
+VARIABLES = {"CLOUDSPILL_SANDBOX": "systest", "CLOUDSPILL_SANDBOX_PORT": "8461"}
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[None]:
+    """The host without a person's sandbox."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the sandbox makes namespaces and mounts")
+    command = str(BIN / "cloudspill-sandbox")
+    theirs = subprocess.run([command, "status"], capture_output=True, check=False).returncode == 0
+    if theirs:
+        subprocess.run([command, "down"], check=True)
+    try:
+        yield
+    finally:
+        if theirs:
+            subprocess.run([command, "up"], check=True)
+
+
+@pytest.fixture(scope="module")
+def sandbox(host: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox that does not run yet; whatever a test leaves of it is removed afterwards."""
+    subject = Sandbox(tmp_path_factory.mktemp("home"), VARIABLES)
+    subject.destroy()
+    try:
+        yield subject
+    finally:
+        subject.destroy()
+
+
+@pytest.fixture(scope="module")
+def running(sandbox: Sandbox) -> Sandbox:
+    """The sandbox, up and empty."""
+    sandbox.up()
+    return sandbox
