@@ -127,5 +127,13 @@ def write_sysctls(values: dict[str, str]) -> None:
 
 def _is_mount_point(path: Path) -> bool:
     # os.path.ismount misses a bind mount within one file system.
-    text = Path("/proc/self/mountinfo").read_text()
-    return any(line.split(" ", 5)[4] == str(path) for line in text.splitlines())
+    return _mount_id(path) != _mount_id(path.parent)
+
+
+def _mount_id(path: Path) -> str:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    finally:
+        os.close(descriptor)
+    return next(line for line in lines if line.startswith("mnt_id:"))
