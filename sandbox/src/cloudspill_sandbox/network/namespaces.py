@@ -113,9 +113,11 @@ def open_directory() -> None:
 
 def close_directory(before: str) -> None:
     """Give the directory back as directory_state() found it, unless others use it by now."""
-    if before != "mounted" and _is_mount_point(NAMESPACES) and not any(NAMESPACES.iterdir()):
+    if before == "mounted" or directory_state() == "absent" or any(NAMESPACES.iterdir()):
+        return
+    if directory_state() == "mounted":
         _check(_libc.umount2(str(NAMESPACES).encode(), 0), f"unmount {NAMESPACES}")
-    if before == "absent" and NAMESPACES.is_dir() and not any(NAMESPACES.iterdir()):
+    if before == "absent":
         NAMESPACES.rmdir()
 
 
