@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
@@ -30,11 +27,12 @@ def imported(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.stem)
-def test_a_plugin_imports_neither_the_sandbox_nor_the_monitor(path: Path) -> None:
-    assert not imported(path) & {"cloudspill_sandbox", "cloudspill_monitor"}
+def test_plugins_import_neither_the_sandbox_nor_the_monitor() -> None:
+    ours = {"cloudspill_sandbox", "cloudspill_monitor"}
+    assert PLUGINS
+    assert [path for path in PLUGINS if imported(path) & ours] == []
 
 
-@pytest.mark.parametrize("path", CONTENT, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_collection_never_mentions_the_sandbox(path: Path) -> None:
-    assert re.findall(r".*sandbox.*", path.read_text(), re.IGNORECASE) == []
+def test_the_collection_never_mentions_the_sandbox() -> None:
+    assert CONTENT
+    assert [path for path in CONTENT if "sandbox" in path.read_text().lower()] == []
