@@ -57,7 +57,7 @@ def default_state_dir() -> Path:
 _Finite = Field(allow_inf_nan=False)
 Positive = Annotated[float, BeforeValidator(_duration), Field(gt=0), _Finite]
 NotNegative = Annotated[float, BeforeValidator(_duration), Field(ge=0), _Finite]
-OrNever = Annotated[float | None, BeforeValidator(_never), Field(gt=0)]
+OrNever = Annotated[Annotated[float, Field(gt=0), _Finite] | None, BeforeValidator(_never)]
 Percent = Annotated[float, Field(ge=0, le=100), _Finite]
 
 

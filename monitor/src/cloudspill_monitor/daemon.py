@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Surroundings:
 
     journal: Journal
     workload: Workload
-    executor: Executor
+    make_executor: Callable[[MonitorConfig], Executor]
     clock: Clock
     reporter: Reporter
     boot_id: str
@@ -61,6 +62,7 @@ class Daemon:
         self._given = given
         self._policy = config.policy()
         self._sampler = given.make_sampler(config)
+        self._executor = given.make_executor(config)
         self._state = State()
         self._placement = Placement()
         self._meters = LoadMeters()
@@ -83,7 +85,7 @@ class Daemon:
         self._wake.set()
 
     def ask_to_reload(self) -> None:
-        """Read the configuration again before the next sample."""
+        """Read the configuration again, between two samples."""
         self._reload_asked = True
         self._wake.set()
 
@@ -109,23 +111,17 @@ class Daemon:
 
     def tick(self) -> None:
         """One look at the machine and the tasks, one judgement."""
-        try:
-            if self._reload_asked:
-                self._reload()
-            self._say(self._given.workload.poll())
-            self._tell_logs()
-            host = self._sampler.sample()
-            self._meters.read(
-                self._given.workload.tasks,
-                self._config.high_duration,
-                self._given.clock.boottime(),
-                host.cpu + host.ignored if host else 100.0,
-            )
-            if host is not None:
-                self._judge(host)
-        except JournalError as error:
-            # Nothing is done that could not be written down first; the next tick tries again.
-            self._given.reporter.error(str(error))
+        self._attempt(self._poll)
+        self._tell_logs()
+        host = self._sampler.sample()
+        self._meters.read(
+            self._given.workload.tasks,
+            self._config.high_duration,
+            self._given.clock.boottime(),
+            host.cpu + host.ignored if host else 100.0,
+        )
+        if host is not None:
+            self._attempt(lambda: self._judge(host))
 
     def _judge(self, host: HostSample) -> None:
         now = self._given.clock.boottime()
@@ -163,7 +159,7 @@ class Daemon:
             )
             raise
         given.reporter.decision(
-            f"scale {direction}", given.executor.describe(action), action.reason
+            f"scale {direction}", self._executor.describe(action), action.reason
         )
         self._move = asyncio.create_task(self._carry_out(action, direction, decision))
 
@@ -171,7 +167,7 @@ class Daemon:
         given = self._given
         failure: str | None = None
         try:
-            self._placement = await given.executor.carry_out(action, self._placement)
+            self._placement = await self._executor.carry_out(action, self._placement)
         except MoveError as error:
             failure = str(error)
             given.reporter.error(f"scale {direction} failed: {failure}")
@@ -203,6 +199,7 @@ class Daemon:
         if fresh.ignore_cgroups != self._config.ignore_cgroups:
             self._sampler = self._given.make_sampler(fresh)
         self._config, self._policy = fresh, fresh.policy()
+        self._executor = self._given.make_executor(fresh)
         self._placement = self._placement.moved(
             self._placement.away.keys() - {task.name for task in fresh.tasks}, LOCAL
         )
@@ -270,23 +267,24 @@ class Daemon:
 
     async def _pause_until(self, deadline: float) -> None:
         clock, workload = self._given.clock, self._given.workload
-        while not self._wake.is_set():
-            left = deadline - clock.boottime()
-            if left <= 0:
-                break
+        while not self._signals and (left := deadline - clock.boottime()) > 0:
             if workload.stopping:
-                self._poll_stopping()
+                self._attempt(self._poll)
                 left = min(left, _STOPPING_POLL)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), left)
-            except TimeoutError:
-                continue
-        self._wake.clear()
+            self._wake.clear()
+            if self._reload_asked:
+                self._attempt(self._reload)
 
-    def _poll_stopping(self) -> None:
+    def _poll(self) -> None:
+        self._say(self._given.workload.poll())
+
+    def _attempt(self, step: Callable[[], None]) -> None:
         try:
-            self._say(self._given.workload.poll())
+            step()
         except JournalError as error:
+            # Nothing is done that could not be written down first; the next tick tries again.
             self._given.reporter.error(str(error))
 
     async def _stop(self) -> None:
@@ -297,7 +295,7 @@ class Daemon:
         given.reporter.notice("stopping every task (ask again to stop without grace)")
         given.workload.stop_all()
         while given.workload.stopping:
-            self._poll_stopping()
+            self._attempt(self._poll)
             await asyncio.sleep(_STOPPING_POLL)
         self._tell_logs()
         given.journal.end_watch(given.clock.wall())

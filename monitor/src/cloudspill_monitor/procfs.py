@@ -79,6 +79,14 @@ def environment_value(pid: int, name: str) -> str | None:
     )
 
 
+def command_line(pid: int) -> bytes:
+    """The arguments of process `pid`, each ended by a zero byte; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def send_signal(stats: Iterable[ProcessStat], number: signal.Signals) -> None:
     """Signal the process groups of `stats`; those that are gone meanwhile do not matter."""
     for group in {stat.group for stat in stats}:

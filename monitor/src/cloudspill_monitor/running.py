@@ -56,7 +56,7 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
         given = Surroundings(
             journal=journal,
             workload=workload,
-            executor=Announcer(config.burst),
+            make_executor=lambda config: Announcer(config.burst),
             clock=clock,
             reporter=reporter,
             boot_id=boot_id(),

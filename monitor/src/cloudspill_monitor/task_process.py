@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from cloudspill_monitor import procfs
 from cloudspill_monitor.config import TaskConfig
 from cloudspill_monitor.procfs import ProcessStat
 
-# The shell outlives signals to its group, which the task gets too (a trap is not inherited).
+# The task's whole group is signalled at once, so that no process forked meanwhile is missed; the
+# shell is in that group, and its traps let it live to see the task's exit status.
 _GATE = """
 read -r _ || exit 125
 status_file=$1
@@ -63,6 +65,16 @@ class TaskProcess:
             return stats
         return [s for s in stats if procfs.environment_value(s.pid, _RUN_VARIABLE) == str(self.run)]
 
+    def begun(self, members: Iterable[ProcessStat]) -> bool:
+        """Whether the task itself is there to be signalled.
+
+        Between its fork and its exec it is still a copy of the shell, with the shell's traps, and
+        would swallow the signal; a copy has the shell's command line.
+        """
+        gate = procfs.command_line(self.pid)
+        others = (procfs.command_line(m.pid) for m in members if m.pid != self.pid)
+        return any(line and line != gate for line in others)
+
     def exit_status(self) -> int | None:
         """What the task exited with (128 + N for signal N), if it is known."""
         try:
@@ -96,9 +108,15 @@ def start(
     assert child.stdin is not None
     stat = procfs.read_stat(child.pid)
     assert stat is not None  # it waits at the gate, and is ours to reap
-    with child.stdin:  # closing without a word makes the shell exit
+    try:
         record(child.pid, stat.start_ticks)
         child.stdin.write(b"go\n")
+        child.stdin.close()
+    except BaseException:
+        with suppress(BrokenPipeError):
+            child.stdin.close()  # without a word: the shell exits
+        child.wait()
+        raise
     return TaskProcess(run, child.pid, stat.start_ticks, status_file, child)
 
 

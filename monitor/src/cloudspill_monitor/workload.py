@@ -48,6 +48,7 @@ class LocalTask:
     since: float = 0.0
     start_at: float = 0.0
     kill_at: float = 0.0
+    signalled: bool = False
     failures: int = 0
     restarts: int = 0
     exit_status: int | None = None
@@ -222,6 +223,7 @@ class Workload:
         alive = process.alive()
         task.members = tuple(process.members(session))
         if task.phase == "stopping":
+            self._signal_once(task, process)
             if task.members and now >= task.kill_at:
                 procfs.send_signal(task.members, signal.SIGKILL)
             if alive or task.members:
@@ -279,9 +281,15 @@ class Workload:
         assert task.process is not None
         task.phase = "stopping"
         task.kill_at = self._clock.boottime() + task.config.stop_grace
-        session = procfs.sessions().get(task.process.pid, [])
-        members = task.process.members(session)
-        procfs.send_signal(members, signal.Signals[task.config.stop_signal])
+        task.signalled = False
+        task.members = tuple(task.process.members(procfs.sessions().get(task.process.pid, [])))
+        self._signal_once(task, task.process)
+
+    def _signal_once(self, task: LocalTask, process: TaskProcess) -> None:
+        # The shell may not have begun the task yet; then the signal waits for the next poll.
+        if not task.signalled and process.begun(task.members):
+            task.signalled = True
+            procfs.send_signal(task.members, signal.Signals[task.config.stop_signal])
 
 
 def _definition(config: TaskConfig) -> str:

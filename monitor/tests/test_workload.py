@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Local tasks as real processes: started, adopted, restarted, stopped, and never two of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cloudspill_monitor import procfs, task_process
+from cloudspill_monitor.clock import boot_id
+from cloudspill_monitor.config import TaskConfig
+from cloudspill_monitor.journal import Journal, JournalError
+from cloudspill_monitor.task_logs import LogTail
+from cloudspill_monitor.workload import LocalTask, TaskEvent, Workload
+
+from .conftest import FakeClock
+
+DEADLINE = 20.0
+
+
+class Host:
+    """A state directory, and as many monitors after one another as a test wants."""
+
+    def __init__(self, directory: Path, clock: FakeClock) -> None:
+        self.directory = directory
+        self.clock = clock
+        self.events: list[TaskEvent] = []
+        self.orphans: list[subprocess.Popen[bytes]] = []
+        self.journal = Journal(directory / "journal.db")
+        self.workload = Workload(self.journal, clock, directory, boot_id())
+
+    def begin(self, *tasks: TaskConfig) -> None:
+        first = self.journal.begin_watch(self.clock.wall())
+        self.events += self.workload.adopt(tasks, first)
+        self.events += self.workload.poll()
+
+    def crash(self) -> Host:
+        """What is left when the monitor is killed: no word to anybody."""
+        self.journal.close()
+        processes = [t.process for t in self.workload.tasks if t.process is not None]
+        self.orphans += [process.child for process in processes if process.child is not None]
+        heir = Host(self.directory, self.clock)
+        heir.orphans = self.orphans
+        return heir
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline, [event.text for event in self.events]
+            self.events += self.workload.poll()
+            time.sleep(0.01)
+
+    def task(self, name: str = "t") -> LocalTask:
+        return next(task for task in self.workload.tasks if task.config.name == name)
+
+    def pid(self, name: str = "t") -> int:
+        process = self.task(name).process
+        assert process is not None
+        return process.pid
+
+    def stop(self) -> None:
+        self.workload.stop_all()
+        self.until(lambda: not self.workload.stopping)
+
+    def said(self) -> str:
+        return "\n".join(f"{event.task} {event.text}" for event in self.events)
+
+
+@pytest.fixture
+def host(tmp_path: Path, clock: FakeClock) -> Iterator[Host]:
+    made = Host(tmp_path, clock)
+    yield made
+    final = made.crash()
+    for run in final.journal.live_runs():
+        if run.pid is not None:
+            for member in procfs.live(procfs.sessions().get(run.pid, [])):
+                os.kill(member.pid, signal.SIGKILL)
+    final.journal.close()
+    for orphan in final.orphans:
+        orphan.wait()
+
+
+def task(script: str, name: str = "t", **options: object) -> TaskConfig:
+    return TaskConfig.model_validate(
+        {"name": name, "command": ["sh", "-c", script], "stop_grace": 5, **options}
+    )
+
+
+def gone(pid: int) -> bool:
+    return not procfs.live(procfs.sessions().get(pid, []))
+
+
+def test_output_goes_to_the_tasks_log(host: Host) -> None:
+    config = task("echo out; echo err >&2; exec sleep 60")
+    tail = LogTail(host.workload.log(config))
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text().count("\n") == 2)
+    assert tail.lines() == ["out", "err"]
+    host.stop()
+
+
+def test_environment_and_directory_are_the_tasks_own(host: Host, tmp_path: Path) -> None:
+    config = task('pwd; echo "$COLOUR $CLOUDSPILL_TASK"', env={"COLOUR": "blue"}, cwd=tmp_path)
+    host.begin(config)
+    host.until(lambda: host.task().phase == "done")
+    assert host.workload.log(config).read_text() == f"{tmp_path}\nblue t\n"
+
+
+def test_a_stopped_task_leaves_no_process(host: Host) -> None:
+    host.begin(task("sleep 60 & sleep 60 & wait"))
+    pid = host.pid()
+    host.until(lambda: len(host.task().members) == 4)
+    host.stop()
+    assert gone(pid)
+    assert host.journal.last_runs()["t"].outcome == "stopped"
+
+
+def test_a_task_that_ignores_the_signal_is_killed_after_its_grace(
+    host: Host, clock: FakeClock
+) -> None:
+    config = task("trap '' TERM; echo ready; while :; do sleep 60; done", stop_grace=7)
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text() == "ready\n")
+    pid = host.pid()
+    host.workload.stop_all()
+    clock.now += 6.9
+    host.events += host.workload.poll()
+    assert not gone(pid)
+    clock.now += 0.2
+    host.until(lambda: not host.workload.stopping)
+    assert gone(pid)
+
+
+def test_a_task_that_has_hardly_begun_can_be_stopped(host: Host) -> None:
+    for _ in range(20):
+        host.begin(task("exec sleep 60"))
+        host.stop()
+        host.journal.end_watch(2e9)
+        host.workload = Workload(host.journal, host.clock, host.directory, boot_id())
+
+
+def test_the_stop_signal_is_the_configured_one(host: Host) -> None:
+    config = task(
+        "trap 'echo saw USR1; exit 0' USR1; echo ready; while :; do sleep 0.05; done",
+        stop_signal="USR1",
+    )
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text() == "ready\n")
+    host.stop()
+    assert host.workload.log(config).read_text().endswith("saw USR1\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "words"),
+    [("exit 3", 3, "exited with status 3"), ("kill -SEGV $$", 139, "was ended by SIGSEGV")],
+)
+def test_an_exit_status_is_kept(host: Host, script: str, status: int, words: str) -> None:
+    host.begin(task(script, restart="never"))
+    host.until(lambda: host.task().phase == "failed")
+    last = host.journal.last_runs()["t"]
+    assert (last.exit_status, last.outcome) == (status, "failed")
+    assert words in host.said()
+
+
+def test_a_task_that_dies_at_once_is_restarted_later_each_time(
+    host: Host, clock: FakeClock
+) -> None:
+    host.begin(task("exit 1"))
+    delays = []
+    for _ in range(9):
+        host.until(lambda: host.task().process is None)
+        delays.append(host.task().start_at - clock.now)
+        clock.now = host.task().start_at - 0.01
+        assert host.workload.poll() == []
+        clock.now += 0.01
+        host.events += host.workload.poll()
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert "9 times in a row" in host.said()
+    assert str(host.workload.log(host.task().config)) in host.said()
+
+
+def test_a_run_that_lasted_starts_the_delays_afresh(host: Host, clock: FakeClock) -> None:
+    host.begin(task("exec sleep 60"))
+    host.until(lambda: len(host.task().members) == 2)
+    host.task().failures = 5
+    clock.now += 61.0
+    os.kill(host.task().members[1].pid, signal.SIGKILL)
+    host.until(lambda: host.task().process is None)
+    assert host.task().start_at - clock.now == 1.0
+
+
+@pytest.mark.parametrize(
+    ("restart", "script", "phase"),
+    [
+        ("on-failure", "exit 0", "done"),
+        ("never", "exit 1", "failed"),
+        ("always", "exit 0", "waiting"),
+        ("on-failure", "exit 1", "waiting"),
+    ],
+)
+def test_restart_is_as_configured(host: Host, restart: str, script: str, phase: str) -> None:
+    host.begin(task(script, restart=restart))
+    host.until(lambda: host.task().process is None)
+    assert host.task().phase == phase
+
+
+def test_what_a_dead_task_leaves_behind_goes_too(host: Host) -> None:
+    host.begin(task("sleep 60 & exit 0"))
+    pid = host.pid()
+    host.until(lambda: host.task().phase == "done" and gone(pid))
+
+
+def test_tasks_are_adopted_after_a_crash_and_none_runs_twice(host: Host, tmp_path: Path) -> None:
+    configs = [task("sleep 60", name=f"t{n}") for n in range(4)]
+    host.begin(*configs)
+    before = {name: host.pid(name) for name in ("t0", "t1", "t2", "t3")}
+    again = host.crash()
+    again.begin(*configs)
+    assert {name: again.pid(name) for name in before} == before
+    assert "t0 goes on as process" in again.said()
+    again.stop()
+    assert all(gone(pid) for pid in before.values())
+
+
+def test_the_exit_status_of_a_task_that_ended_unwatched_is_known(host: Host) -> None:
+    config = task("sleep 0.2; exit 7", restart="never")
+    host.begin(config)
+    child = host.task().process
+    assert child is not None
+    again = host.crash()
+    assert child.child is not None
+    child.child.wait()  # as init does for an orphan
+    again.begin(config)
+    again.until(lambda: again.task().phase == "failed")
+    assert again.task().exit_status == 7
+
+
+def test_a_task_that_completed_unwatched_is_not_run_again(host: Host) -> None:
+    config = task("exit 0")
+    host.begin(config)
+    host.until(lambda: host.task().phase == "done")
+    again = host.crash()
+    again.begin(config)
+    again.until(lambda: again.task().phase == "done")
+    assert len(again.journal.live_runs()) == 0
+    again.journal.end_watch(2e9)
+    fresh = again.crash()
+    fresh.begin(config)
+    assert "t started" in fresh.said()
+    fresh.until(lambda: fresh.task().phase == "done")
+
+
+def test_a_survivor_that_is_not_configured_is_ended(host: Host) -> None:
+    host.begin(task("sleep 60", name="old"))
+    pid = host.pid("old")
+    again = host.crash()
+    again.begin(task("sleep 60", name="new"))
+    again.until(lambda: gone(pid) and not again.workload.stopping)
+    assert [t.config.name for t in again.workload.tasks] == ["new"]
+    again.stop()
+
+
+def test_a_survivor_that_was_started_differently_is_restarted(host: Host) -> None:
+    host.begin(task("sleep 60"))
+    old = host.pid()
+    again = host.crash()
+    again.begin(task("sleep 61"))
+    again.until(lambda: again.task().phase == "running" and again.pid() != old)
+    assert gone(old)
+    again.stop()
+
+
+def test_a_process_id_that_was_used_again_is_not_touched(
+    host: Host, spawn: Callable[..., int]
+) -> None:
+    stranger = spawn(["sleep", "60"])
+    run = host.journal.begin_run("t", "local", "{}", boot_id(), 1.0, 1e9)
+    host.journal.record_process(run, stranger, start_ticks=1)
+    config = task("sleep 60")
+    host.begin(config)
+    host.until(lambda: host.task().process is None)
+    assert not gone(stranger)
+    assert host.journal.live_runs() == []
+
+
+def test_runs_of_an_earlier_boot_are_over(host: Host, spawn: Callable[..., int]) -> None:
+    stranger = spawn(["sleep", "60"])
+    stat = procfs.read_stat(stranger)
+    assert stat is not None
+    run = host.journal.begin_run("t", "local", "{}", "an earlier boot", 1.0, 1e9)
+    host.journal.record_process(run, stranger, stat.start_ticks)
+    host.begin(task("sleep 60"))
+    assert host.pid() != stranger
+    assert not gone(stranger)
+    assert "ended when the machine was restarted" in host.said()
+    host.stop()
+
+
+def test_a_task_never_runs_before_the_journal_knows_its_process(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    pids: list[int] = []
+
+    def fail(pid: int, _: int) -> None:
+        pids.append(pid)
+        time.sleep(0.3)  # a task that did not wait would have run by now
+        raise JournalError("the disk is full")
+
+    with pytest.raises(JournalError):
+        task_process.start(task(f"touch {ran}"), 1, tmp_path / "log", tmp_path / "exit", fail)
+    assert gone(pids[0])
+    assert not ran.exists()
+
+
+def test_a_monitor_that_dies_before_the_word_leaves_nothing_running(host: Host) -> None:
+    host.journal.begin_run("t", "local", "{}", boot_id(), 1.0, 1e9)
+    again = host.crash()
+    again.begin(task("sleep 60"))
+    assert "t was never started" in again.said()
+    assert len(again.journal.live_runs()) == 1
+    again.stop()
+
+
+def test_a_reload_leaves_unchanged_tasks_alone(host: Host) -> None:
+    stays, goes = task("sleep 60", name="stays"), task("sleep 60", name="goes")
+    host.begin(stays, goes)
+    kept, ended = host.pid("stays"), host.pid("goes")
+    host.workload.apply((stays.model_copy(update={"movable": False}), task("sleep 60", name="new")))
+    host.until(lambda: gone(ended) and not host.workload.stopping)
+    assert host.pid("stays") == kept
+    assert not host.task("stays").config.movable
+    host.until(lambda: host.task("new").phase == "running")
+    assert [t.config.name for t in host.workload.tasks] == ["stays", "new"]
+    host.stop()
+
+
+def test_a_task_that_is_removed_and_put_back_runs_once(host: Host) -> None:
+    config = task("sleep 60")
+    host.begin(config)
+    old = host.pid()
+    host.workload.apply((task("sleep 60", name="other"),))
+    host.workload.apply((config,))
+    host.until(lambda: host.task().phase == "running" and host.pid() != old)
+    assert gone(old)
+    assert len([r for r in host.journal.live_runs() if r.task == "t"]) == 1
+    host.stop()
+
+
+def test_a_log_that_is_truncated_is_followed_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    tail = LogTail(path)
+    assert tail.lines() == []
+    with path.open("a") as log:
+        log.write("one\ntw")
+    assert tail.lines() == ["one"]
+    with path.open("a") as log:
+        log.write("o\r\n\xff\n")
+    assert tail.lines() == ["two", "ÿ"]
+    path.write_text("anew\n")
+    assert tail.lines() == ["anew"]
