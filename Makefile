@@ -4,7 +4,8 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # The sandbox and the tests that boot instances need root; it leaves no files in the checkout.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo \
-	--preserve-env=CLOUDSPILL_SANDBOX,CLOUDSPILL_SANDBOX_PORT,HTTPS_PROXY,https_proxy,NO_PROXY \
+	--preserve-env=CLOUDSPILL_SANDBOX,CLOUDSPILL_SANDBOX_PORT,CLOUDSPILL_STATE_ROOT \
+	--preserve-env=CLOUDSPILL_RUN_ROOT,HTTPS_PROXY,https_proxy,NO_PROXY \
 	env PYTHONDONTWRITEBYTECODE=1)
 PYTEST := $(SUDO) $(BIN)/pytest $(if $(SUDO),-p no:cacheprovider)
 PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
