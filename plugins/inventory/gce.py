@@ -138,7 +138,7 @@ def _with_options_of_parent(own: str) -> str:
 
 
 # Ansible reads the options from this name at run time, and ansible-doc the literal above.
-globals()["DOCUMENTATION"] = _with_options_of_parent(DOCUMENTATION)
+globals().update(DOCUMENTATION=_with_options_of_parent(DOCUMENTATION))
 
 
 @contextmanager
