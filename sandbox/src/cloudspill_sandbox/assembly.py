@@ -38,6 +38,7 @@ from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
 from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer
 from cloudspill_sandbox.identity.owner import ensure_owner
+from cloudspill_sandbox.identity.projects import resource_manager_service
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 from cloudspill_sandbox.metadata import server as metadata
 from cloudspill_sandbox.network.interface import API_ADDRESS, METADATA_ADDRESS
@@ -111,11 +112,18 @@ class Sandbox:
             )
             stack.push_async_callback(names.stop)
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
+            authorizer = ProjectAuthorizer(store, PUBLIC_PROJECTS)
+            services = {
+                "compute": compute_service(cloud),
+                "cloudresourcemanager": resource_manager_service(
+                    store, authorizer, settings.project_number
+                ),
+            }
             front = Front(
-                apis={"compute": load_api("compute", "v1")},
-                services={"compute": compute_service(cloud)},
+                apis={name: load_api(name, "v1") for name in services},
+                services=services,
                 authenticator=TokenAuthenticator(accounts, tokens, time.time),
-                authorizer=ProjectAuthorizer(store, PUBLIC_PROJECTS),
+                authorizer=authorizer,
                 certificate=ServerCertificate(authority, [repositories.HOST], _now),
                 sites={repositories.HOST: settings.repositories_dir},
                 tunneller=Tunneller(Upstream.from_environment(os.environ, settings.port)),

@@ -2,7 +2,7 @@
 """Whether a principal may do what a call asks.
 
 For now membership decides: the service accounts of a project may do everything in it. Roles ask
-the same two things, a permission and a resource, and take the place of `_holds`.
+the same two things, a permission and a resource, and take the place of `holds`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,17 @@ class ProjectAuthorizer:
         name = f"projects/{project}"
         if self._store.get(name) is None:
             raise not_found(name)
-        if not self._holds(call.principal, permission, name):
+        if not self.holds(call.principal, permission, name):
             raise ApiError(
                 403, "forbidden", f"Required '{permission}' permission for '{_resource(call)}'"
             )
 
-    def _holds(self, principal: Principal, _permission: str, project: str) -> bool:
+    def holds(self, principal: Principal, permission: str, project: str) -> bool:  # noqa: ARG002
+        """Whether a principal has a permission in a project (relative name)."""
+        return self.is_member(principal, project)
+
+    def is_member(self, principal: Principal, project: str) -> bool:
+        """Whether a principal has anything to do with a project (relative name)."""
         return self._store.get(f"{project}/serviceAccounts/{principal.email}") is not None
 
 
