@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real machines on real disks: boot, reboot, power, copies, and the host given back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cloudspill_sandbox.provision import guest_image
+from cloudspill_sandbox.runtime.interface import MachineError, MachineExit, VolumeError
+from cloudspill_sandbox.runtime.leftovers import sweep
+from cloudspill_sandbox.settings import Settings
+from tests.system.machine_lab import Lab, call
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    # Podman refuses long paths, hence the run directory of sandboxes, not the test's.
+    settings = Settings(name="lab", state_root=tmp_path)
+    yield settings
+    sweep(settings)
+    settings.run_dir.rmdir()
+
+
+@pytest_asyncio.fixture
+async def lab(settings: Settings) -> AsyncIterator[Lab]:
+    image = await guest_image(Settings(), print)
+    async with Lab(settings, image).running() as lab:
+        yield lab
+
+
+async def test_a_machine_has_its_own_disk_name_and_limits(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    await lab.output(vm, "echo mine | sudo tee /var/mark && sync")
+    assert await lab.output(vm, "hostname; hostname -f; getent hosts metadata.google.internal") == (
+        "vm1\nvm1.us-west1-b.c.lab.internal\n169.254.169.254 metadata.google.internal"
+    )
+    assert await lab.output(vm, "systemctl --failed --no-legend") == ""
+    await lab.runtime.create_volume("other", "debian-12", 10)
+    await lab.runtime.shut_down(vm.id, 30)
+    await lab.runtime.boot(lab.spec(vm, "other", memory_mb=600))
+    await lab.log_in(vm)
+    assert (await lab.run(vm, "cat /var/mark")).returncode != 0
+    memory = "cat /sys/fs/cgroup/memory.max 2>/dev/null || "
+    memory += "cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
+    assert await lab.output(vm, memory) == str(600 << 20)
+
+
+async def test_a_reboot_from_inside_keeps_disk_and_address(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    first = await lab.log_in(vm)
+    await lab.output(vm, "echo kept | sudo tee /var/mark")
+    await lab.run(vm, "sudo shutdown -r 0")
+    second = await lab.log_in(vm, unlike_boot=first)
+    assert second != first
+    assert await lab.output(vm, "cat /var/mark") == "kept"
+    assert lab.exits == []
+    assert lab.runtime.is_running(vm.id)
+    console, position = lab.runtime.serial_output(vm.id, 0)
+    assert console.count(b"Rebooting.") == 1
+    assert console.count(b"GCE Agent Started") == 2
+    assert position == len(console)
+
+
+async def test_a_power_off_from_inside_is_reported_once(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    await lab.run(vm, "sudo poweroff")
+    await lab.off(vm)
+    assert lab.exits == [(vm.id, MachineExit.POWER_OFF)]
+    assert not lab.runtime.is_running(vm.id)
+    before, _ = lab.runtime.serial_output(vm.id, 0)
+    await lab.runtime.boot(lab.spec(vm, "disk1"))
+    await lab.log_in(vm)
+    after, _ = lab.runtime.serial_output(vm.id, 0)
+    assert after.startswith(before)
+    assert len(after) > len(before)
+
+
+async def test_a_machine_whose_init_dies_has_crashed(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    pids = list((lab.settings.run_dir / "podman" / "pids").glob("*/init"))
+    os.kill(int(pids[0].read_text()), 9)
+    await lab.off(vm)
+    assert lab.exits == [(vm.id, MachineExit.CRASH)]
+
+
+async def test_shutting_down_runs_the_shutdown_script(lab: Lab) -> None:
+    vm = await lab.booted(1, shutdown_script="#!/bin/sh\necho farewell; echo done > /var/farewell")
+    await lab.runtime.shut_down(vm.id, 30)
+    assert lab.exits == []
+    console, _ = lab.runtime.serial_output(vm.id, 0)
+    assert b"farewell" in console
+    await lab.runtime.boot(lab.spec(vm, "disk1"))
+    await lab.log_in(vm)
+    assert await lab.output(vm, "cat /var/farewell") == "done"
+
+
+async def test_the_power_is_cut_when_a_machine_takes_too_long(lab: Lab) -> None:
+    vm = await lab.booted(1, shutdown_script="#!/bin/sh\nsleep 300")
+    began = time.monotonic()
+    await lab.runtime.shut_down(vm.id, 1.5)
+    assert time.monotonic() - began < 10
+    assert not lab.runtime.is_running(vm.id)
+
+
+async def test_a_machine_that_was_only_just_started_can_be_shut_down(lab: Lab) -> None:
+    vm = await lab.instance(1)
+    await lab.runtime.create_volume("disk1", "debian-12", 10)
+    await lab.runtime.boot(lab.spec(vm, "disk1"))
+    began = time.monotonic()
+    await lab.runtime.shut_down(vm.id, 60)
+    assert time.monotonic() - began < 30
+    assert not lab.runtime.is_running(vm.id)
+
+
+async def test_clones_have_the_data_and_an_identity_of_their_own(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    await lab.output(vm, "echo data | sudo tee /var/mark && sync")
+    await lab.runtime.freeze_volume("snapshot", "disk1")
+    await lab.runtime.create_volume("disk2", "snapshot", 10)
+    await lab.runtime.delete_volume("snapshot")
+    clone = await lab.instance(2)
+    await lab.runtime.boot(lab.spec(clone, "disk2"))
+    await lab.log_in(clone)
+    assert await lab.output(clone, "cat /var/mark") == "data"
+    for identity in ("cat /etc/machine-id", "cat /etc/ssh/ssh_host_ed25519_key.pub"):
+        assert await lab.output(clone, identity) != await lab.output(vm, identity)
+    assert len(await lab.output(clone, "cat /etc/machine-id")) == 32
+
+
+async def test_a_copy_of_a_running_machine_lacks_what_was_not_synced(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    await lab.output(vm, "sudo sh -c 'echo a > /var/synced; sync; echo b > /var/unsynced'")
+    await lab.runtime.freeze_volume("crash", "disk1")
+    await lab.output(vm, "sync")
+    await lab.runtime.freeze_volume("quiet", "disk1")
+    assert await lab.output(vm, "cat /var/unsynced") == "b"
+    seen = {}
+    for number, volume in enumerate(("crash", "quiet"), start=2):
+        clone = await lab.instance(number)
+        await lab.runtime.create_volume(f"disk{number}", volume, 10)
+        await lab.runtime.boot(lab.spec(clone, f"disk{number}"))
+        await lab.log_in(clone)
+        seen[volume] = await lab.output(clone, "cat /var/synced /var/unsynced")
+    assert seen == {"crash": "a", "quiet": "a\nb"}
+
+
+async def test_data_disks_are_mounted_and_survive_their_machine(lab: Lab) -> None:
+    vm = await lab.instance(1)
+    await lab.runtime.create_volume("data", None, 10)
+    for disk in ("disk1", "disk2"):
+        await lab.runtime.create_volume(disk, "debian-12", 10)
+    await lab.runtime.boot(lab.spec(vm, "disk1", data_volumes=(("archive", "data"),)))
+    await lab.log_in(vm)
+    await lab.output(vm, "echo saved | sudo tee /mnt/disks/archive/file")
+    with pytest.raises(VolumeError, match="data is in use"):
+        await lab.runtime.delete_volume("data")
+    await lab.runtime.power_off(vm.id)
+    await lab.runtime.delete_volume("disk1")
+    await lab.runtime.boot(lab.spec(vm, "disk2", data_volumes=(("archive", "data"),)))
+    await lab.log_in(vm)
+    assert await lab.output(vm, "cat /mnt/disks/archive/file") == "saved"
+
+
+async def test_what_cannot_boot_is_refused_and_leaves_nothing(lab: Lab) -> None:
+    vm = await lab.instance(1)
+    with pytest.raises(MachineError, match="vm1 cannot boot: volume nowhere does not exist"):
+        await lab.runtime.boot(lab.spec(vm, "nowhere"))
+    await lab.runtime.create_volume("empty", None, 10)
+    with pytest.raises(MachineError, match=r"vm1 cannot boot: .*etc"):
+        await lab.runtime.boot(lab.spec(vm, "empty"))
+    await lab.runtime.create_volume("disk1", "debian-12", 10)
+    gone = replace(lab.spec(vm, "disk1").nic, namespace="/run/netns/labgone")
+    with pytest.raises(MachineError, match="podman run"):
+        await lab.runtime.boot(lab.spec(vm, "disk1", nic=gone))
+    assert not lab.runtime.is_running(vm.id)
+    for volume in ("empty", "disk1"):
+        await lab.runtime.delete_volume(volume)
+    assert lab.exits == []
+
+
+async def test_applications_install_from_the_caches_without_the_internet(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    assert (await lab.run(vm, "command -v git")).returncode == 1
+    assert (await lab.run(vm, "python3 -m venv /tmp/none")).returncode == 1
+    await lab.output(vm, "sudo apt-get install -y -q git python3-venv 2>&1")
+    await lab.output(
+        vm, "python3 -m venv ~/v && ~/v/bin/pip install -q flask && ~/v/bin/flask --version"
+    )
+    assert "git version" in await lab.output(vm, "git --version")
+
+
+_VICTIM = """
+import asyncio, sys
+from pathlib import Path
+from tests.system.machine_lab import Lab
+from cloudspill_sandbox.settings import Settings
+
+async def main():
+    state_root, image = map(Path, sys.argv[1:])
+    lab = Lab(Settings(name="lab", state_root=state_root), image)
+    async with lab.running():
+        vm = await lab.booted(1)
+        await lab.output(vm, "echo kept | sudo tee /var/mark")
+        print("ready", flush=True)
+        await asyncio.sleep(300)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_successor_ends_what_a_killed_sandbox_left_and_keeps_disks(
+    settings: Settings, tmp_path: Path
+) -> None:
+    image = await guest_image(Settings(), print)
+    before = host_resources()
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _VICTIM,
+        str(tmp_path),
+        str(image),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert victim.stdout is not None
+        assert await victim.stdout.readline() == b"ready\n"
+        assert host_resources() != before
+        victim.kill()
+        await victim.wait()
+        (settings.state_root / "key").unlink()
+        call("ip", "netns", "del", "lab1")
+        lab = Lab(settings, image)
+        async with lab.running():
+            vm = await lab.instance(1)
+            await lab.runtime.boot(lab.spec(vm, "disk1"))
+            await lab.log_in(vm)
+            assert await lab.output(vm, "cat /var/mark") == "kept"
+        assert host_resources() == before
+    finally:
+        if victim.returncode is None:
+            victim.kill()
+        if Path("/run/netns/lab1").exists():
+            call("ip", "netns", "del", "lab1")
+
+
+async def test_stopping_gives_the_host_back(settings: Settings) -> None:
+    image = await guest_image(Settings(), print)
+    before = host_resources()
+    async with Lab(settings, image).running() as lab:
+        await lab.booted(1)
+        assert host_resources() != before
+    assert host_resources() == before
+
+
+def host_resources() -> dict[str, list[str]]:
+    """What machines take of a host and must give back."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {
+        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").rglob("cloudspill/lab*")],
+        "inotify": [Path("/proc/sys/fs/inotify/max_user_instances").read_text()],
+        "locks": [str(path) for path in Path("/dev/shm").iterdir()],
+        "mounts": [line for line in mounts if "/lab/" in line],
+    }
