@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class CgroupCpu:
     def __init__(self, patterns: tuple[str, ...], hierarchies: tuple[Hierarchy, ...]) -> None:
         self._patterns = tuple(pattern.strip("/") for pattern in patterns)
         self._hierarchies = hierarchies
+        self._matched: tuple[tuple[Hierarchy, Path], ...] = ()
+        self._counted: tuple[tuple[Hierarchy, Path], ...] = ()
         self._known: dict[Path, float] = self._read()
 
     def delta(self) -> float:
@@ -51,30 +53,44 @@ class CgroupCpu:
     def matches(self) -> dict[str, list[Path]]:
         """The cgroups that each pattern matches now."""
         return {
-            pattern: [path for tree in self._hierarchies for path in tree.root.glob(pattern)]
+            pattern: [path for tree in self._hierarchies for path in _expand(tree.root, pattern)]
             for pattern in self._patterns
         }
 
     def _read(self) -> dict[Path, float]:
-        found: dict[Path, float] = {}
-        for tree in self._hierarchies:
-            paths = {path for pattern in self._patterns for path in tree.root.glob(pattern)}
-            for path in sorted(paths):
-                inside = path.relative_to(tree.root)
-                if self._counted(found, tree, inside):
-                    continue
-                seconds = _cpu_seconds(path, tree.version)
-                if seconds is not None:
-                    found[path] = seconds
+        matched = tuple(
+            (tree, path)
+            for tree in self._hierarchies
+            for pattern in self._patterns
+            for path in _expand(tree.root, pattern)
+        )
+        if matched != self._matched:
+            self._matched, self._counted = matched, _once(matched)
+        found = {}
+        for tree, path in self._counted:
+            seconds = _cpu_seconds(path, tree.version)
+            if seconds is not None:
+                found[path] = seconds
         return found
 
-    def _counted(self, found: dict[Path, float], tree: Hierarchy, inside: Path) -> bool:
-        # A parent holds its children's time, and a hybrid host has each group in both trees.
-        covers = {PurePosixPath(inside), *PurePosixPath(inside).parents}
-        covers.discard(PurePosixPath("."))
-        return any(
-            other.root / cover in found for other in (*self._hierarchies, tree) for cover in covers
-        )
+
+def _expand(root: Path, pattern: str) -> list[Path]:
+    if any(wildcard in pattern for wildcard in "*?["):
+        return sorted(root.glob(pattern))
+    path = root / pattern
+    return [path] if path.is_dir() else []
+
+
+def _once(matched: tuple[tuple[Hierarchy, Path], ...]) -> tuple[tuple[Hierarchy, Path], ...]:
+    """Without those whose time another one holds: its parent, or itself in the other tree."""
+    chosen: dict[Path, tuple[Hierarchy, Path]] = {}
+    for tree, path in sorted(
+        matched, key=lambda match: len(match[1].relative_to(match[0].root).parts)
+    ):
+        inside = path.relative_to(tree.root)
+        if not any(cover in chosen for cover in (inside, *inside.parents)):
+            chosen[inside] = tree, path
+    return tuple(chosen.values())
 
 
 def _cpu_seconds(path: Path, version: int) -> float | None:

@@ -36,13 +36,19 @@ class ProcessStat:
 def read_stat(pid: int) -> ProcessStat | None:
     """The process `pid`, or None when there is none (any more)."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text[text.rindex(")") + 2 :].split()  # the name before may hold anything
+    try:
+        text = os.read(file, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(file)
+    fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold anything
     return ProcessStat(
         pid=pid,
-        state=fields[0],
+        state=fields[0].decode(),
         group=int(fields[2]),
         session=int(fields[3]),
         start_ticks=int(fields[19]),

@@ -47,23 +47,22 @@ class TaskProcess:
     status_file: Path
     child: subprocess.Popen[bytes] | None = None
 
-    def alive(self) -> bool:
-        """Whether the leader is still this very process (ids are used again)."""
-        if self.child is not None and self.child.poll() is not None:
-            return False
-        stat = procfs.read_stat(self.pid)
-        return stat is not None and stat.start_ticks == self.start_ticks and stat.state not in "ZX"
-
     def members(self, session: Iterable[int]) -> list[ProcessStat]:
-        """The live processes of the session, given its process ids.
+        """The live processes of the session, given its process ids, and the leader reaped if ours.
 
         Once the leader is gone the id may mean another session, so its processes must then carry
         this run's number in their environment.
         """
+        if self.child is not None:
+            self.child.poll()
         stats = procfs.live(session)
-        if any(s.pid == self.pid and s.start_ticks == self.start_ticks for s in stats):
+        if self.leads(stats):
             return stats
         return [s for s in stats if procfs.environment_value(s.pid, _RUN_VARIABLE) == str(self.run)]
+
+    def leads(self, members: Iterable[ProcessStat]) -> bool:
+        """Whether the leader is among `members`, and this very process (ids are used again)."""
+        return any(m.pid == self.pid and m.start_ticks == self.start_ticks for m in members)
 
     def begun(self, members: Iterable[ProcessStat]) -> bool:
         """Whether the task itself is there to be signalled.

@@ -25,6 +25,7 @@ Phase = Literal["waiting", "running", "stopping", "done", "failed"]
 
 _RESTART_DELAY = 1.0  # seconds, doubled per failure in a row
 _RESTART_DELAY_MOST = 60.0
+_SCAN_EVERY = 5  # polls: to list all processes is most of the cost of a poll
 _STEADY = 60.0  # a run this long (seconds) ends a row of failures
 
 
@@ -71,6 +72,8 @@ class Workload:
         for directory in (self._logs, self._exits):
             directory.mkdir(mode=0o700, exist_ok=True)
         self._tasks: dict[str, LocalTask] = {}
+        self._sessions: dict[int, list[int]] = {}
+        self._polls = 0
 
     @property
     def tasks(self) -> list[LocalTask]:
@@ -133,11 +136,13 @@ class Workload:
     def poll(self) -> list[TaskEvent]:
         """Look at every task once, and do what is due."""
         now = self._clock.boottime()
-        sessions = procfs.sessions()
+        self._polls += 1
+        if self._polls % _SCAN_EVERY == 0 or self.stopping:
+            self._sessions = procfs.sessions()
         events: list[TaskEvent] = []
         for name, task in list(self._tasks.items()):
             if task.process is not None:
-                events += self._watch(task, task.process, sessions.get(task.process.pid, []), now)
+                events += self._watch(task, task.process, now)
             elif task.wanted and task.phase == "waiting" and now >= task.start_at:
                 events.append(self._start(task, now))
             if not task.wanted and task.process is None and task.phase == "stopping":
@@ -186,7 +191,8 @@ class Workload:
             config or _unknown(run), "running", process, since=run.begun, wanted=config is not None
         )
         self._tasks[run.task] = task
-        if not process.alive():
+        task.members = tuple(process.members(self._session(run.pid, fresh=True)))
+        if not process.leads(task.members):
             return TaskEvent(run.task, "ended while no monitor was running")
         if config is None:
             self._ask_to_stop(task)
@@ -217,11 +223,17 @@ class Workload:
         task.phase, task.since = "running", now
         return TaskEvent(name, f"started as process {task.process.pid}")
 
-    def _watch(
-        self, task: LocalTask, process: TaskProcess, session: list[int], now: float
-    ) -> list[TaskEvent]:
-        alive = process.alive()
-        task.members = tuple(process.members(session))
+    def _session(self, leader: int, *, fresh: bool) -> list[int]:
+        """The processes of a session: as last seen, unless that cannot be all of them."""
+        if fresh or len(self._sessions.get(leader, ())) < 2:
+            self._sessions = procfs.sessions()
+        return self._sessions.get(leader, [])
+
+    def _watch(self, task: LocalTask, process: TaskProcess, now: float) -> list[TaskEvent]:
+        task.members = tuple(process.members(self._session(process.pid, fresh=False)))
+        alive = process.leads(task.members)
+        if not alive:
+            task.members = tuple(process.members(self._session(process.pid, fresh=True)))
         if task.phase == "stopping":
             self._signal_once(task, process)
             if task.members and now >= task.kill_at:
@@ -282,7 +294,7 @@ class Workload:
         task.phase = "stopping"
         task.kill_at = self._clock.boottime() + task.config.stop_grace
         task.signalled = False
-        task.members = tuple(task.process.members(procfs.sessions().get(task.process.pid, [])))
+        task.members = tuple(task.process.members(self._session(task.process.pid, fresh=True)))
         self._signal_once(task, task.process)
 
     def _signal_once(self, task: LocalTask, process: TaskProcess) -> None:
