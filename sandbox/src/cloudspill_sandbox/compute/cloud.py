@@ -43,7 +43,7 @@ from cloudspill_sandbox.settings import Settings
 logger = logging.getLogger(__name__)
 
 _STOP_GRACE = 10.0
-_TOPOLOGY_KINDS = frozenset({"instances", "firewalls", "subnetworks"})
+_TOPOLOGY_KINDS = frozenset({"instances", "firewalls"})
 
 
 class Tokens(Protocol):
@@ -103,7 +103,7 @@ class Cloud:
         beginnings.lay(self)
         await self.runtime.start(self._machine_exited)
         await recovery.settle_operations(self)
-        self.topology.changed()
+        self.topology.everything_changed()
         await self.topology.settle()
         await recovery.boot_running(self)
 
@@ -124,7 +124,7 @@ class Cloud:
             self.watchers.wake(name)
             collection = name.rpartition("/")[0]
             if collection.rpartition("/")[2] in _TOPOLOGY_KINDS:
-                self.topology.changed()
+                self.topology.changed(name)
 
     def _machine_exited(self, machine: str, reason: MachineExit) -> None:
         if not self._stopping and machines.went_off(self, machine, reason):

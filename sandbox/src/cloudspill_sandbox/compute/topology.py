@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import chain
 
 from cloudspill_sandbox.compute import names
 from cloudspill_sandbox.engine.call import Document
@@ -79,33 +80,43 @@ class TopologyApplier:
         self._store = store
         self._network = network
         self._project = project
-        self._nics: dict[str, tuple[Document, tuple[Nic, ...]]] = {}
+        self._nics: dict[str, tuple[Nic, ...]] = {}
+        self._rules: dict[str, FirewallRule] = {}
+        self._changed: set[str] = set()
         self._applied: Topology | None = None
-        self._changes = 0
-        self._lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
-    def changed(self) -> None:
-        """Note that documents which decide the topology were written."""
-        self._changes += 1
+    def changed(self, name: str) -> None:
+        """Note that an instance or firewall was written or removed."""
+        self._changed.add(name)
+
+    def everything_changed(self) -> None:
+        """Note every instance and firewall: the network knows nothing yet."""
+        for kind in ("instances", "firewalls"):
+            for collection, documents in self._store.collections(self._project, kind):
+                self._changed.update(f"{collection}/{key}" for key in documents)
 
     async def settle(self) -> None:
         """Return when the network knows every change noted before this call.
 
         Raises:
-            NetworkError: the network refused the topology.
+            NetworkError: the network refused the topology; the changes stay noted.
         """
-        if not self._changes:
+        if not self._changed and not self._turn.locked():
             return
-        async with self._lock:
-            # Those who waited for the lock find their change applied by the one before them.
-            seen = self._changes
-            if not seen:
+        async with self._turn:
+            changed, self._changed = self._changed, set()
+            if not changed:  # the one before brought this one's change along
                 return
-            topology = self._build()
-            if topology != self._applied:
+            topology = self._updated(changed)
+            if topology == self._applied:
+                return
+            try:
                 await self._network.apply(topology)
-                self._applied = topology
-            self._changes -= seen
+            except BaseException:
+                self._changed |= changed
+                raise
+            self._applied = topology
 
     async def settle_quietly(self) -> None:
         """As `settle`, where nobody is left to be told of a failure but the log."""
@@ -114,20 +125,20 @@ class TopologyApplier:
         except NetworkError:
             logger.exception("the network did not take the changed topology")
 
-    def _build(self) -> Topology:
-        fresh: dict[str, tuple[Document, tuple[Nic, ...]]] = {}
-        for collection, instances in self._store.collections(self._project, "instances"):
-            for key, instance in instances.items():
-                name = f"{collection}/{key}"
-                cached = self._nics.get(name)
-                if cached is None or cached[0] is not instance:
-                    cached = (instance, nics(self._store, names.last(self._project), instance))
-                fresh[name] = cached
-        self._nics = fresh
-        firewalls = self._store.children(f"{self._project}/global/firewalls")
+    def _updated(self, changed: set[str]) -> Topology:
+        """Return the topology after reading the changed documents, and only those, anew."""
+        for name in changed:
+            document = self._store.get(name)
+            if document is None:
+                self._nics.pop(name, None)
+                self._rules.pop(name, None)
+            elif document["kind"] == "compute#firewall":
+                self._rules[name] = rule(document)
+            else:
+                self._nics[name] = nics(self._store, names.last(self._project), document)
         return Topology(
-            nics=tuple(nic for _, each in fresh.values() for nic in each),
-            rules=tuple(map(rule, firewalls.values())),
+            nics=tuple(chain.from_iterable(self._nics.values())),
+            rules=tuple(self._rules.values()),
         )
 
 

@@ -108,8 +108,27 @@ _IMAGES = (
     ),
 )
 
-PUBLIC_PROJECTS = frozenset(image.project for image in _IMAGES)
-"""Projects that exist only to hold public images."""
+PUBLIC_PROJECTS = frozenset(
+    {
+        "centos-cloud",
+        "cos-cloud",
+        "debian-cloud",
+        "deeplearning-platform-release",
+        "fedora-cloud",
+        "fedora-coreos-cloud",
+        "opensuse-cloud",
+        "rhel-cloud",
+        "rhel-sap-cloud",
+        "rocky-linux-cloud",
+        "suse-cloud",
+        "suse-sap-cloud",
+        "ubuntu-os-cloud",
+        "ubuntu-os-pro-cloud",
+        "windows-cloud",
+        "windows-sql-cloud",
+    }
+)
+"""Projects that exist only to hold public images; clients list them all. Most are empty here."""
 
 PUBLIC_IMAGES: Mapping[str, PublicImage] = MappingProxyType(
     {f"projects/{image.project}/global/images/{image.name}": image for image in _IMAGES}
