@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudspill_sandbox.engine.discovery import Api, DiscoveryError, Method, load_api
+from cloudspill_sandbox.engine.routes import RouteTree
 
 APIS = [
     ("compute", "v1"),
@@ -95,10 +96,16 @@ def test_an_object_name_may_hold_anything_once_it_is_encoded(name: str) -> None:
 STORAGE = load_api("storage", "v1")
 
 
-def test_an_object_may_be_called_like_a_literal_of_another_method() -> None:
-    method = STORAGE.routes.find("GET", ["b", "bucket", "o", "watch"])
-    assert method is not None
-    assert method.id == "storage.objects.get"
+def test_a_literal_of_another_method_does_not_take_a_name_away() -> None:
+    routes: RouteTree[str] = RouteTree()
+    routes.add("POST", "b/{bucket}/o/watch", "watchAll")
+    routes.add("GET", "b/{bucket}/o/{object}", "get")
+    routes.add("POST", "b/{bucket}/o/{object}", "post")
+    assert routes.find("GET", ["b", "x", "o", "watch"]) == "get"
+    assert routes.find("POST", ["b", "x", "o", "watch"]) == "watchAll"
+    assert routes.find("POST", ["b", "x", "o", "else"]) == "post"
+    with pytest.raises(ValueError, match="two targets"):
+        routes.add("GET", "b/{other}/o/{name}", "again")
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,34 @@ async def test_one_connection_carries_many_calls(
     assert seconds < 5  # nothing waits for a delayed acknowledgement
 
 
+async def test_a_request_that_comes_with_the_handshake_s_last_step_is_not_lost(
+    world: World, running: RunningFront
+) -> None:
+    _, reader, writer = await running.connect("compute.googleapis.com:443")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = running.context.wrap_bio(incoming, outgoing, server_hostname="compute.googleapis.com")
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(65536))
+    request = f"GET {INSTANCES}/web HTTP/1.1\r\nHost: compute.googleapis.com\r\n\r\n"
+    tls.write(request.encode())
+    writer.write(outgoing.read())  # the client's Finished and its request, in one piece
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            answer += tls.read()
+            continue
+        data = await reader.read(65536)
+        assert data, "the connection ended without an answer"
+        incoming.write(data)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
 async def test_tls_alone_serves_the_same(
     world: World, running: RunningFront, ca_directory: Path
 ) -> None:
