@@ -203,7 +203,7 @@ async def test_a_request_that_comes_with_the_handshake_s_last_step_is_not_lost(
         with contextlib.suppress(ssl.SSLWantReadError):
             answer += tls.read()
             continue
-        data = await reader.read(65536)
+        data = await asyncio.wait_for(reader.read(65536), 10)
         assert data, "the connection ended without an answer"
         incoming.write(data)
     writer.close()
