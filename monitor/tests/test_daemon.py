@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop: what it makes of samples, moves, failures and reloads. Tasks are real, time is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from cloudspill_monitor.clock import boot_id
+from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.config_file import ConfigError, load
+from cloudspill_monitor.daemon import Daemon, Surroundings
+from cloudspill_monitor.executor import Announcer, Executor, MoveError
+from cloudspill_monitor.journal import Journal
+from cloudspill_monitor.placement import Placement
+from cloudspill_monitor.policy_types import LOCAL, ScaleIn, ScaleOut
+from cloudspill_monitor.sampler import HostCpu, Sampler
+from cloudspill_monitor.snapshot import Snapshot, from_json
+from cloudspill_monitor.workload import TaskEvent, Workload
+
+from .conftest import FakeClock
+
+CONFIG = """\
+state_dir: state
+stop: {}
+tasks:
+  - {name: stays, command: sleep 600, movable: false}
+  - {name: moves, command: sleep 600}
+""".replace("stop: {}\n", "")
+
+
+@dataclass
+class Listener:
+    """A Reporter that remembers."""
+
+    samples: list[Snapshot] = field(default_factory=list)
+    decisions: list[tuple[str, str, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def sample(self, snapshot: Snapshot) -> None:
+        self.samples.append(snapshot)
+
+    def decision(self, action: str, words: str, reason: str) -> None:
+        self.decisions.append((action, words, reason))
+
+    def task(self, event: TaskEvent) -> None:
+        self.said.append(f"{event.task} {event.text}")
+
+    def log(self, task: str, line: str) -> None:
+        self.said.append(f"[{task}] {line}")
+
+    def notice(self, text: str) -> None:
+        self.said.append(text)
+
+    def error(self, text: str) -> None:
+        self.said.append(f"ERROR {text}")
+
+
+class Cloud:
+    """An executor whose moves take until they are let go, and may fail."""
+
+    def __init__(self) -> None:
+        self.asked: list[ScaleOut | ScaleIn] = []
+        self.go = asyncio.Event()
+        self.failure: str | None = None
+
+    def describe(self, action: ScaleOut | ScaleIn) -> str:
+        return f"moving {', '.join(action.tasks)}"
+
+    async def carry_out(self, action: ScaleOut | ScaleIn, placement: Placement) -> Placement:
+        self.asked.append(action)
+        await self.go.wait()
+        if self.failure:
+            raise MoveError(self.failure)
+        return placement.moved(action.tasks, "vm-1" if isinstance(action, ScaleOut) else LOCAL)
+
+
+class Machine:
+    """A monitor on a machine whose CPU is what the test says, one interval a tick."""
+
+    def __init__(self, directory: Path, clock: FakeClock) -> None:
+        self.clock = clock
+        self.cpu = 0.0
+        self.listener = Listener()
+        self.cloud: Executor = Cloud()
+        self.path = directory / "monitor.yml"
+        self.path.write_text(CONFIG)
+        config = load(self.path)
+        config.state_dir.mkdir()
+        self.journal = Journal(config.state_dir / "journal.db")
+        self.workload = Workload(self.journal, clock, config.state_dir, boot_id())
+        self._busy = self._total = 0.0
+        self.config = config
+
+    def start(self) -> Daemon:
+        given = Surroundings(
+            journal=self.journal,
+            workload=self.workload,
+            make_executor=lambda _: self.cloud,
+            clock=self.clock,
+            reporter=self.listener,
+            boot_id=boot_id(),
+            make_sampler=self._sampler,
+            load_config=lambda: load(self.path),
+            config_path=self.path,
+            dry_run=False,
+        )
+        self.daemon = Daemon(self.config, given)
+        self.workload.adopt(self.config.tasks, 1)
+        self.daemon.tick()
+        return self.daemon
+
+    async def run(self, cpu: float, seconds: int) -> None:
+        self.cpu = cpu
+        for _ in range(seconds):
+            self.clock.now += 1.0
+            self.daemon.tick()
+            await asyncio.sleep(0)  # lets a move go on
+            await asyncio.sleep(0)
+
+    def _sampler(self, _: MonitorConfig) -> Sampler:
+        def read() -> HostCpu:
+            self._total += 4.0
+            self._busy += 4.0 * self.cpu / 100.0
+            return HostCpu(self._busy, self._total)
+
+        return Sampler((), read, lambda: 10.0, cores=4)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
+    made = Machine(tmp_path, clock)
+    yield made
+    made.workload.stop_all()
+    clock.now += 3600.0
+    while made.workload.stopping:
+        made.workload.poll()
+    made.journal.close()
+
+
+async def test_a_move_is_written_down_before_it_is_begun(machine: Machine) -> None:
+    cloud = Cloud()
+    machine.cloud = cloud
+    machine.start()
+    await machine.run(90.0, 10)
+    assert cloud.asked == []
+    assert machine.journal.decisions(1) == []
+    machine.clock.now += 1.0
+    machine.daemon.tick()  # decides, but has not let the move begin
+    (decision,) = machine.journal.decisions(1)
+    assert (decision.action, decision.tasks, decision.outcome) == ("scale out", "moves", None)
+    assert cloud.asked == []
+    await machine.run(90.0, 1)
+    assert [action.tasks for action in cloud.asked] == [("moves",)]
+
+
+async def test_the_loop_goes_on_while_a_move_takes_its_time(machine: Machine) -> None:
+    cloud = Cloud()
+    machine.cloud = cloud
+    machine.start()
+    await machine.run(90.0, 60)
+    assert len(cloud.asked) == 1
+    assert len(machine.listener.samples) == 60
+    assert "moving moves to a VM for 49 s" in machine.listener.samples[-1].judgement
+    cloud.go.set()
+    await machine.run(90.0, 2)
+    assert machine.journal.decisions(1)[0].outcome == "done"
+    assert [t.place for t in machine.listener.samples[-1].tasks] == [LOCAL, "vm-1"]
+    await machine.run(20.0, 100)
+    assert [type(action) for action in cloud.asked] == [ScaleOut, ScaleIn]
+    assert [t.place for t in machine.listener.samples[-1].tasks] == [LOCAL, LOCAL]
+
+
+async def test_a_failed_move_leaves_the_tasks_and_is_told(machine: Machine) -> None:
+    cloud = Cloud()
+    cloud.failure = "ZONE_RESOURCE_POOL_EXHAUSTED"
+    cloud.go.set()
+    machine.cloud = cloud
+    machine.start()
+    before = [task.process.pid for task in machine.workload.tasks if task.process]
+    await machine.run(90.0, 30)
+    assert len(cloud.asked) == 1
+    assert [t.pid for t in machine.listener.samples[-1].tasks] == before
+    assert machine.journal.decisions(1)[0].outcome == "failed: ZONE_RESOURCE_POOL_EXHAUSTED"
+    assert any("ZONE_RESOURCE_POOL_EXHAUSTED" in line for line in machine.listener.said)
+    await machine.run(90.0, 30)
+    assert len(cloud.asked) == 2
+
+
+async def test_a_dry_run_says_what_and_why_and_moves_nothing(machine: Machine) -> None:
+    machine.cloud = Announcer(machine.config.burst)
+    machine.start()
+    before = [task.process.pid for task in machine.workload.tasks if task.process]
+    await machine.run(90.0, 20)
+    ((action, words, reason),) = machine.listener.decisions
+    assert action == "scale out"
+    assert words == "would move moves to a VM (n1-standard-1 in us-west1-b)"
+    assert reason == "CPU 90.0 % has been above 75 % for 10 s (the rule asks 10 s)"
+    assert [t.pid for t in machine.listener.samples[-1].tasks] == before
+
+
+async def test_a_missing_stretch_of_samples_is_noticed(machine: Machine) -> None:
+    machine.start()
+    await machine.run(90.0, 9)
+    machine.clock.now += 30.0
+    await machine.run(90.0, 9)
+    assert machine.listener.decisions == []
+    assert any("no sample for 31.0 s" in line for line in machine.listener.said)
+    assert machine.listener.samples[-1].gaps == 1
+
+
+async def test_a_journal_that_cannot_be_written_stops_moves_but_not_the_watch(
+    machine: Machine,
+) -> None:
+    cloud = Cloud()
+    machine.cloud = cloud
+    machine.start()
+    machine.journal._db.execute("PRAGMA query_only = ON")
+    await machine.run(90.0, 20)
+    assert cloud.asked == []
+    assert len(machine.listener.samples) >= 18
+    assert any("readonly" in line for line in machine.listener.said)
+    machine.journal._db.execute("PRAGMA query_only = OFF")
+    await machine.run(90.0, 40)
+    assert len(cloud.asked) == 1
+
+
+async def test_a_snapshot_survives_the_wire(machine: Machine) -> None:
+    machine.start()
+    assert "no sample yet" in machine.daemon.status()["error"]
+    await machine.run(50.0, 1)
+    assert from_json(machine.daemon.status()) == machine.daemon.snapshot
+
+
+@pytest.mark.parametrize("text", ["threshold_low: 90\n" + CONFIG, "nonsense: 1\n" + CONFIG, "- x"])
+async def test_a_bad_reload_changes_nothing(machine: Machine, text: str) -> None:
+    daemon = machine.start()
+    before = [task.process for task in machine.workload.tasks]
+    machine.path.write_text(text)
+    with pytest.raises(ConfigError):
+        load(machine.path)
+    daemon._reload()
+    await machine.run(90.0, 12)
+    assert any("kept as it was" in line for line in machine.listener.said)
+    assert [task.process for task in machine.workload.tasks] == before
+    assert len(machine.listener.decisions) == 1
+
+
+async def test_a_reload_changes_the_thresholds(machine: Machine) -> None:
+    daemon = machine.start()
+    machine.path.write_text("threshold_high: 95\n" + CONFIG)
+    daemon._reload()
+    await machine.run(90.0, 60)
+    assert machine.listener.decisions == []
+    assert machine.listener.samples[-1].threshold_high == 95.0
+
+
+async def test_a_reload_cannot_move_the_state(machine: Machine) -> None:
+    daemon = machine.start()
+    machine.path.write_text(CONFIG.replace("state_dir: state", "state_dir: elsewhere"))
+    daemon._reload()
+    assert any("restart of the monitor" in line for line in machine.listener.said)
+
+
+def test_a_task_has_one_place() -> None:
+    placement = Placement().moved(["a", "b"], "vm-1").moved(["a"], "vm-2")
+    assert (placement.of("a"), placement.of("b"), placement.of("c")) == ("vm-2", "vm-1", LOCAL)
+    assert dict(placement.moved(["a", "b"], LOCAL).away) == {}
