@@ -112,6 +112,16 @@ async def test_the_network_forgets_the_address_of_what_went_off(
     assert network.topology.nics[0].external_ip is None
 
 
+async def test_a_machine_that_goes_off_while_it_starts_is_terminated(
+    api: Client, runtime: MemoryRuntime, network: MemoryNetwork, spec: Any
+) -> None:
+    runtime.dies_at_boot = True
+    await api.done("instances.insert", spec("short"))
+    instance = await api.instance("short")
+    assert (instance["status"], external(instance)) == ("TERMINATED", None)
+    assert network.topology.nics[-1].external_ip is None
+
+
 async def test_a_start_that_fails_leaves_the_instance_stopped(
     api: Client, runtime: MemoryRuntime
 ) -> None:

@@ -115,6 +115,7 @@ async def test_a_failed_creation_leaves_nothing(
     assert not runtime.running
     assert set(runtime.volumes) == {"debian-12"}
     assert not network.attached
+    assert network.topology.nics == ()
 
 
 async def test_a_failed_creation_never_takes_a_disk_that_was_there(

@@ -84,8 +84,11 @@ class Cloud:
         self.latency = latency
         self.tokens = tokens
         self.project = f"projects/{settings.project}"
-        self.operations = Operations(store, self.transaction, clock, latency)
         self.topology = TopologyApplier(store, network, self.project)
+        # The network also has to know what an operation's end wrote: addresses that went back.
+        self.operations = Operations(
+            store, self.transaction, clock, latency, self.topology.settle_quietly
+        )
         self.watchers = Watchers()
         self.addresses = Allocator()
         self._stopping = False

@@ -116,8 +116,14 @@ class Machine:
 
 
 def running(cloud: Cloud, tx: Transaction, name: str) -> None:
-    """Write that an instance runs, from now."""
-    if instance := tx.get(name):
+    """Write that an instance runs, from now; TERMINATED when its machine went off at once."""
+    instance = tx.get(name)
+    if instance is None:
+        return
+    if not cloud.runtime.is_running(instance["id"]):
+        # Its end was reported while it was still STAGING, when nobody could make sense of it.
+        terminated(cloud, tx, name)
+    else:
         started = documents.timestamp(cloud.clock())
         tx.put(name, instance | {"status": "RUNNING", "lastStartTimestamp": started})
 

@@ -74,6 +74,8 @@ class Operations:
 
     Args:
         transaction: opens a transaction whose writes the cloud takes notice of.
+        afterwards: awaited when an operation has ended, before those who wait for it hear of it;
+            must not raise.
     """
 
     def __init__(
@@ -82,11 +84,13 @@ class Operations:
         transaction: Callable[[], AbstractContextManager[Transaction]],
         clock: Callable[[], float],
         latency: Latency,
+        afterwards: Action,
     ) -> None:
         self._store = store
         self._transaction = transaction
         self._clock = clock
         self._latency = latency
+        self._afterwards = afterwards
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def open(
@@ -192,6 +196,7 @@ class Operations:
             with self._transaction() as tx:
                 work.done(tx)
                 self._end(tx, name, None)
+        await self._afterwards()
 
     async def _undo(self, begun: list[Step]) -> None:
         for step in reversed(begun):

@@ -51,6 +51,8 @@ class MemoryRuntime:
         self.boots: list[str] = []
         self.failures: dict[str, Exception] = {}
         """Next error of a method by its name; raised once."""
+        self.dies_at_boot = False
+        """Whether machines go off as soon as they are on."""
         self._serial: dict[str, bytearray] = {}
         self._boot_volumes: dict[str, str] = {}
         self._on_exit: ExitCallback | None = None
@@ -105,6 +107,8 @@ class MemoryRuntime:
         self.running[spec.id] = spec
         self.boots.append(spec.id)
         self.guest_print(spec.id, f"{spec.name} login: \n")
+        if self.dies_at_boot:
+            self.guest_power_off(spec.id, MachineExit.CRASH)
 
     async def shut_down(self, machine: str, grace: float) -> None:  # noqa: ARG002
         """Power a machine off; guests in memory take no time."""

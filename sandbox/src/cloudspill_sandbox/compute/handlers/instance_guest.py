@@ -69,13 +69,13 @@ async def _get_guest_attributes(cloud: Cloud, call: Call) -> Document:
         namespace, _, rest = key.partition("/")
         value = attributes.get(namespace, {}).get(rest)
         if value is None:
-            raise _absent(name, key)
+            raise _absent(key)
         return base | {"variableKey": key, "variableValue": value}
-    path = (call.query.get("queryPath") or "").strip("/")
-    items = guest_attributes.matching(attributes, path)
+    path = call.query.get("queryPath") or ""
+    items = guest_attributes.matching(attributes, path.strip("/"))
     if not items:
-        raise _absent(name, path)
-    return base | {"queryPath": call.query.get("queryPath") or "", "queryValue": {"items": items}}
+        raise _absent(path)
+    return base | {"queryPath": path, "queryValue": {"items": items}}
 
 
 def _enabled(cloud: Cloud, instance: Document) -> bool:
@@ -86,8 +86,10 @@ def _enabled(cloud: Cloud, instance: Document) -> bool:
     )
 
 
-def _absent(name: str, key: str) -> ApiError:
-    return ApiError(404, "notFound", f"The resource '{name}/guestAttributes/{key}' was not found")
+def _absent(key: str) -> ApiError:
+    return ApiError(
+        404, "notFound", f"The resource '{key}' of type 'Guest Attribute' was not found."
+    )
 
 
 METHODS: Methods = {

@@ -60,18 +60,11 @@ async def _stop(cloud: Cloud, call: Call) -> Document:
     async def shut_down() -> None:
         await machine.shut_down(graceful=not call.query.get("noGracefulShutdown"))
 
-    async def release() -> None:
-        with cloud.transaction() as tx:
-            machines.terminated(cloud, tx, name)
-        await cloud.topology.settle()
-
     return await cloud.operations.perform(
         operation,
         Work(
-            (
-                Step("instances.stop.shutDown", shut_down, machine.power_off),
-                Step("instances.stop.release", release),
-            ),
+            (Step("instances.stop.shutDown", shut_down, machine.power_off),),
+            done=lambda tx: machines.terminated(cloud, tx, name),
             failed=lambda tx: machines.terminated(cloud, tx, name),
         ),
     )

@@ -130,15 +130,12 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
             await machine.shut_down(graceful=graceful)
 
     async def remove() -> None:
-        going = removal.auto_deleted(cloud.store, machine.document)
         await machine.disconnect()
-        await removal.delete_volumes(cloud, going)
-        with cloud.transaction() as tx:
-            removal.delete_documents(cloud, tx, name, going)
-        await cloud.topology.settle()
+        await removal.delete_volumes(cloud, removal.auto_deleted(cloud.store, machine.document))
 
-    def failed(tx: Transaction) -> None:
-        machines.terminated(cloud, tx, name)
+    def done(tx: Transaction) -> None:
+        going = removal.auto_deleted(tx, machine.document)
+        removal.delete_documents(cloud, tx, name, going)
 
     return await cloud.operations.perform(
         operation,
@@ -147,7 +144,8 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
                 Step("instances.delete.shutDown", shut_down),
                 Step("instances.delete.remove", remove),
             ),
-            failed=failed,
+            done=done,
+            failed=lambda tx: machines.terminated(cloud, tx, name),
         ),
     )
 
