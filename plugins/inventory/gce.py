@@ -104,6 +104,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.group import to_safe_group_name
 from ansible.module_utils.common.yaml import yaml_dump, yaml_load
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
 from ansible_collections.google.cloud.plugins.inventory import gcp_compute
 
 from ..module_utils import ssh_options
@@ -254,7 +255,9 @@ class InventoryModule(gcp_compute.InventoryModule):
         hostname = item.hostname()
         instance: dict[str, Any] = item.to_json()
         for name, value in self._connection(instance).items():
-            inventory.set_variable(hostname, name, value)
+            # Ours, not the API's: names, ids and addresses, in forms that hold no template.
+            trusted = trust_as_template(value) if isinstance(value, str) else value
+            inventory.set_variable(hostname, name, trusted)
         for group in groups_of(instance):
             inventory.add_child(inventory.add_group(group), hostname)
 
