@@ -35,3 +35,13 @@ async def test_a_view_of_an_unknown_family_is_refused(api: Client, spec: Any) ->
     refusal = await api.refused("instances.insert", spec("one", disks=disks))
     assert refusal.status == 404
     assert "'projects/debian-cloud/global/images/family/debian-3'" in refusal.message
+
+
+@pytest.mark.parametrize(
+    "project",
+    ["oracle-linux-cloud", "rocky-linux-accelerator-cloud", "ubuntu-os-accelerator-images"],
+)
+async def test_a_public_project_that_gcloud_lists_is_there_though_empty(
+    api: Client, project: str
+) -> None:
+    assert (await api.call("images.list", project=project))["items"] == []
