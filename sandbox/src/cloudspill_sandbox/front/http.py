@@ -58,9 +58,10 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     indent: bool = False,
 ) -> HttpResponse:
-    """Render a document; compact unless `indent` (Google indents, but that is 20 times slower).
+    """Render a document; compact unless `indent` (Google indents, but that is five times slower).
 
-    Answers are never compressed: on the host's own links gzip costs ten times what it saves.
+    Answers are never compressed: between processes of one host, a list of 1,000 instances takes
+    0.3 ms as it is and 0.7 ms with gzip on both sides.
     """
     separators = None if indent else (",", ":")
     text = json.dumps(document, separators=separators, indent=2 if indent else None)
