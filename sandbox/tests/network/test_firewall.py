@@ -39,10 +39,13 @@ nics = st.builds(
 
 
 def some(values: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(st.sampled_from(values), max_size=2, unique=True).map(tuple)
+    """Mostly nothing, or hardly a rule would match hardly a packet."""
+    chosen = st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True).map(tuple)
+    return st.one_of(st.just(()), st.just(()), chosen)
 
 
 protocols = st.one_of(
+    st.just(("all", ())),
     st.tuples(st.sampled_from(("tcp", "udp", "sctp", "6")), st.sampled_from(PORT_LISTS)),
     st.tuples(st.sampled_from(("all", "icmp", "esp", "ah", "ipip", "47")), st.just(())),
 )
@@ -109,6 +112,7 @@ def test_every_change_replaces_all_that_was_there() -> None:
         "flush map ip vpc external_to_internal",
         "flush map ip vpc internal_to_external",
         "flush set ip vpc members",
+        "flush set ip vpc instances",
         "flush chain ip vpc ingress_rules",
         "flush chain ip vpc egress_rules",
     ]
@@ -120,6 +124,21 @@ def test_an_interface_may_send_from_its_own_address_only() -> None:
     assert "add element ip vpc forwarders" not in script
     forwarding = compile_topology(Topology((replace(WEB, can_ip_forward=True),)), "vpc")
     assert 'add element ip vpc forwarders { "i0a8a0002" : 1 }' in forwarding
+
+
+def test_a_rule_of_another_network_or_a_disabled_one_lets_nobody_in() -> None:
+    packet = Packet(WEB, "203.0.113.9", 6, 80)
+    peer = replace(WEB, internal_ip="10.138.0.9", network="other", tags=frozenset({"peer"}))
+    for closed in (
+        replace(RULE, disabled=True),
+        replace(RULE, network="other"),
+        replace(RULE, source_tags=("peer",)),
+    ):
+        script = compile_topology(Topology((WEB, peer), (closed,)), "vpc")
+        assert not compiled_permits(script, "INGRESS", 1, packet)
+        assert not compiled_permits(script, "INGRESS", 1, replace(packet, far="10.138.0.9"))
+    script = compile_topology(Topology((WEB, peer), (RULE,)), "vpc")
+    assert compiled_permits(script, "INGRESS", 1, packet)
 
 
 def test_an_instance_without_external_address_is_translated_nowhere() -> None:
@@ -143,11 +162,11 @@ def test_an_ipv6_range_alone_matches_no_ipv4_packet() -> None:
 def test_overlapping_ports_and_ranges_are_merged_because_nft_refuses_them() -> None:
     rule = replace(
         RULE,
-        protocols=(("tcp", ("90", "80-100", "101-110", "443")),),
+        protocols=(("tcp", ("90", "80-100", "101-110", "112", "443")),),
         ranges=("10.0.0.0/8", "10.1.0.0/16"),
     )
     script = compile_topology(Topology((WEB,), (rule,)), "vpc")
-    assert "ip saddr { 10.0.0.0/8 } meta l4proto 6 th dport { 80-110, 443 } accept" in script
+    assert "ip saddr { 10.0.0.0/8 } meta l4proto 6 th dport { 80-110, 112, 443 } accept" in script
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ class Resolver(asyncio.DatagramProtocol):
         if not self.silent:
             reply = DNSRecord.parse(data).reply()
             reply.add_answer(RR(reply.q.qname, rdata=A("203.0.113.80")))
-            self.transport.sendto(b"\0\0 forged, wrong id", addr)
+            forged = DNSRecord.parse(data).reply()
+            forged.header.id ^= 1
+            self.transport.sendto(forged.pack(), addr)
             self.transport.sendto(reply.pack(), addr)
 
 

@@ -19,7 +19,7 @@ from cloudspill_sandbox.network.interface import (
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.network.ruleset import SERVICE_CONNECTIONS
-from tests.system.network.guests import OPEN, A, B, C, at, send_frame
+from tests.system.network.guests import OPEN, A, B, C, at, instance, send_frame
 from tests.system.network.vpc_host import (
     HOST,
     LAN,
@@ -126,20 +126,21 @@ async def test_an_instance_that_may_forward_forges_no_identity(network: Namespac
     gateway = replace(A, can_ip_forward=True)
     await network.detach(A)
     await network.attach(gateway)
-    await network.apply(Topology((gateway, B, C), OPEN))
+    peer = instance(5)
+    await network.apply(Topology((gateway, B, C, peer), OPEN))
     with (
-        server(at(B), 5000, socket.SOCK_DGRAM) as instance,
+        server(at(B), 5000, socket.SOCK_DGRAM) as receiver,
         network.listen(METADATA_ADDRESS, 53, socket.SOCK_DGRAM) as names,
     ):
         names.settimeout(0.3)
         send_frame(A, "192.168.5.5", "10.138.0.3", 5000, b"forwarded")
-        assert received(instance) == b"forwarded"
+        assert received(receiver) == b"forwarded"
         for forged in ("10.138.0.3", "10.138.0.4", "192.168.5.5"):
             send_frame(A, forged, METADATA_ADDRESS, 53, b"forged")
             assert received(names) is None
-        for forged in ("10.138.0.3", "198.18.0.4", "169.254.169.254"):
+        for forged in (peer.internal_ip, C.internal_ip, "198.18.0.4", "169.254.169.254"):
             send_frame(A, forged, "10.138.0.3", 5000, b"forged")
-            assert received(instance) is None
+            assert received(receiver) is None
 
 
 async def test_a_guest_has_no_ipv6_and_no_way_to_it(network: NamespaceNetwork) -> None:

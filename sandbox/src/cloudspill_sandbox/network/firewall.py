@@ -35,7 +35,7 @@ def compile_topology(topology: Topology, table: str) -> str:
     """
     numbers = number_networks(topology)
     lines = [f"flush map ip {table} {name}" for name in _MAPS]
-    lines += [f"flush set ip {table} members"]
+    lines += [f"flush set ip {table} {name}" for name in _SETS]
     lines += [f"flush chain ip {table} {direction}_rules" for direction in ("ingress", "egress")]
     for name, elements in _elements(topology.nics, numbers).items():
         if elements:
@@ -61,15 +61,17 @@ def number_networks(topology: Topology) -> dict[str, int]:
 
 
 _MAPS = ("sources", "forwarders", "networks", "external_to_internal", "internal_to_external")
+_SETS = ("members", "instances")
 
 
 def _elements(nics: Iterable[Nic], numbers: dict[str, int]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in (*_MAPS, "members")}
+    found: dict[str, list[str]] = {name: [] for name in (*_MAPS, *_SETS)}
     for nic in nics:
         interface, number = router_interface(nic), numbers[nic.network]
         internal = str(ipaddress.IPv4Address(nic.internal_ip))
         found["sources"].append(f'"{interface}" . {internal} : {number}')
         found["networks"].append(f"{internal} : {number}")
+        found["instances"].append(internal)
         found["members"].append(f"{number} . {internal}")
         if nic.can_ip_forward:
             found["forwarders"].append(f'"{interface}" : {number}')

@@ -96,6 +96,7 @@ table ip {TABLE} {{
     map external_to_internal {{ type ipv4_addr : ipv4_addr; }}
     map internal_to_external {{ type ipv4_addr : ipv4_addr; }}
     set members {{ type mark . ipv4_addr; }}
+    set instances {{ type ipv4_addr; }}
     set service_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
     set world_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
     set unreachable {{ type ipv4_addr; flags interval; elements = {{ {_list(forbidden)} }}; }}
@@ -117,8 +118,8 @@ table ip {TABLE} {{
         # the router's own services, where the source is the identity.
         fib daddr type local drop
         ip saddr {{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }} drop
+        ip saddr @instances drop
         meta mark set iifname map @forwarders
-        meta mark . ip saddr @members drop
         meta mark != 0 accept
     }}
     chain egress {{
