@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from monitor_idle import measure
 
 from cloudspill_monitor.policy import decide
 from cloudspill_monitor.policy_types import PolicyConfig, Sample, ScaleOut, State, TaskLoad
@@ -40,13 +40,20 @@ def main() -> None:
     }
     if arguments.idle_seconds:
         print(f"measuring the idle cost for {arguments.idle_seconds:g} s ...", flush=True)
-        figures["idle at 1 Hz"] = measure(arguments.idle_seconds)
+        figures["idle at 1 Hz"] = idle(arguments.idle_seconds)
     for heading, figure in figures.items():
         print(f"{heading}:")
         for row in figure if isinstance(figure, list) else [figure]:
             print("   ", ", ".join(f"{key} {value}" for key, value in row.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def idle(seconds: float) -> Any:
+    """What the monitor costs while nothing happens."""
+    program = Path(__file__).with_name("monitor_idle.py")
+    command = [sys.executable, str(program), "--seconds", str(seconds)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def steady() -> dict[str, int]:
