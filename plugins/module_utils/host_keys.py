@@ -29,6 +29,9 @@ DEADLINE = 60.0
 """Seconds after which an instance that published no keys is given up."""
 
 _INTERVAL = 0.2
+_WITHOUT_ATTRIBUTES = (
+    "where a policy forbids guest attributes, give its key by the inventory's option host_keys"
+)
 
 
 def alias(instance_id: str) -> str:
@@ -83,7 +86,7 @@ def fetch(
     Raises:
         CloudError: the instance is not that one, publishes no keys, or the API refuses.
     """
-    from .api_errors import CloudError, DeadlineError
+    from .api_errors import ApiError, CloudError, DeadlineError
 
     document = compute.get(instance, fields="id")
     if str(document.get("id")) != instance_id:
@@ -93,15 +96,20 @@ def fetch(
         )
     until = now() + deadline
     while True:
-        attributes = compute.find(f"{instance}/getGuestAttributes", queryPath="hostkeys/") or {}
-        lines = known_hosts_lines(instance_id, attributes)
+        try:
+            attributes = compute.find(f"{instance}/getGuestAttributes", queryPath="hostkeys/")
+        except ApiError as error:
+            if "guest attribute" not in error.message.lower():
+                raise
+            raise CloudError(f"{error.sentence}; {_WITHOUT_ATTRIBUTES}") from error
+        lines = known_hosts_lines(instance_id, attributes or {})
         if lines:
             return lines
         if now() >= until:
             raise DeadlineError(
                 f"{instance} published no ssh host keys within {deadline:.0f} s: its metadata "
-                "needs enable-guest-attributes=TRUE and its image Google's guest agent; where a "
-                "policy forbids guest attributes, give its key by the inventory's host_keys"
+                f"needs enable-guest-attributes=TRUE and its image Google's guest agent; "
+                f"{_WITHOUT_ATTRIBUTES}"
             )
         sleep(_INTERVAL)
 

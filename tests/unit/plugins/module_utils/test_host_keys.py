@@ -60,6 +60,16 @@ def test_an_instance_that_publishes_nothing_is_given_up_with_the_way_out(
     assert time.seconds == pytest.approx(5, abs=0.5)
 
 
+def test_a_policy_against_guest_attributes_is_told_with_the_way_out(
+    google: Any, compute: Compute, time: Any
+) -> None:
+    message = "Guest attributes endpoint access is disabled."
+    google.answers = [(200, {"id": "42"}), (403, {"error": {"code": 403, "message": message}})]
+    with pytest.raises(CloudError, match=r"access is disabled.*option host_keys"):
+        fetch(compute, time)
+    assert time.pauses == []
+
+
 def test_keys_of_another_instance_of_that_name_are_refused(
     google: Any, compute: Compute, time: Any
 ) -> None:
