@@ -16,20 +16,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cloudspill_sandbox.engine.bodies import UNKNOWN_NAME, BodyChecker, snake_case
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.discovery import Api, Method, Parameter
 from cloudspill_sandbox.engine.errors import invalid_parameter, malformed, required
 from cloudspill_sandbox.engine.leniency import (
     QUERY_BOOLEANS,
-    UNKNOWN_FIELDS,
     UNKNOWN_PARAMETERS,
 )
 from cloudspill_sandbox.engine.scalars import BadScalarError, convert, is_canonical, type_name
 from cloudspill_sandbox.engine.schema import Schema
 
-_IGNORED_FIELDS = frozenset((entry.schema, entry.field) for entry in UNKNOWN_FIELDS)
 _IGNORED_PARAMETERS = frozenset((entry.api, entry.name) for entry in UNKNOWN_PARAMETERS)
-_UNKNOWN = 'Invalid JSON payload received. Unknown name "{}"'
 _BODY_ROOTS = {"compute": "resource"}
 """What an API calls the body as a whole, where Google's sentences name it."""
 
@@ -74,8 +72,8 @@ def request_body(api: Api, method: Method, value: Any) -> Document:
     if method.request is None or value is None:
         return {}
     if not isinstance(value, dict):
-        raise malformed(("", _UNKNOWN.format("") + ": Root element must be a message."))
-    checker = _BodyChecker(api)
+        raise malformed(("", UNKNOWN_NAME.format("") + ": Root element must be a message."))
+    checker = BodyChecker(api)
     body = checker.message(
         api.schemas[method.request], value, _BODY_ROOTS.get(api.name, ""), method.request
     )
@@ -109,7 +107,7 @@ def query_parameters(api: Api, method: Method, pairs: Iterable[tuple[str, str]])
             *(
                 (
                     "",
-                    f"{_UNKNOWN.format(name)}: Cannot bind query parameter. "
+                    f"{UNKNOWN_NAME.format(name)}: Cannot bind query parameter. "
                     f"Field '{name}' could not be found in request message.",
                 )
                 for name, _ in unknown
@@ -157,7 +155,7 @@ def _parameter_value(api: Api, parameter: Parameter, text: str) -> Any:
                 f"Invalid value '{text}'. Values must be one of: "
                 f"[{', '.join(sorted(parameter.schema.enum))}]",
             ) from None
-        field = _snake(parameter.name)
+        field = snake_case(parameter.name)
         sentence = f"Invalid value at '{field}' ({type_name(parameter.schema)}), {json.dumps(text)}"
         raise malformed((field, sentence)) from None
     _check_pattern(parameter, text)
@@ -185,95 +183,6 @@ def _check_range(api: Api, parameter: Parameter, value: Any) -> None:
             f"Invalid value '{value}'. Values must be within the range: "
             f"[{low if low is not None else ''}, {high if high is not None else ''}]",
         )
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
-
-
-def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else text[:200] + "…"
-
-
-class _BodyChecker:
-    """Walks a body beside its schema, collecting (field path, sentence) violations."""
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-        self.violations: list[tuple[str, str]] = []
-
-    def message(self, schema: Schema, value: Mapping[str, Any], path: str, name: str) -> Document:
-        """Return the canonical form of an object with fixed fields."""
-        body: Document = {}
-        for key, inner in value.items():
-            field = schema.properties.get(key)
-            if field is None:
-                if (name, key) not in _IGNORED_FIELDS:
-                    self._unknown(key, path, "Cannot find field.")
-            elif inner is not None:  # null is "not set"
-                where = f"{path}.{_snake(key)}" if path else _snake(key)
-                body[key] = self._value(field, inner, (path, key, where))
-        return body
-
-    def _value(self, schema: Schema, value: Any, at: tuple[str, str, str]) -> Any:
-        """Check one value; `at` is (path of its message, its key, its own path)."""
-        name = schema.reference or ""
-        if name:
-            schema = self._api.schemas[name]
-        parent, key, path = at
-        if schema.type in ("any", "array"):
-            return self._list(schema, value, at) if schema.type == "array" else value
-        if isinstance(value, list):
-            self._unknown(key, parent, "Proto field is not repeating, cannot start list.")
-            return None
-        if schema.type == "object":
-            return self._object(schema, value, path, name)
-        if isinstance(value, dict):
-            self._invalid(path, f"({_snake(key)}), Starting an object on a scalar field")
-            return None
-        return self._scalar(schema, value, path)
-
-    def _list(self, schema: Schema, value: Any, at: tuple[str, str, str]) -> Any:
-        parent, key, path = at
-        items = schema.items or Schema("any")
-        # One value stands for a list of one, as in Google's parser.
-        elements = value if isinstance(value, list) else [value]
-        return [
-            self._value(items, element, (parent, key, f"{path}[{index}]"))
-            for index, element in enumerate(elements)
-        ]
-
-    def _object(self, schema: Schema, value: Any, path: str, name: str) -> Any:
-        if not isinstance(value, dict):
-            kind = (
-                f"type.googleapis.com/google.cloud.{self._api.name}.{self._api.version}.{name}"
-                if name
-                else "Map"
-            )
-            self._invalid(path, f"({kind}), {_json(value)}")
-            return None
-        if schema.additional is None:
-            return self.message(schema, value, path, name)
-        return {
-            key: self._value(schema.additional, inner, (path, key, f"{path}[{index}].value"))
-            for index, (key, inner) in enumerate(value.items())
-        }
-
-    def _scalar(self, schema: Schema, value: Any, path: str) -> Any:
-        try:
-            return convert(schema, value)
-        except BadScalarError as error:
-            kind = "TYPE_ENUM" if schema.enum is not None else type_name(schema)
-            self._invalid(path, f"({kind}), {error.args[0] or _json(value)}")
-            return None
-
-    def _unknown(self, key: str, path: str, why: str) -> None:
-        where = f" at '{path}'" if path else ""
-        self.violations.append((path, f"{_UNKNOWN.format(key)}{where}: {why}"))
-
-    def _invalid(self, path: str, why: str) -> None:
-        self.violations.append((path, f"Invalid value at '{path}' {why}"))
 
 
 class _ResponseChecker:
