@@ -23,7 +23,7 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.service import compute_service
-from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.call import Document, Service
 from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.front.server import Front
@@ -57,6 +57,15 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 
 class PortTakenError(RuntimeError):
     """Something else listens where the API should."""
+
+
+def implemented_services(cloud: Cloud, authorizer: ProjectAuthorizer) -> dict[str, Service]:
+    """Return what the sandbox implements of each API (all of version v1), by the API's name."""
+    number = cloud.settings.project_number
+    return {
+        "compute": compute_service(cloud),
+        "cloudresourcemanager": resource_manager_service(cloud.store, authorizer, number),
+    }
 
 
 class Sandbox:
@@ -113,12 +122,7 @@ class Sandbox:
             stack.push_async_callback(names.stop)
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
             authorizer = ProjectAuthorizer(store, PUBLIC_PROJECTS)
-            services = {
-                "compute": compute_service(cloud),
-                "cloudresourcemanager": resource_manager_service(
-                    store, authorizer, settings.project_number
-                ),
-            }
+            services = implemented_services(cloud, authorizer)
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},
                 services=services,
