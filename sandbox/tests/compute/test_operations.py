@@ -11,6 +11,7 @@ import pytest
 
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.engine.call import Call
+from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
 from .conftest import Client, MakeCloud, eventually
 
@@ -77,6 +78,22 @@ async def test_an_instance_in_the_making_is_not_ready(slow: Client, gate: Gate, 
         assert refusal.message.endswith("/instances/vm' is not ready")
     gate.open.set()
     await slow.call("zoneOperations.wait", operation=operation["name"])
+
+
+async def test_a_machine_that_goes_off_while_it_is_deleted_stays_in_deletion(
+    slow: Client, gate: Gate, spec: Any, runtime: MemoryRuntime
+) -> None:
+    gate.open.set()
+    insertion = await slow.call("instances.insert", spec())
+    await slow.call("zoneOperations.wait", operation=insertion["name"])
+    gate.open.clear()
+    deletion = await slow.call("instances.delete", instance="vm")
+    runtime.guest_power_off((await slow.instance())["id"])
+    assert (await slow.instance())["status"] == "STOPPING"
+    gate.open.set()
+    ended = await slow.call("zoneOperations.wait", operation=deletion["name"])
+    assert "error" not in ended
+    assert (await slow.refused("instances.get", instance="vm")).status == 404
 
 
 async def test_what_only_touches_documents_is_done_at_once(slow: Client) -> None:
