@@ -35,7 +35,7 @@ def checked(field: str, body: Document | None) -> Document:
         if len(item["value"].encode()) > _LONGEST_VALUE:
             raise refusals.invalid_value(
                 f"{field}.items[{at}].value",
-                f"{item['value'][:40]}…",
+                "",
                 f"Value is too large: maximum size {_LONGEST_VALUE} character(s).",
             )
     if sum(len(item["key"]) + len(item["value"]) for item in items) > _LONGEST_SUM:

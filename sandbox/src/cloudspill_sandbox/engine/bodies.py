@@ -10,6 +10,7 @@ from typing import Any
 
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.discovery import Api
+from cloudspill_sandbox.engine.errors import Violation
 from cloudspill_sandbox.engine.leniency import UNKNOWN_FIELDS
 from cloudspill_sandbox.engine.scalars import BadScalarError, convert, type_name
 from cloudspill_sandbox.engine.schema import Schema
@@ -19,11 +20,11 @@ _IGNORED_FIELDS = frozenset((entry.schema, entry.field) for entry in UNKNOWN_FIE
 
 
 class BodyChecker:
-    """Walks a body beside its schema, collecting (field path, sentence) violations."""
+    """Walks a body beside its schema, collecting violations."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self.violations: list[tuple[str, str]] = []
+        self.violations: list[Violation] = []
 
     def message(self, schema: Schema, value: Mapping[str, Any], path: str, name: str) -> Document:
         """Return the canonical form of an object with fixed fields."""
@@ -73,7 +74,7 @@ class BodyChecker:
                 if name
                 else "Map"
             )
-            self._invalid(path, f"({kind}), {_json(value)}")
+            self._invalid(path, f"({kind})", f", {_json(value)}")
             return None
         if schema.additional is None:
             return self.message(schema, value, path, name)
@@ -87,15 +88,15 @@ class BodyChecker:
             return convert(schema, value)
         except BadScalarError as error:
             kind = "TYPE_ENUM" if schema.enum is not None else type_name(schema)
-            self._invalid(path, f"({kind}), {error.args[0] or _json(value)}")
+            self._invalid(path, f"({kind})", f", {error.args[0] or _json(value)}")
             return None
 
     def _unknown(self, key: str, path: str, why: str) -> None:
         where = f" at '{path}'" if path else ""
-        self.violations.append((path, f"{UNKNOWN_NAME.format(key)}{where}: {why}"))
+        self.violations.append(Violation(path, f"{UNKNOWN_NAME.format(key)}{where}: {why}"))
 
-    def _invalid(self, path: str, why: str) -> None:
-        self.violations.append((path, f"Invalid value at '{path}' {why}"))
+    def _invalid(self, path: str, why: str, quoted: str = "") -> None:
+        self.violations.append(Violation(path, f"Invalid value at '{path}' {why}", quoted))
 
 
 def snake_case(name: str) -> str:

@@ -8,6 +8,7 @@ and https://cloud.google.com/apis/design/errors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _HEADERS = frozenset({"Authorization", "If-Match", "If-None-Match"})
@@ -15,6 +16,9 @@ _HEADERS = frozenset({"Authorization", "If-Match", "If-None-Match"})
 
 class ApiError(Exception):
     """A refusal as Google words it; raised by handlers, rendered by the front.
+
+    Attributes:
+        logged: the sentence for logs; another than `message` where that quotes a value.
 
     Args:
         status: HTTP status code.
@@ -50,6 +54,7 @@ class ApiError(Exception):
         self.code = code
         self.details = details
         self.headers = headers or {}
+        self.logged = message
 
     def body(self) -> dict[str, Any]:
         """Return Google's error object: `{"error": {"code", "message", "errors": […]}}`."""
@@ -113,24 +118,42 @@ def not_implemented(method_id: str) -> ApiError:
     )
 
 
-def malformed(*violations: tuple[str, str]) -> ApiError:
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What of a request does not fit.
+
+    Attributes:
+        field: path of the field, "" for the request as a whole.
+        sentence: what is wrong.
+        quoted: what the sentence ends with: the part of the request that is wrong.
+    """
+
+    field: str
+    sentence: str
+    quoted: str = ""
+
+    def described(self) -> dict[str, str]:
+        """Return a google.rpc.BadRequest.FieldViolation."""
+        description = {"description": self.sentence + self.quoted}
+        return ({"field": self.field} if self.field else {}) | description
+
+
+def malformed(*violations: Violation) -> ApiError:
     """400 of Google's API front end for a request that does not fit the discovery document.
 
     Args:
-        violations: (field path or "", sentence) pairs, at least one.
+        violations: at least one.
     """
-    message = "\n".join(sentence for _, sentence in violations)
-    fields = [
-        ({"field": field} if field else {}) | {"description": sentence}
-        for field, sentence in violations
-    ]
-    return ApiError(
+    fields = [violation.described() for violation in violations]
+    error = ApiError(
         400,
         "badRequest",
-        message,
+        "\n".join(field["description"] for field in fields),
         code="INVALID_ARGUMENT",
         details=[{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields}],
     )
+    error.logged = "\n".join(violation.sentence for violation in violations)
+    return error
 
 
 def invalid_parameter(name: str, message: str) -> ApiError:

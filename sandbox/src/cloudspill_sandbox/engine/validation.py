@@ -19,7 +19,12 @@ from typing import Any
 from cloudspill_sandbox.engine.bodies import UNKNOWN_NAME, BodyChecker, snake_case
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.discovery import Api, Method, Parameter
-from cloudspill_sandbox.engine.errors import invalid_parameter, malformed, required
+from cloudspill_sandbox.engine.errors import (
+    Violation,
+    invalid_parameter,
+    malformed,
+    required,
+)
 from cloudspill_sandbox.engine.leniency import (
     QUERY_BOOLEANS,
     UNKNOWN_PARAMETERS,
@@ -50,13 +55,14 @@ def parse_json(raw: bytes) -> Any:
         start = error.pos - min(error.pos, 20)
         snippet = error.doc[start : error.pos + 20].replace("\n", " ")
         what = "Unexpected token." if error.pos < len(error.doc) else "Unexpected end of string."
-        sentence = f"Invalid JSON payload received. {what}\n{snippet}\n{' ' * (error.pos - start)}^"
-        raise malformed(("", sentence)) from None
+        sentence = f"Invalid JSON payload received. {what}"
+        place = f"\n{snippet}\n{' ' * (error.pos - start)}^"
+        raise malformed(Violation("", sentence, place)) from None
     except RecursionError:
         sentence = "Invalid JSON payload received. Message too deep. Max recursion depth reached."
-        raise malformed(("", sentence)) from None
+        raise malformed(Violation("", sentence)) from None
     except ValueError:  # not UTF-8, a number without bounds
-        raise malformed(("", "Invalid JSON payload received.")) from None
+        raise malformed(Violation("", "Invalid JSON payload received.")) from None
     return value
 
 
@@ -72,7 +78,9 @@ def request_body(api: Api, method: Method, value: Any) -> Document:
     if method.request is None or value is None:
         return {}
     if not isinstance(value, dict):
-        raise malformed(("", UNKNOWN_NAME.format("") + ": Root element must be a message."))
+        raise malformed(
+            Violation("", UNKNOWN_NAME.format("") + ": Root element must be a message.")
+        )
     checker = BodyChecker(api)
     body = checker.message(
         api.schemas[method.request], value, _BODY_ROOTS.get(api.name, ""), method.request
@@ -105,7 +113,7 @@ def query_parameters(api: Api, method: Method, pairs: Iterable[tuple[str, str]])
     if unknown:
         raise malformed(
             *(
-                (
+                Violation(
                     "",
                     f"{UNKNOWN_NAME.format(name)}: Cannot bind query parameter. "
                     f"Field '{name}' could not be found in request message.",
@@ -156,8 +164,8 @@ def _parameter_value(api: Api, parameter: Parameter, text: str) -> Any:
                 f"[{', '.join(sorted(parameter.schema.enum))}]",
             ) from None
         field = snake_case(parameter.name)
-        sentence = f"Invalid value at '{field}' ({type_name(parameter.schema)}), {json.dumps(text)}"
-        raise malformed((field, sentence)) from None
+        sentence = f"Invalid value at '{field}' ({type_name(parameter.schema)})"
+        raise malformed(Violation(field, sentence, f", {json.dumps(text)}")) from None
     _check_pattern(parameter, text)
     _check_range(api, parameter, value)
     return value

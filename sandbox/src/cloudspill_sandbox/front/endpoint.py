@@ -77,7 +77,7 @@ class Endpoint:
             response = await self._answer(request, progress)
         except ApiError as error:
             response = json_response(error.body(), status=error.status, headers=error.headers)
-            progress.refusal = f"{error.reason}: {error.message}"
+            progress.refusal = f"{error.reason}: {error.logged}"
         except Exception:  # noqa: BLE001 - a handler's accident must not end the connection
             response = self._accident(progress)
         progress.log(response.status, self._timer() - started)

@@ -129,7 +129,7 @@ class Front:
                 request.host,
                 request.path,
                 error.status,
-                error.message,
+                error.logged,
             )
             return json_response(error.body(), status=error.status, headers=error.headers)
 
