@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One cloud for all contract tests, and names that a run can sweep.
+
+Clients read their settings (proxy, CA bundle, key file, project) from the environment, as in a
+user's shell; some read it when they are imported. So the environment is set around every module
+of tests, and the clients are imported inside fixtures.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import warnings
+from collections.abc import Callable, Iterator
+
+import google.auth
+import pytest
+from google.auth.transport.requests import AuthorizedSession
+
+from .rest import Rest
+from .target import Target, chosen
+
+SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The cloud; a sandbox is ended afterwards, whatever happened."""
+    with chosen(tmp_path_factory.mktemp("contract")) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment(target: Target) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in target.variables.items():
+            patch.setenv(name, value)
+        yield
+    # Some clients never close their connections: end those here, not in a test that follows.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def rest(target: Target, _environment: None) -> Iterator[Rest]:
+    """The API without a client library; by google-auth's default credentials."""
+    credentials, _ = google.auth.default(scopes=SCOPES)
+    with AuthorizedSession(credentials) as session:
+        yield Rest(session, target.project, target.zone, target.region)
+
+
+@pytest.fixture(scope="module")
+def prefix(rest: Rest) -> Iterator[str]:
+    """What the names of a module's resources begin with; they are gone afterwards."""
+    token = f"ct{secrets.token_hex(3)}-"
+    try:
+        yield token
+    finally:
+        rest.sweep(token)
+
+
+@pytest.fixture
+def named(prefix: str, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return names of the resources of one test, `named("web")`."""
+    token = secrets.token_hex(2)
+    return lambda name: f"{prefix}{token}-{name}"
+
+
+@pytest.fixture
+def sandbox_only(target: Target) -> Target:
+    """Skip what does not hold for Google Cloud."""
+    if target.log is None:
+        pytest.skip("holds for the sandbox alone; the target is Google Cloud")
+    return target

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gcloud command: https://cloud.google.com/sdk/gcloud/reference/compute."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .target import Target
+
+DEADLINE = 180
+
+pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+
+Named = Callable[[str], str]
+
+
+class Gcloud:
+    """Runs `gcloud compute …` with a configuration folder of its own."""
+
+    def __init__(self, target: Target, folder: str) -> None:
+        self._environment = target.shell(
+            CLOUDSDK_CONFIG=folder,
+            CLOUDSDK_CORE_DISABLE_PROMPTS="1",
+            CLOUDSDK_CORE_DISABLE_USAGE_REPORTING="true",
+            CLOUDSDK_COMPUTE_ZONE=target.zone,
+            CLOUDSDK_COMPUTE_REGION=target.region,
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Return how `gcloud compute WORDS` ended."""
+        return subprocess.run(
+            ["gcloud", "compute", *words, "--format=json"],
+            env=self._environment,
+            timeout=DEADLINE,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def __call__(self, *words: str) -> Any:
+        """Return what `gcloud compute WORDS` printed; it must end well and without a warning."""
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "WARNING" not in done.stderr
+        return json.loads(done.stdout or "null")
+
+
+@pytest.fixture(scope="module")
+def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
+    return Gcloud(target, str(tmp_path_factory.mktemp("gcloud")))
+
+
+@pytest.fixture(scope="module")
+def three(gcloud: Gcloud, prefix: str) -> list[str]:
+    """Three instances, made at once from gcloud's default image."""
+    names = [f"{prefix}{name}" for name in "abc"]
+    made = gcloud("instances", "create", *names, "--machine-type=e2-micro")
+    assert [instance["name"] for instance in made] == names
+    assert {instance["status"] for instance in made} == {"RUNNING"}
+    return names
+
+
+def test_several_instances_are_created_and_listed(gcloud: Gcloud, three: list[str]) -> None:
+    listed = gcloud("instances", "list", f"--filter=name:({' '.join(three)})")
+    assert sorted(instance["name"] for instance in listed) == three
+    assert len({i["networkInterfaces"][0]["accessConfigs"][0]["natIP"] for i in listed}) == 3
+
+
+def test_tags_and_metadata_are_added(gcloud: Gcloud, three: list[str]) -> None:
+    gcloud("instances", "add-tags", three[0], "--tags=web,allow-5000")
+    gcloud("instances", "add-metadata", three[0], "--metadata=greeting=hello")
+    described = gcloud("instances", "describe", three[0])
+    assert described["tags"]["items"] == ["allow-5000", "web"]
+    assert {"key": "greeting", "value": "hello"} in described["metadata"]["items"]
+
+
+def test_an_instance_is_stopped_and_started(gcloud: Gcloud, three: list[str]) -> None:
+    gcloud("instances", "stop", three[1])
+    assert gcloud("instances", "describe", three[1])["status"] == "TERMINATED"
+    gcloud("instances", "start", three[1])
+
+
+def test_a_disk_is_snapshotted(gcloud: Gcloud, three: list[str], named: Named) -> None:
+    name = named("snapshot")
+    gcloud("disks", "snapshot", three[2], f"--snapshot-names={name}")
+    (snapshot,) = gcloud("snapshots", "list", f"--filter=name={name}")
+    assert snapshot["status"] == "READY"
+    assert snapshot["sourceDisk"].endswith(f"/disks/{three[2]}")
+
+
+def test_several_instances_are_deleted(gcloud: Gcloud, three: list[str], target: Target) -> None:
+    gcloud("instances", "delete", *three, "--quiet")
+    missing = gcloud.run("instances", "describe", three[0])
+    assert missing.returncode == 1
+    path = f"projects/{target.project}/zones/{target.zone}/instances/{three[0]}"
+    assert f"The resource '{path}' was not found" in missing.stderr
+
+
+def test_a_firewall_rule_is_created(gcloud: Gcloud, named: Named) -> None:
+    name = named("rule")
+    (rule,) = gcloud(
+        "firewall-rules", "create", name, "--allow=tcp:5000", "--target-tags=allow-5000"
+    )
+    assert rule["allowed"] == [{"IPProtocol": "tcp", "ports": ["5000"]}]
+    assert rule["sourceRanges"] == ["0.0.0.0/0"]
+
+
+def test_images_are_listed_from_every_public_project(gcloud: Gcloud) -> None:
+    listed = gcloud("images", "list", "--filter=family:ubuntu-2204-lts")
+    newest = gcloud(
+        "images", "describe-from-family", "ubuntu-2204-lts", "--project=ubuntu-os-cloud"
+    )
+    assert newest["id"] in [image["id"] for image in listed]
+
+
+def test_zones_and_machine_types_are_listed(gcloud: Gcloud, target: Target) -> None:
+    zones = gcloud("zones", "list", f"--filter=region:{target.region}")
+    assert target.zone in [zone["name"] for zone in zones]
+    types = gcloud("machine-types", "list", f"--zones={target.zone}", "--filter=name=f1-micro")
+    assert [(kind["name"], kind["guestCpus"]) for kind in types] == [("f1-micro", 1)]
+
+
+def test_an_image_that_is_missing_is_told(gcloud: Gcloud, named: Named) -> None:
+    refused = gcloud.run(
+        "instances", "create", named("vm"), "--image-family=nope", "--image-project=debian-cloud"
+    )
+    assert refused.returncode == 1
+    assert "projects/debian-cloud/global/images/family/nope' was not found" in refused.stderr

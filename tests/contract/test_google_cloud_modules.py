@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The google.cloud collection: its modules in plays, its inventory plugin with plain settings.
+
+https://docs.ansible.com/ansible/latest/collections/google/cloud/. What the modules must say stands
+at the end of each play; all plays run side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .rest import Rest
+from .target import Target
+
+PLAYBOOKS = sorted((Path(__file__).parent / "playbooks").glob("*.yml"))
+DEADLINE = 240
+PROGRAMS = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def ansible(
+    target: Target, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.Popen[str]]:
+    """Start an Ansible program as a user does who has evaluated `cloudspill-sandbox env`."""
+    home = tmp_path_factory.mktemp("ansible")
+    settings = home / "ansible.cfg"
+    settings.write_text(
+        "[defaults]\nlocalhost_warning = false\n[inventory]\nany_unparsed_is_failed = true\n"
+    )
+    environment = target.shell(ANSIBLE_CONFIG=str(settings), ANSIBLE_HOME=str(home))
+
+    def started(program: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [PROGRAMS / program, *arguments],
+            env=environment,
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def plays(
+    ansible: Callable[..., subprocess.Popen[str]], target: Target, prefix: str
+) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Every play, started."""
+    variables = {
+        "ansible_python_interpreter": sys.executable,
+        "prefix": prefix,
+        "project": target.project,
+        "region": target.region,
+        "zone": target.zone,
+    }
+    options = ("--inventory", "localhost,", "--connection", "local")
+    running = {
+        book.stem: ansible("ansible-playbook", *options, "-e", json.dumps(variables), str(book))
+        for book in PLAYBOOKS
+    }
+    try:
+        yield running
+    finally:
+        for play in running.values():
+            if play.poll() is None:
+                play.kill()
+            play.communicate()
+
+
+@pytest.mark.parametrize("resource", [book.stem for book in PLAYBOOKS])
+def test_the_modules_make_repeat_change_read_and_delete(
+    plays: dict[str, subprocess.Popen[str]], resource: str
+) -> None:
+    said, _ = plays[resource].communicate(timeout=DEADLINE)
+    assert plays[resource].returncode == 0, said
+    assert "All assertions passed" in said
+
+
+def test_the_inventory_plugin_finds_what_runs(
+    ansible: Callable[..., subprocess.Popen[str]],
+    target: Target,
+    rest: Rest,
+    prefix: str,
+    tmp_path: Path,
+) -> None:
+    name = f"{prefix}listed"
+    access = {"network": "global/networks/default", "accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]}
+    body = rest.instance(name, labels={"team": "a"}, networkInterfaces=[access])
+    rest.done("POST", f"zones/{target.zone}/instances", body)
+    inventory = tmp_path / "cloud.gcp.yml"
+    inventory.write_text(
+        "plugin: google.cloud.gcp_compute\n"
+        "auth_kind: application\n"
+        f"projects: [{target.project}]\n"
+        f"zones: [{target.zone}]\n"
+        f'filters: ["name = {name}"]\n'
+        "hostnames: [name]\n"
+        "keyed_groups: [{key: labels.team, prefix: team}]\n"
+        "compose:\n"
+        "  ansible_host: networkInterfaces[0].accessConfigs[0].natIP\n"
+    )
+    output = tmp_path / "listed.json"
+    program = ansible(
+        "ansible-inventory", "--inventory", str(inventory), "--list", "--output", str(output)
+    )
+    said, _ = program.communicate(timeout=DEADLINE)
+    assert program.returncode == 0, said
+    listed = json.loads(output.read_text())
+    assert listed["team_a"]["hosts"] == [name]
+    host = listed["_meta"]["hostvars"][name]
+    instance = rest.get(f"zones/{target.zone}/instances/{name}")
+    nat = instance["networkInterfaces"][0]["accessConfigs"][0]["natIP"]
+    expected = {"ansible_host": nat, "id": instance["id"], "status": "RUNNING"}
+    # Marked by Ansible: templates inside of what a cloud says are not evaluated.
+    assert {key: host[key]["__ansible_unsafe"] for key in expected} == expected

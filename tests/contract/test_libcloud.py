@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""apache-libcloud's GCE driver: https://libcloud.readthedocs.io/en/stable/compute/drivers/gce.html."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .target import Target
+
+Named = Callable[[str], str]
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the client's own
+
+
+@pytest.fixture(scope="module")
+def driver(target: Target, _environment: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The driver, logged in with the key file; its tokens are kept in a scratch folder."""
+    from libcloud.compute.providers import get_driver
+    from libcloud.compute.types import Provider
+
+    kept: Path = tmp_path_factory.mktemp("libcloud") / "tokens.json"
+    return get_driver(Provider.GCE)(
+        target.email,
+        str(target.key_file),
+        project=target.project,
+        datacenter=target.zone,
+        credential_file=str(kept),
+    )
+
+
+@pytest.fixture(scope="module")
+def node(driver: Any, prefix: str) -> Any:
+    """A node that runs."""
+    return driver.create_node(f"{prefix}node", "f1-micro", "debian-12", ex_tags=["web"])
+
+
+def test_create_node_returns_it_running_with_its_addresses(driver: Any, node: Any) -> None:
+    assert (node.state, node.extra["status"]) == ("running", "RUNNING")
+    assert len(node.public_ips) == len(node.private_ips) == 1
+    assert node.private_ips[0].startswith("10.138.")
+    assert node.size == "f1-micro"
+    assert node.extra["tags"] == ["web"]
+
+
+def test_list_nodes_finds_it_in_its_zone_and_in_all(driver: Any, node: Any) -> None:
+    assert node.uuid in [each.uuid for each in driver.list_nodes()]
+    assert node.uuid in [each.uuid for each in driver.list_nodes(ex_zone="all")]
+    assert driver.ex_get_node(node.name).id == node.id
+
+
+def test_tags_metadata_and_labels_are_set(driver: Any, node: Any) -> None:
+    assert driver.ex_set_node_tags(node, ["allow-5000"])
+    assert driver.ex_set_node_metadata(driver.ex_get_node(node.name), {"greeting": "hello"})
+    assert driver.ex_set_node_labels(driver.ex_get_node(node.name), {"team": "a"})
+    extra = driver.ex_get_node(node.name).extra
+    assert (extra["tags"], extra["labels"]) == (["allow-5000"], {"team": "a"})
+    assert {"key": "greeting", "value": "hello"} in extra["metadata"]["items"]
+
+
+def test_a_node_is_rebooted_stopped_resized_and_started(driver: Any, named: Named) -> None:
+    node = driver.create_node(named("vm"), "f1-micro", "debian-12")
+    assert driver.reboot_node(node)
+    assert driver.stop_node(node)
+    stopped = driver.ex_get_node(node.name)
+    assert stopped.extra["status"] == "TERMINATED"
+    assert driver.ex_set_machine_type(stopped, "e2-small")
+    assert driver.start_node(stopped)
+    assert driver.ex_get_node(node.name).size == "e2-small"
+
+
+def test_a_node_is_destroyed(driver: Any, named: Named) -> None:
+    from libcloud.common.google import ResourceNotFoundError
+
+    node = driver.create_node(named("vm"), "f1-micro", "debian-12")
+    assert driver.destroy_node(node)
+    with pytest.raises(ResourceNotFoundError):
+        driver.ex_get_node(node.name)
+
+
+def test_several_nodes_are_made_and_destroyed_at_once(driver: Any, named: Named) -> None:
+    nodes = driver.ex_create_multiple_nodes(
+        named("many"), "f1-micro", "debian-12", 2, poll_interval=0.1
+    )
+    assert [node.state for node in nodes] == ["running", "running"]
+    assert driver.ex_destroy_multiple_nodes(nodes, poll_interval=0.1) == [True, True]
+
+
+def test_a_volume_is_resized_snapshotted_and_imaged(driver: Any, named: Named) -> None:
+    volume = driver.create_volume(10, named("disk"))
+    assert driver.ex_resize_volume(volume, 12)
+    snapshot = driver.create_volume_snapshot(volume, named("snapshot"))
+    assert [each.name for each in driver.list_volume_snapshots(volume)] == [snapshot.name]
+    assert driver.destroy_volume_snapshot(snapshot)
+    image = driver.ex_create_image(named("image"), driver.ex_get_volume(volume.name))
+    assert driver.ex_get_image(image.name).extra["diskSizeGb"] == "12"
+    assert driver.ex_delete_image(image)
+    assert driver.destroy_volume(volume)
+
+
+def test_a_firewall_rule_is_made_updated_and_destroyed(driver: Any, named: Named) -> None:
+    allowed = [{"IPProtocol": "tcp", "ports": ["5000"]}]
+    rule = driver.ex_create_firewall(named("rule"), allowed, target_tags=["allow-5000"])
+    rule.source_ranges = ["192.0.2.0/24"]
+    changed = driver.ex_update_firewall(rule)
+    assert (changed.allowed, changed.source_ranges) == (allowed, ["192.0.2.0/24"])
+    assert driver.ex_destroy_firewall(changed)
+
+
+def test_an_address_is_reserved_and_released(driver: Any, target: Target, named: Named) -> None:
+    address = driver.ex_create_address(named("address"), region=target.region)
+    assert address.address in [each.address for each in driver.ex_list_addresses(target.region)]
+    assert driver.ex_destroy_address(address)
+
+
+def test_a_network_gets_a_subnetwork(driver: Any, target: Target, named: Named) -> None:
+    network = driver.ex_create_network(named("network"), None, mode="custom")
+    subnetwork = driver.ex_create_subnetwork(
+        named("subnet"), cidr="10.9.0.0/24", network=network, region=target.region
+    )
+    assert driver.ex_get_network(network.name).subnetworks
+    assert driver.ex_destroy_subnetwork(subnetwork)
+    assert driver.ex_destroy_network(network)
+
+
+def test_images_sizes_and_places_are_listed(driver: Any, target: Target) -> None:
+    family = driver.ex_get_image_from_family("debian-12", ["debian-cloud"])
+    assert family.id in [image.id for image in driver.list_images("debian-cloud")]
+    assert "f1-micro" in [size.name for size in driver.list_sizes()]
+    assert target.zone in [place.name for place in driver.list_locations()]
+    assert target.region in [region.name for region in driver.ex_list_regions()]
+
+
+def test_a_name_that_is_taken_is_libcloud_s_own_error(driver: Any, node: Any) -> None:
+    from libcloud.common.google import ResourceExistsError
+
+    with pytest.raises(ResourceExistsError, match="already exists"):
+        driver.create_node(node.name, "f1-micro", "debian-12")
+
+
+def test_a_missing_method_is_named(driver: Any, sandbox_only: Target) -> None:
+    from libcloud.common.google import GoogleBaseError
+
+    with pytest.raises(GoogleBaseError, match=r"compute\.routes\.list is not implemented"):
+        driver.ex_list_routes()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After all that clients did: nothing secret in the sandbox's log, and a small process.
+
+Runs last, by its name, so that it sees the log of every other contract test; it sends secrets of
+its own in every place where clients put them, so that it shows the same when it runs alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import google.auth.transport.requests
+import psutil
+import pytest
+import requests
+from google.oauth2 import service_account
+
+from .conftest import SCOPES
+from .rest import Rest
+from .target import Target
+
+LARGEST_MB = 120
+SECRET = re.compile(
+    r"ya29\.|eyJ[\w-]+\.eyJ[\w-]+|Bearer \S|PRIVATE KEY|access_token=[^&\s]|assertion=|"
+    r"ssh-(?:rsa|ed25519) AAAA"
+)
+
+
+@pytest.fixture
+def log(sandbox_only: Target) -> Callable[[], str]:
+    """Return the sandbox's log as it is now."""
+    path = sandbox_only.log
+    assert path is not None
+    return path.read_text
+
+
+def test_no_secret_is_in_the_log(
+    sandbox_only: Target,
+    rest: Rest,
+    named: Callable[[str], str],
+    log: Callable[[], str],
+    tmp_path: Path,
+) -> None:
+    credentials = service_account.Credentials.from_service_account_file(
+        str(sandbox_only.key_file), scopes=SCOPES
+    )
+    credentials.refresh(google.auth.transport.requests.Request())
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    zones = f"{rest.root}/projects/{rest.project}/zones"
+    # A token in the query, in a wrong place, for a wrong project, and cut off.
+    for url, token in (
+        (f"{zones}?access_token={credentials.token}", None),
+        (f"{zones}?fields={credentials.token}", credentials.token),
+        (zones.replace(rest.project, "nobody"), credentials.token),
+        (zones, credentials.token[:-9]),
+    ):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        requests.get(url, headers=headers, timeout=10)
+    items = [
+        {"key": "ssh-keys", "value": f"me:{key.with_suffix('.pub').read_text()}"},
+        {"key": "private", "value": key.read_text()},
+    ]
+    body = rest.instance(named("vm"), metadata={"items": items})
+    rest.done("POST", f"zones/{rest.zone}/instances", body)
+    misplaced = rest.instance(named("vm"), metadata={"item": items})
+    assert rest.call("POST", f"zones/{rest.zone}/instances", misplaced).status_code == 400
+    misplaced = rest.instance(named("vm"), canIpForward=key.read_text())
+    assert rest.call("POST", f"zones/{rest.zone}/instances", misplaced).status_code == 400
+    written = log()
+    assert "compute.instances.insert" in written
+    assert [line for line in written.splitlines() if SECRET.search(line)] == []
+    private = json.loads(sandbox_only.key_file.read_text())["private_key"].splitlines()[1:-1]
+    private += key.read_text().splitlines()[1:-1]
+    assert [line for line in private if line in written] == []
+
+
+def test_the_log_has_no_traceback_and_no_internal_error(log: Callable[[], str]) -> None:
+    written = log()
+    assert "Traceback" not in written
+    assert [line for line in written.splitlines() if " ERROR " in line or ": 500 in" in line] == []
+
+
+def test_the_process_stays_small(sandbox_only: Target) -> None:
+    (process,) = (
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if "cloudspill_sandbox.daemon" in (process.info["cmdline"] or ())
+        and str(sandbox_only.log).startswith(
+            (process.info["environ"] or {}).get("CLOUDSPILL_STATE_ROOT", "-")
+        )
+    )
+    assert process.memory_info().rss < LARGEST_MB * 1_000_000
