@@ -81,7 +81,7 @@ def test_part_1_opens_the_page_and_it_is_the_applications(running: Sandbox) -> N
     assert url in play.output
     status, body = page(address(running))
     assert status == 200
-    assert "Nothing is written yet." in body
+    assert "The database of this machine is set up." in body
     assert f"from {INSTANCE}" in body
 
 
