@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -149,3 +150,30 @@ async def test_a_host_that_forwards_goes_on_doing_so_but_not_to_guests(
     finally:
         await network.stop()
     assert host_state() == before
+
+
+async def test_an_uplink_that_carries_smaller_packets_carries_bulk_both_ways(
+    network: NamespaceNetwork,
+) -> None:
+    await network.apply(Topology((A,)))
+    for place in (HOST, WORLD):
+        with inside(place):
+            ip_batch(["link set eth0 mtu 1300"])
+    bulk = bytes(300_000)
+    with server(WORLD, 80) as listener, client(at(A)) as guest:
+        guest.connect(("203.0.113.80", 80))
+        peer, _ = listener.accept()
+        with peer:
+            for sender, receiver in ((guest, peer), (peer, guest)):
+                sender.settimeout(10)
+                receiver.settimeout(10)
+                sending = asyncio.create_task(asyncio.to_thread(sender.sendall, bulk))
+                assert len(await asyncio.to_thread(_read, receiver, len(bulk))) == len(bulk)
+                await sending
+
+
+def _read(stream: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size and (part := stream.recv(65536)):
+        data += part
+    return bytes(data)
