@@ -185,6 +185,20 @@ async def test_guest_attributes_must_be_enabled(view: MetadataView, api: Client)
     assert view.guest_attributes(ADDRESS) is None
 
 
+async def test_an_instance_has_the_last_word_on_guest_attributes(
+    view: MetadataView, api: Client
+) -> None:
+    project = await api.call("projects.get")
+    body = {
+        "items": [{"key": "enable-guest-attributes", "value": "TRUE"}],
+        "fingerprint": project["commonInstanceMetadata"]["fingerprint"],
+    }
+    await api.done("projects.setCommonInstanceMetadata", body)
+    assert view.guest_attributes("10.138.0.3") == {}
+    await set_metadata(api, **{"enable-guest-attributes": "FALSE"})
+    assert view.guest_attributes(ADDRESS) is None
+
+
 async def test_tokens_are_those_of_the_attached_account(view: MetadataView, api: Client) -> None:
     identity = (await api.instance())["id"]
     for account in ("default", EMAIL):
