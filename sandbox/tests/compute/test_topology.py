@@ -85,7 +85,4 @@ async def test_a_network_that_refuses_fails_the_operation_and_is_asked_again(
     rule = {"name": "r", "allowed": [{"IPProtocol": "tcp"}]}
     failure = await api.failed("firewalls.insert", rule)
     assert failure["message"] == "Internal error: nft: out of memory"
-    await api.done("firewalls.delete", firewall="default-allow-rdp")
-    names = {rule.name for rule in network.topology.rules}
-    assert "r" in names
-    assert "default-allow-rdp" not in names
+    assert "r" in {rule.name for rule in network.topology.rules}
