@@ -35,6 +35,7 @@ from cloudspill_sandbox.engine.call import Service
 from cloudspill_sandbox.engine.discovery import Api
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.front.batch import answer_batch
+from cloudspill_sandbox.front.connection import Connection
 from cloudspill_sandbox.front.door import Door
 from cloudspill_sandbox.front.endpoint import Endpoint
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
@@ -185,6 +186,10 @@ class _HttpServer(web.Server):
             max_field_size=32 * 1024,
         )
         self._peers: Counter[str] = Counter()
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
 
     async def end(self, grace: float) -> None:
         """Let calls under way end within `grace` seconds, then close every connection."""

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients that speak no HTTP/1.1: told so, and a line in the log instead of a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+
+import pytest
+
+from .conftest import ADDRESS, RunningFront
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
+
+
+async def answer_to(running: RunningFront, sent: bytes) -> bytes:
+    """Send bytes over TLS to an own listener, as guests reach it; return all that comes back."""
+    listener = socket.create_server((ADDRESS, 0))
+    await running.front.listen_tls(listener)
+    reader, writer = await asyncio.open_connection(
+        *listener.getsockname(), ssl=running.context, server_hostname="logging.googleapis.com"
+    )
+    writer.write(sent)
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, "cloudspill_sandbox")
+    return caplog
+
+
+async def test_http_2_is_refused_in_its_own_words(
+    running: RunningFront, logged: pytest.LogCaptureFixture
+) -> None:
+    # https://www.rfc-editor.org/rfc/rfc9113#section-3.4 and section 6.8
+    settings, goaway = bytes.fromhex("000000040000000000"), 0x7
+    answer = await answer_to(running, PREFACE)
+    assert answer.startswith(settings)
+    frame = answer.removeprefix(settings)
+    length, kind, stream = int.from_bytes(frame[:3]), frame[3], int.from_bytes(frame[5:9])
+    assert (kind, stream, length) == (goaway, 0, len(frame) - 9)
+    last_stream, error, reason = frame[9:13], frame[13:17], frame[17:]
+    http_1_1_required = 0xD
+    assert int.from_bytes(last_stream) == 0
+    assert int.from_bytes(error) == http_1_1_required
+    assert b"HTTP/1.1" in reason
+    (line,) = [record for record in logged.records if "HTTP/2" in record.getMessage()]
+    assert line.levelno == logging.INFO
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"\x00\x01nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nAuthorization Bearer hidden\r\n\r\n"],
+)
+async def test_what_is_no_http_is_a_400_without_a_traceback(
+    running: RunningFront, logged: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    answer = await answer_to(running, sent)
+    assert answer.split(b" ", 2)[1] == b"400"
+    assert b'"code":400' in answer
+    assert [record for record in logged.records if record.exc_info] == []
+    assert {record.levelno for record in logged.records} <= {logging.DEBUG, logging.INFO}
+    assert "hidden" not in logged.text
+
+
+async def test_a_client_that_offers_http_2_first_gets_http_1_1(running: RunningFront) -> None:
+    running.context.set_alpn_protocols(["h2", "http/1.1"])
+    listener = socket.create_server((ADDRESS, 0))
+    await running.front.listen_tls(listener)
+    _, writer = await asyncio.open_connection(
+        *listener.getsockname(), ssl=running.context, server_hostname="logging.googleapis.com"
+    )
+    secured: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    assert secured.selected_alpn_protocol() == "http/1.1"
+    writer.close()
