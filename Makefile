@@ -34,6 +34,12 @@ test: lint  ## Lint and every test that is not slow (10 minutes at most)
 test-all: lint  ## Lint and every test
 	$(PYTEST)
 
+.PHONY: bench
+bench: up  ## Measure API calls, instances and the monitor; the figures go to build/bench
+	$(BIN)/python bench/api.py
+	$(SUDO) $(BIN)/python bench/instances.py
+	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
+
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
 .PHONY: lint $(LINTERS)
 lint: setup  ## Every linter, side by side
