@@ -17,16 +17,15 @@ from cloudspill_sandbox.network.interface import NetworkError
 _TIMEOUT = 30.0
 
 
-def ip_batch(lines: Iterable[str], *, force: bool = False) -> None:
-    """Carry out `ip` commands in one process; the first failure ends it unless `force`.
+def ip_batch(lines: Iterable[str]) -> None:
+    """Carry out `ip` commands in one process; the first failure ends it.
 
     Raises:
         NetworkError: a command failed; the message holds it and the kernel's answer.
     """
     commands = list(lines)
-    mode = ["-force", "-batch", "-"] if force else ["-batch", "-"]
-    done = _run(["ip", *mode], "\n".join(commands) + "\n")
-    if done.returncode and not force:
+    done = _run(["ip", "-batch", "-"], "\n".join(commands) + "\n")
+    if done.returncode:
         found = re.search(r"Command failed -:(\d+)", done.stderr)
         failed = commands[int(found.group(1)) - 1] if found else "; ".join(commands)
         raise NetworkError(f"`ip {failed}` failed: {_first_line(done.stderr)}")
