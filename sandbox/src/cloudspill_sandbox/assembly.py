@@ -23,6 +23,7 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.service import compute_service
+from cloudspill_sandbox.control import environment
 from cloudspill_sandbox.engine.call import Document, Service
 from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
@@ -189,9 +190,9 @@ class Sandbox:
         settings = self._settings
         authority = settings.ca_dir / CERTIFICATE
         settings.client_dir.mkdir(parents=True, exist_ok=True)
-        settings.client_ca.write_bytes(authority.read_bytes())
+        environment.replace(settings.client_ca, authority.read_bytes())
         others = [Path(os.environ[name]) for name in _BUNDLES if name in os.environ]
-        settings.client_bundle.write_bytes(client_bundle(authority, others))
+        environment.replace(settings.client_bundle, client_bundle(authority, others))
         ensure_owner(accounts, settings.project, settings.credentials, _invoking_user())
 
 

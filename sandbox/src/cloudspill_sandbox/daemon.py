@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -45,6 +46,9 @@ def main() -> None:
     pipe = StartupPipe(int(sys.argv[1]) if len(sys.argv) > 1 else None)
     settings = Settings.from_environment()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Every connection and every machine costs descriptors; the soft limit is an old default.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with lock.hold(settings.lock_file):
             asyncio.run(serve(settings, pipe))

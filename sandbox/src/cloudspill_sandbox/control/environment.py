@@ -65,9 +65,13 @@ def shell_environment(settings: Settings, play: Mapping[str, str]) -> dict[str, 
 
 def write(settings: Settings, variables: Mapping[str, str]) -> None:
     """Write the play's variables where the inventory reads them, atomically, for everyone."""
-    path = settings.environment_file
-    scratch = path.with_suffix(".new")
-    scratch.write_text(json.dumps(variables, indent=2) + "\n")
+    replace(settings.environment_file, json.dumps(variables, indent=2).encode() + b"\n")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Give a file that everyone may read new content; a reader sees the old or the new, whole."""
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.write_bytes(content)
     scratch.chmod(0o644)
     scratch.replace(path)
 
