@@ -36,6 +36,7 @@ class Compute:
         project: str,
         *,
         endpoint: str = ENDPOINT,
+        projects_endpoint: str = PROJECTS_ENDPOINT,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Bind a transport to a project.
@@ -43,12 +44,14 @@ class Compute:
         Args:
             transport: sends the requests.
             project: project id.
-            endpoint: base URL, ending in a slash.
+            endpoint, projects_endpoint: base URLs, ending in a slash, of Compute Engine and of
+                Cloud Resource Manager's projects.
             now: monotonic seconds, against which deadlines are held.
         """
         self._transport = transport
         self.project = project
         self._endpoint = endpoint
+        self._projects_endpoint = projects_endpoint
         self._now = now
 
     def get(self, reference: str, **params: Any) -> Document:
@@ -191,7 +194,7 @@ class Compute:
         try:
             answer = self._transport.request(
                 "POST",
-                f"{PROJECTS_ENDPOINT}{self.project}:testIamPermissions",
+                f"{self._projects_endpoint}{self.project}:testIamPermissions",
                 body={"permissions": [*wanted]},
                 resource=f"project {self.project}",
             )

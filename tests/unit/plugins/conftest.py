@@ -189,5 +189,11 @@ def compute(google: GoogleServer, time: Time) -> Iterator[Compute]:
         AnonymousCredentials(),
         sleep=time.sleep,
     )
-    yield Compute(transport, PROJECT, endpoint=google.url, now=time.now)
+    yield Compute(
+        transport,
+        PROJECT,
+        endpoint=google.url,
+        projects_endpoint=f"{google.url}projects/",
+        now=time.now,
+    )
     transport.close()
