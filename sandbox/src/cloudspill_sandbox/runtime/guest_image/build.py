@@ -72,7 +72,7 @@ async def ensure_guest_image(
     if target.is_dir():
         return target
     with await asyncio.to_thread(_locked, images / ".lock"):
-        if not target.is_dir():
+        if not target.is_dir():  # another process may have built it meanwhile
             await _build(images, recipe, progress)
             await asyncio.to_thread(_remove_unused, settings, keep=target)
     return target
@@ -142,7 +142,7 @@ async def _debootstrap(root: Path, seed: Path, progress: Progress) -> None:
         '--aptopt=APT::Install-Recommends "false"',
         *(f"--aptopt={option}" for option in apt_transport_options()),
         f'--setup-hook=mkdir -p "{archives}"',
-        f'--setup-hook=find "{seed}/packages/" -name "*.deb" -exec cp -t "{archives}" {{}} +',
+        f'--setup-hook=find "{seed}/packages/" -name "*.deb" -exec cp --link --target-directory="{archives}" {{}} +',
         f'--customize-hook="{CUSTOMIZE}" "$1" "{seed}" {at_hand}',
         *(SUITE, str(root), *sources),
     ]

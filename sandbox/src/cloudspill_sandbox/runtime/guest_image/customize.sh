@@ -53,14 +53,16 @@ rm -f "$root/etc/hostname" "$root/etc/resolv.conf"
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 
 # Packages that applications commonly need come from the cache, not from far away; installed
-# they are only by whoever asks for them. (File names are the third field of --print-uris.)
+# they are only by whoever asks for them. (File names are the second field of --print-uris.)
+# Links, not copies: a build that is killed leaves no half package behind.
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 archives="$root/var/cache/apt/archives"
-mv "$archives"/*.deb "$seed/packages/"
+cp -lf "$archives"/*.deb "$seed/packages/"
+rm "$archives"/*.deb
 apt-get -qq --yes -o APT::Install-Recommends=true --print-uris install "$@" | while read -r _ name _; do
-    if [ -e "$seed/packages/$name" ]; then cp "$seed/packages/$name" "$archives/"; fi
+    if [ -e "$seed/packages/$name" ]; then cp -l "$seed/packages/$name" "$archives/"; fi
 done
 apt-get -qq --yes -o APT::Install-Recommends=true --download-only install "$@" >/dev/null
-cp "$archives"/*.deb "$seed/packages/"
+cp -lf "$archives"/*.deb "$seed/packages/"
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
 chroot "$root" apt-cache gencaches
