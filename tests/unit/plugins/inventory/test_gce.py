@@ -225,11 +225,14 @@ def test_where_it_ends_ansible_nothing_but_that_sentence_is_said(
     assert said.strip() == f"[ERROR]: there is no {path}; start it with `make up`"
 
 
-def test_a_broken_environment_file_is_named(inventory: Inventory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['["HTTPS_PROXY"]', '{"PORT": 1}', "HTTPS_PROXY=x"])
+def test_a_broken_environment_file_is_named(
+    inventory: Inventory, tmp_path: Path, content: str
+) -> None:
     path = tmp_path / "environment.json"
-    path.write_text('["HTTPS_PROXY"]')
+    path.write_text(content)
     inventory.write(environment_file=str(path))
-    with pytest.raises(AnsibleParserError, match=r"environment\.json is no JSON object of strings"):
+    with pytest.raises(AnsibleParserError, match=r"environment\.json is no JSON"):
         inventory.parse()
 
 
