@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudspill_monitor.policy_types import PolicyConfig
@@ -86,14 +87,24 @@ values = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(values, st.sampled_from([0.5, 1.0, 3.0, 7.5, 40.0]), st.sampled_from(RULES), st.booleans())
+@example([90.0] * 112 + [60.0] * 100, 1.0, GUARDED, False, 1.0)  # a peak passes out of the window
+@given(
+    values,
+    st.sampled_from([0.5, 1.0, 3.0, 7.5, 40.0]),
+    st.sampled_from(RULES),
+    st.booleans(),
+    st.sampled_from([1.0, 0.7, 0.3]),
+)
 def test_leaving_out_samples_that_change_nothing_changes_nothing(
-    cpus: list[float], row_seconds: float, rule: Rule[Any], additive: bool
+    cpus: list[float], row_seconds: float, rule: Rule[Any], additive: bool, interval: float
 ) -> None:
     trace = Trace("any", tuple(cpus), row_seconds)
+    if isinstance(rule, ThresholdRule):
+        rule = ThresholdRule(replace(rule.config, interval=interval))
     tasks = classic_tasks(share=0.0, demand=10.0) if additive else classic_tasks(share=0.8)
+    machine = Machine(4, tasks)
     both = [
-        replay(trace, rule, Machine(4, tasks), Cloud(), threshold=75.0, skip=skip)
+        replay(trace, rule, machine, Cloud(), threshold=75.0, interval=interval, skip=skip)
         for skip in (True, False)
     ]
     assert both[0] == both[1]

@@ -111,19 +111,16 @@ def band(config: PolicyConfig, cpu: float) -> Band:
     return Band(low, high, math.inf)
 
 
-def coast(state: State, last_at: float, peak: float) -> State:
+def coast(config: PolicyConfig, state: State, last_at: float, peak: float) -> State:
     """The state after samples up to `last_at`, at most `peak` percent, covered by :func:`quiet`."""
     timers = state.timers
+    window = timers.window
+    if timers.low_since is not None:
+        window = max(window, math.floor((last_at - timers.low_since) / config.low_duration))
+    peak = max(timers.peak, peak)
     return _with_timers(
         state,
-        Timers(
-            last_at,
-            timers.high_since,
-            timers.low_since,
-            timers.window,
-            max(timers.peak, peak),
-            timers.peak_before,
-        ),
+        Timers(last_at, timers.high_since, timers.low_since, window, peak, timers.peak_before),
     )
 
 
@@ -161,7 +158,7 @@ def _advance(config: PolicyConfig, timers: Timers, cpu: float, now: float) -> Ti
     if since is None:
         return Timers(now, None, now, 0, cpu, cpu)
     if now >= since + (timers.window + 1) * config.low_duration:
-        window = math.floor((now - since) / config.low_duration)
+        window = max(timers.window + 1, math.floor((now - since) / config.low_duration))
         return Timers(now, None, since, window, cpu, timers.peak)
     return Timers(now, None, since, timers.window, max(timers.peak, cpu), timers.peak_before)
 

@@ -94,7 +94,7 @@ class ThresholdRule:
 
     def coast(self, state: State, last_at: float, peak: float) -> State:
         """Account for samples that were left out because of `quiet`."""
-        return policy.coast(state, last_at, peak)
+        return policy.coast(self.config, state, last_at, peak)
 
     def reset(self, state: State, last_at: float) -> State:
         """Account for samples that were left out because of `band`."""
@@ -106,6 +106,7 @@ class HpaState:
     """Recommendations within the stabilization window, and what goes on."""
 
     next_sync: float = 0.0
+    looked_at: float = -math.inf
     wanted: tuple[tuple[float, int], ...] = ()
     replicas: int = 1
     moving_to: int | None = None
@@ -138,10 +139,13 @@ class HpaRule:
         if now < state.next_sync:
             return state, (Hold("the next look is not due"),)
         wanted = self._wanted(state.replicas, sample)
-        window = (*state.wanted, (now, wanted))
-        while window[0][0] <= now - self.stabilization:
+        # A look counts from the time at which it was due, whichever sample came to it first.
+        next_sync = self._after(now)
+        due = next_sync - self.sync_period
+        window = (*state.wanted, (due, wanted))
+        while window[0][0] <= due - self.stabilization:
             window = window[1:]
-        state = replace(state, next_sync=self._after(now), wanted=window)
+        state = replace(state, next_sync=next_sync, looked_at=now, wanted=window)
         if state.moving_to is not None:
             return state, (Hold("a move is under way"),)
         reason = f"{wanted} replica(s) wanted at {sample.cpu:.1f} % with {state.replicas}"
@@ -161,7 +165,7 @@ class HpaRule:
     def quiet(self, state: HpaState, sample: Sample, now: float) -> Quiet:
         """Nothing changes before the next look, nor while it would find the same again."""
         same = all(wanted == state.replicas for _, wanted in state.wanted)
-        if same and state.moving_to is None and state.wanted[-1][0] == now:
+        if same and state.moving_to is None and state.looked_at == now:
             return Quiet(math.inf, sample.cpu, sample.cpu)
         return Quiet(state.next_sync, -math.inf, math.inf)
 
