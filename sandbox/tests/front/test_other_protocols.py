@@ -10,6 +10,8 @@ import ssl
 
 import pytest
 
+from cloudspill_sandbox.front.server import MAX_CONNECTIONS
+
 from .conftest import ADDRESS, RunningFront
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
@@ -80,3 +82,23 @@ async def test_a_client_that_offers_http_2_first_gets_http_1_1(running: RunningF
     secured: ssl.SSLObject = writer.get_extra_info("ssl_object")
     assert secured.selected_alpn_protocol() == "http/1.1"
     writer.close()
+
+
+async def test_connections_that_are_over_do_not_count_against_a_peer(
+    running: RunningFront,
+) -> None:
+    """An agent that is refused comes again and again, for as long as its machine runs."""
+    # Only peers that are not the host itself are limited; ::1 stands for a guest.
+    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    await running.front.listen_tls(listener)
+    host, port = listener.getsockname()[:2]
+    answer = b""
+    for _ in range(MAX_CONNECTIONS + 1):
+        reader, writer = await asyncio.open_connection(
+            host, port, ssl=running.context, server_hostname="logging.googleapis.com"
+        )
+        writer.write(PREFACE)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+    assert b"HTTP/1.1" in answer, "the last one is still answered"

@@ -186,6 +186,8 @@ class _HttpServer(web.Server):
             max_field_size=32 * 1024,
         )
         self._peers: Counter[str] = Counter()
+        # A TLS transport that has closed no longer knows its peer.
+        self._peer_of: dict[RequestHandler, str] = {}
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -203,7 +205,8 @@ class _HttpServer(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count the peer's connections; end the one too many."""
         super().connection_made(handler, transport)
-        peer = transport.get_extra_info("peername", ("",))[0]
+        peer: str = transport.get_extra_info("peername", ("",))[0]
+        self._peer_of[handler] = peer
         self._peers[peer] += 1
         if self._peers[peer] > MAX_CONNECTIONS and not peer.startswith("127."):
             _LOG.warning("%s has more than %d connections: refused", peer, MAX_CONNECTIONS)
@@ -211,10 +214,9 @@ class _HttpServer(web.Server):
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget the connection."""
-        transport = self._connections.get(handler)
         super().connection_lost(handler, exc)
-        if transport is not None:
-            peer = transport.get_extra_info("peername", ("",))[0]
+        peer = self._peer_of.pop(handler, None)
+        if peer is not None:
             self._peers[peer] -= 1
             if not self._peers[peer]:
                 del self._peers[peer]
