@@ -64,5 +64,6 @@ apt-get -qq --yes -o APT::Install-Recommends=true --print-uris install "$@" | wh
 done
 apt-get -qq --yes -o APT::Install-Recommends=true --download-only install "$@" >/dev/null
 cp -lf "$archives"/*.deb "$seed/packages/"
-rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
+# Settings of the build alone: proxies, and packages that are not synced to the disk.
+rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 chroot "$root" apt-cache gencaches
