@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,12 @@ def anywhere(addresses: dict[str, list[str]], upstream: Upstream | None = None) 
     return Tunneller(upstream, resolver(addresses), lambda address: False)  # type: ignore[arg-type]
 
 
+def open_sockets() -> int:
+    """How many sockets this process holds, both ends of its own connections included."""
+    links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+    return sum(str(link).startswith("socket:") for link in links)
+
+
 @pytest.fixture
 async def echo() -> AsyncIterator[int]:
     """A server that sends back what it gets, and ends when the client has ended."""
@@ -68,6 +75,22 @@ async def test_bytes_pass_both_ways_and_half_closes_too(start_front: StartFront,
     _, received = await asyncio.gather(send(), reader.read())
     assert received == sent + b"bye"
     writer.close()
+
+
+async def test_a_tunnel_whose_sides_have_both_ended_keeps_no_connection(
+    start_front: StartFront, echo: int
+) -> None:
+    running: RunningFront = await start_front(anywhere({"example.com": [LOOPBACK]}))
+    before = open_sockets()
+    for _ in range(5):
+        _, reader, writer = await running.connect(f"example.com:{echo}")
+        writer.write_eof()
+        assert await reader.read() == b"bye"
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while open_sockets() > before:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

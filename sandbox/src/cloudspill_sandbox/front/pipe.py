@@ -76,34 +76,42 @@ def join(
     Args:
         open_ends: holds both connections as long as they live.
     """
+    ended: set[asyncio.Transport] = set()
     for own, peer in ((one, other), (other, one)):
         open_ends.add(own)
-        own.set_protocol(_Pipe(own, peer, open_ends))
+        own.set_protocol(_Pipe(own, peer, ended, open_ends))
         own.resume_reading()
 
 
 class _Pipe(asyncio.Protocol):
-    """One end of a joined pair."""
+    """One end of a joined pair.
+
+    Args:
+        ended: those of the pair that have sent all they will.
+    """
 
     def __init__(
         self,
         own: asyncio.Transport,
         peer: asyncio.Transport,
+        ended: set[asyncio.Transport],
         open_ends: set[asyncio.Transport],
     ) -> None:
         self._own = own
         self._peer = peer
+        self._ended = ended
         self._open_ends = open_ends
 
     def data_received(self, data: bytes) -> None:
         self._peer.write(data)
 
     def eof_received(self) -> bool:
-        """Pass a half-close on; keep our own half open for the peer's answer."""
+        """Pass a half-close on; keep our own half open as long as the peer may answer."""
+        self._ended.add(self._own)
         if self._peer.is_closing() or not self._peer.can_write_eof():
             return False
         self._peer.write_eof()
-        return True
+        return self._peer not in self._ended
 
     def pause_writing(self) -> None:
         if not self._peer.is_closing():
