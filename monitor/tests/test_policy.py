@@ -104,6 +104,20 @@ def test_guard_predicts_from_the_peak_of_the_low_window() -> None:
     assert len(feed(CONFIG, State(), [40.0] * 11, tasks)[1]) == 1
 
 
+def test_tasks_that_only_a_passing_peak_parts_come_home_together() -> None:
+    tasks = away(("b", 0.5), ("c", 0.5))  # 12.5 % of four cores each: beside 55 %, one fits
+    _, decided = feed(CONFIG, State(), [55.0] * 5 + [20.0] * 40, tasks)
+    assert [a.tasks for _, a in decided if isinstance(a, ScaleIn)] == [("b", "c")]
+    assert decided[0][0] <= 2 * CONFIG.low_duration
+
+
+def test_a_peak_that_returns_does_not_keep_the_subset_away_for_ever() -> None:
+    tasks = away(("b", 0.5), ("c", 0.5))
+    _, decided = feed(CONFIG, State(), ([55.0] + [20.0] * 4) * 20, tasks)
+    assert [a.tasks for _, a in decided if isinstance(a, ScaleIn)] == [("b",)]
+    assert decided[0][0] <= 2 * CONFIG.low_duration
+
+
 def test_a_peak_longer_ago_than_two_windows_no_longer_counts() -> None:
     _, decided = feed(CONFIG, State(), [58.0] + [40.0] * 40, away(("b", 0.8)))
     assert 10.0 < decided[0][0] <= 2 * CONFIG.low_duration

@@ -225,7 +225,17 @@ def _judge_low(
     if now < home_at:
         because = f" after {state.strikes} undone home-coming(s)" if state.strikes else ""
         return Hold(f"{measured}, but tasks stay away another {home_at - now:.0f} s{because}")
-    return _judge_fitting(config, measured, rule, _fitting(config, state, sample, away), away)
+    # From the peak of the low window, not from its last sample. Where only a peak that is passing
+    # keeps some of them away, waiting for it (two windows at most) makes one move out of two.
+    peak = max(state.timers.peak, state.timers.peak_before)
+    fitting = _fitting(config, peak, sample, away)
+    soon = _fitting(config, sample.cpu, sample, away)
+    if 0 < len(fitting.tasks) < len(soon.tasks):
+        return Hold(
+            f"{measured}, and {', '.join(soon.tasks)} may come home together once the peak of "
+            f"{peak:.1f} % is over for {config.low_duration:g} s"
+        )
+    return _judge_fitting(config, measured, rule, fitting, away)
 
 
 def _judge_fitting(
@@ -253,13 +263,12 @@ class _Fitting:
     predicted: float  # percent: with `tasks` home, or with the least of them if none fits
 
 
-def _fitting(config: PolicyConfig, state: State, sample: Sample, away: list[TaskLoad]) -> _Fitting:
-    """The tasks that may come home together, the least demanding first.
-
-    The prediction starts from the peak of the low window, not from its last sample, and counts a
-    task at what it may need (:meth:`TaskLoad.need`), so that it errs towards staying away.
+def _fitting(config: PolicyConfig, base: float, sample: Sample, away: list[TaskLoad]) -> _Fitting:
+    """The tasks that may come home together to a machine at `base` percent, the least demanding
+    first. A task counts at what it may need (:meth:`TaskLoad.need`), so that the prediction errs
+    towards staying away.
     """
-    predicted = max(state.timers.peak, state.timers.peak_before)
+    predicted = base
     chosen: list[str] = []
     for task in sorted(away, key=lambda t: t.need(sample.cores)):
         with_task = predicted + 100.0 * task.need(sample.cores) / sample.cores
