@@ -24,6 +24,10 @@ class StoreVersionError(RuntimeError):
     """The database was written by another version of the sandbox."""
 
 
+class StoreDamagedError(RuntimeError):
+    """The database cannot be read; the message says which file and what to do."""
+
+
 class Transaction:
     """Writes that become visible and durable together."""
 
@@ -57,31 +61,46 @@ class Store:
         path: the SQLite file, made when absent; None keeps everything in memory (tests).
 
     Raises:
-        StoreVersionError: the file belongs to another version.
+        StoreVersionError: the file belongs to another version; it is left as it is.
+        StoreDamagedError: the file is no database, or a damaged one.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._collections: dict[str, dict[str, Document]] = {}
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
+        try:
+            self._load(path)
+        except BaseException as error:
+            self._database.close()
+            if not _is_damage(error):
+                raise
+            raise StoreDamagedError(
+                f"{path} is damaged ({error}): put a copy of it back, or run "
+                "`cloudspill-sandbox reset` to start with an empty cloud"
+            ) from error
+
+    def _load(self, path: Path | None) -> None:
+        version = self._checked_version(path)
         # NORMAL in WAL mode loses nothing when the process dies, only when the host's power does.
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
-        self._check_version(path)
+        if version == 0:
+            self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, body TEXT NOT NULL)"
         )
         for name, body in self._database.execute("SELECT name, body FROM documents ORDER BY rowid"):
             self._show(name, json.loads(body))
 
-    def _check_version(self, path: Path | None) -> None:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+    def _checked_version(self, path: Path | None) -> int:
+        """Return the version that the file has, 0 for a new one."""
+        version: int = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA_VERSION):
             raise StoreVersionError(
                 f"{path} has schema version {version}, this sandbox reads {SCHEMA_VERSION}: "
                 "run `cloudspill-sandbox reset` to start with an empty cloud"
             )
+        return version
 
     def get(self, name: str) -> Document | None:
         """Return the document of this name, or None."""
@@ -153,3 +172,10 @@ class Store:
             self._collections.get(collection, {}).pop(key, None)
         else:
             self._collections.setdefault(collection, {})[key] = document
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether an error says that a file's content is wrong, not that the disk or system refuses."""
+    if isinstance(error, sqlite3.OperationalError):
+        return False
+    return isinstance(error, sqlite3.DatabaseError | json.JSONDecodeError)

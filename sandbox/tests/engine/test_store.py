@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file behind the documents: private, whole, and refused in words when it is neither."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from cloudspill_sandbox.engine.store import Store, StoreDamagedError, StoreVersionError
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite3"
+
+
+@pytest.mark.parametrize("content", [b"no database " * 500, b"SQLite format 3\0" + bytes(5000)])
+def test_a_damaged_database_is_refused_with_the_remedy(database: Path, content: bytes) -> None:
+    database.write_bytes(content)
+    with pytest.raises(StoreDamagedError, match=r"state\.sqlite3.*cloudspill-sandbox reset"):
+        Store(database)
+    assert database.read_bytes() == content
+
+
+def test_a_damaged_document_is_refused_with_the_remedy(database: Path) -> None:
+    Store(database).close()
+    with sqlite3.connect(database) as connection:
+        connection.execute("INSERT INTO documents VALUES ('projects/p', '{')")
+    with pytest.raises(StoreDamagedError, match=r"state\.sqlite3.*cloudspill-sandbox reset"):
+        Store(database)
+
+
+def test_the_database_of_another_version_is_refused_and_left_alone(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA user_version=99")
+    content = database.read_bytes()
+    with pytest.raises(StoreVersionError, match=r"99.*cloudspill-sandbox reset"):
+        Store(database)
+    assert database.read_bytes() == content
