@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,16 @@ from cloudspill_sandbox.engine.store import Store, StoreDamagedError, StoreVersi
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
+
+
+def test_only_the_owner_reads_the_database(database: Path) -> None:
+    """Metadata may hold secrets: Google shows it to nobody without a permission."""
+    database.touch(0o644)  # an earlier version's
+    store = Store(database)
+    store.put("projects/p/global/networks/n", {"name": "n"})
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in database.parent.iterdir()}
+    store.close()
+    assert modes == {0o600}
 
 
 @pytest.mark.parametrize("content", [b"no database " * 500, b"SQLite format 3\0" + bytes(5000)])

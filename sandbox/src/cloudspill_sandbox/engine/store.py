@@ -58,7 +58,8 @@ class Store:
     must not change it.
 
     Args:
-        path: the SQLite file, made when absent; None keeps everything in memory (tests).
+        path: the SQLite file, made when absent, mode 0600 (metadata may hold secrets); None keeps
+            everything in memory (tests).
 
     Raises:
         StoreVersionError: the file belongs to another version; it is left as it is.
@@ -67,6 +68,9 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self._collections: dict[str, dict[str, Document]] = {}
+        if path is not None:
+            path.touch(0o600)
+            path.chmod(0o600)  # SQLite gives its other files the same
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
         try:
             self._load(path)
