@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,17 @@ from cloudspill_sandbox.engine.store import Store, StoreDamagedError, StoreVersi
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Let every write beyond a size fail, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_only_the_owner_reads_the_database(database: Path) -> None:
@@ -50,3 +64,19 @@ def test_the_database_of_another_version_is_refused_and_left_alone(database: Pat
     with pytest.raises(StoreVersionError, match=r"99.*cloudspill-sandbox reset"):
         Store(database)
     assert database.read_bytes() == content
+
+
+def test_a_write_that_finds_the_disk_full_is_refused_and_nothing_changes(database: Path) -> None:
+    store = Store(database)
+    store.put("projects/p", {"name": "p"})
+    with (
+        files_no_larger_than(64 * 1024),
+        pytest.raises(sqlite3.OperationalError, match=r"full|disk I/O"),
+    ):
+        store.put("projects/large", {"text": "x" * 10_000_000})
+    assert store.get("projects/large") is None
+    store.put("projects/q", {"name": "q"})
+    store.close()
+    again = Store(database)
+    assert (again.get("projects/q"), again.get("projects/large")) == ({"name": "q"}, None)
+    again.close()

@@ -165,7 +165,8 @@ class Store:
             )
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._database.execute("ROLLBACK")
             raise
         for name, document in writes.items():
             self._show(name, document)
