@@ -13,8 +13,6 @@ from .target import Target
 
 Named = Callable[[str], str]
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the client's own
-
 
 @pytest.fixture(scope="module")
 def driver(target: Target, _environment: None, tmp_path_factory: pytest.TempPathFactory) -> Any:

@@ -27,8 +27,6 @@ from .target import Target
 
 Named = Callable[[str], str]
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the client's own
-
 
 @pytest.fixture(scope="module")
 def compute(_environment: None) -> Iterator[Any]:
