@@ -58,6 +58,16 @@ def test_a_successor_restores_what_a_killed_sandbox_found(kernel: FakeKernel) ->
     assert kernel.instances == 128
 
 
+def test_what_was_set_between_a_kill_and_its_successor_is_what_is_restored(
+    kernel: FakeKernel,
+) -> None:
+    kernel.limits().raise_all()
+    kernel.instances = 256
+    kernel.limits().raise_all()
+    kernel.limits().restore()
+    assert kernel.instances == 256
+
+
 def test_a_limit_that_is_high_enough_is_left_alone(kernel: FakeKernel) -> None:
     kernel.instances = 100_000
     limits = kernel.limits()

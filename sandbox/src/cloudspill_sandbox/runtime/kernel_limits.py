@@ -34,12 +34,12 @@ class KernelLimits:
         self._boot_id = boot_id.read_text().strip()
 
     def raise_all(self) -> None:
-        """Raise what is too low; the record of a killed sandbox stays the one that counts."""
+        """Raise what is too low; what a killed sandbox has raised already is still its record's."""
         previous = self._previous()
         for name, wanted in _WANTED.items():
             current = int((self._root / name).read_text())
             if current < wanted:
-                previous.setdefault(name, current)
+                previous[name] = current
         self._record.parent.mkdir(parents=True, exist_ok=True)
         draft = self._record.with_suffix(".new")
         draft.write_text(json.dumps({"boot_id": self._boot_id, "previous": previous}))
