@@ -68,6 +68,8 @@ TIMES = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a re
         ({"exp": NOW + 7200}, "invalid_grant", TIMES),
         ({"exp": None}, "invalid_grant", TIMES),
         ({"iat": "now"}, "invalid_grant", TIMES),
+        ({"exp": float("nan")}, "invalid_grant", TIMES),
+        ({"iat": float("nan")}, "invalid_grant", TIMES),
         ({"scope": None}, "invalid_scope", "Invalid OAuth scope or ID token audience provided."),
         ({"sub": "someone@example.com"}, "unauthorized_client", "Client is unauthorized"),
         ({"kid": "f" * 40}, "invalid_grant", "Invalid JWT Signature."),

@@ -109,12 +109,13 @@ class AssertionReader:
     def _checked_expiry(self, claims: Mapping[str, Any]) -> float:
         now = self._clock()
         issued, expires = claims.get("iat"), claims.get("exp")
-        if (
-            not isinstance(issued, int | float)
-            or not isinstance(expires, int | float)
-            or issued > now + SKEW
-            or expires <= now - SKEW
-            or expires - issued > MAX_LIFETIME + SKEW
+        # Said so that NaN, which JSON parsers let through and which no comparison meets, fails.
+        if not (
+            isinstance(issued, int | float)
+            and isinstance(expires, int | float)
+            and issued <= now + SKEW
+            and expires > now - SKEW
+            and expires - issued <= MAX_LIFETIME + SKEW
         ):
             raise AssertionRefusedError(
                 "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable "
