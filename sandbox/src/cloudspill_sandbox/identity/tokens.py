@@ -35,6 +35,8 @@ LIFETIME = 3599
 
 ISSUER = "https://accounts.google.com"
 
+_SECRET_BYTES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Signers:
@@ -53,15 +55,18 @@ class Signers:
         """Return the signers kept in a directory (files 0600), made when they are missing.
 
         Raises:
-            ValueError: a file is damaged.
+            ValueError: a file is damaged; the message says which and what to do.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        secret = _kept(directory / "access-tokens.key", lambda: secrets.token_bytes(32))
-        pem = _kept(
-            directory / "identity-tokens.pem",
-            lambda: KeyPair.generate("cloudspill sandbox", clock()).to_pem(),
-        )
-        return cls(secret, KeyPair.from_pem(pem))
+        secret_file, pair_file = directory / "access-tokens.key", directory / "identity-tokens.pem"
+        secret = _kept(secret_file, lambda: secrets.token_bytes(_SECRET_BYTES))
+        if len(secret) != _SECRET_BYTES:
+            raise _damaged(secret_file)
+        pem = _kept(pair_file, lambda: KeyPair.generate("cloudspill sandbox", clock()).to_pem())
+        try:
+            return cls(secret, KeyPair.from_pem(pem))
+        except ValueError as error:
+            raise _damaged(pair_file) from error
 
 
 class Tokens:
@@ -146,6 +151,12 @@ class Tokens:
         """Return the same key as a PEM certificate by key id."""
         pair = self._signers.identity
         return {pair.id: pair.certificate_pem()}
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(
+        f"{path} is damaged: remove it and a new one is made (tokens that were issued then end)"
+    )
 
 
 def _kept(path: Path, make: Callable[[], bytes]) -> bytes:
