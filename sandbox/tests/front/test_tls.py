@@ -82,6 +82,16 @@ def test_the_certificate_is_renewed_before_it_expires(authority: trustme.CA) -> 
     assert second.not_valid_after_utc > clock[0] + datetime.timedelta(days=390)
 
 
+def test_the_certificate_holds_again_when_the_clock_is_set_back(authority: trustme.CA) -> None:
+    """A host whose clock was wrong when the sandbox started, until its time service mended it."""
+    right = datetime.datetime.now(datetime.UTC)
+    clock = [right + datetime.timedelta(days=100)]
+    certificate = ServerCertificate(authority, ["git.test"], lambda: clock[0])
+    assert shown(certificate.context).not_valid_before_utc > right
+    clock[0] = right
+    assert shown(certificate.context).not_valid_before_utc < right
+
+
 def test_the_certificate_names_google_s_hosts_and_our_own(authority: trustme.CA) -> None:
     certificate = ServerCertificate(
         authority, ["git.test"], lambda: datetime.datetime.now(datetime.UTC)

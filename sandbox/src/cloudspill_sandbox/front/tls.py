@@ -91,17 +91,20 @@ class ServerCertificate:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """The one context for every connection; its certificate is renewed in place."""
-        if self._clock() > self._expires - RENEWAL:
+        """The one context for every connection; its certificate is renewed in place.
+
+        Before it expires, and when the clock was set back to before it was valid.
+        """
+        if not self._begins <= self._clock() <= self._expires - RENEWAL:
             self._issue()
         return self._context
 
     def _issue(self) -> None:
         now = self._clock()
-        self._expires = now + LIFETIME
+        self._begins, self._expires = now - datetime.timedelta(days=1), now + LIFETIME
         leaf = self._authority.issue_cert(
             *self._names,
-            not_before=now - datetime.timedelta(days=1),
+            not_before=self._begins,
             not_after=self._expires,
             organization_name="cloudspill",
         )
