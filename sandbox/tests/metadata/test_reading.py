@@ -209,3 +209,14 @@ async def _exchange(port: int, request: bytes) -> bytes:
     answer = await asyncio.wait_for(reader.read(), 5)
     writer.close()
     return answer
+
+
+async def test_no_path_brings_control_characters_into_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    status, _, _ = await client.get("instance/none%0DINFO forged %1B[2J")
+    assert status == 404
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "forged" in line
+    assert line.isprintable()

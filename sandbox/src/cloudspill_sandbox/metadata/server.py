@@ -45,7 +45,9 @@ def metadata_application(source: MetadataSource) -> web.Application:
         try:
             return await _answer(source, request)
         except Refusal as refused:
-            _log.info("metadata %s %s: %d", request.method, request.path, refused.status)
+            # As it was sent: unescaped, it could rewrite the terminal that shows the log.
+            path = request.raw_path.partition("?")[0]
+            _log.info("metadata %s %s: %d", request.method, path, refused.status)
             return refusal(refused)
 
     application = web.Application(client_max_size=guest_attributes.MAX_VALUE_BYTES + 1)
