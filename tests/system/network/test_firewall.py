@@ -162,6 +162,20 @@ async def test_an_established_connection_outlives_changes_elsewhere(
                 assert accepted.recv(100) == b"still here"
 
 
+async def test_stopping_while_rules_are_loaded_is_safe(network: NamespaceNetwork) -> None:
+    """Cancelling who waits for a worker does not end the worker: it may still load rules."""
+    rules = [
+        FirewallRule("n", f"r{number}", number, "INGRESS", "allow", (("tcp", ("80",)),))
+        for number in range(3000)
+    ]
+    loading = asyncio.create_task(network.apply(Topology(rules=tuple(rules))))
+    await asyncio.sleep(0)
+    loading.cancel()
+    await network.stop()
+    with pytest.raises(NetworkError, match="not running"):
+        await network.apply(Topology())
+
+
 async def test_of_many_changes_at_once_the_last_one_stands(network: NamespaceNetwork) -> None:
     topologies = [Topology((A, B), (rule("a", disabled=bool(i % 2)),)) for i in range(1, 22)]
     topologies.append(Topology((A, B), OPEN))

@@ -8,6 +8,7 @@ time. The library comes with the command (Debian's nftables depends on libnftabl
 from __future__ import annotations
 
 import ctypes
+import threading
 
 from cloudspill_sandbox.network.interface import NetworkError
 
@@ -15,9 +16,9 @@ _LIBRARY = "libnftables.so.1"
 
 
 class Nftables:
-    """Loads scripts into the namespace in which it was made, from wherever it is called.
+    """Loads scripts into the namespace in which it was made, from whichever thread it is called.
 
-    Not for two threads at once.
+    The library knows nothing of threads: a lock keeps them, and close(), apart.
 
     Raises:
         NetworkError: the library is missing.
@@ -30,8 +31,11 @@ class Nftables:
             raise NetworkError(f"{_LIBRARY} is missing: apt-get install libnftables1") from error
         self._library.nft_ctx_new.restype = ctypes.c_void_p
         self._library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        self._lock = threading.Lock()
         # The context opens its netlink socket here, in the caller's namespace, and keeps it.
-        self._context = ctypes.c_void_p(self._library.nft_ctx_new(ctypes.c_uint32(0)))
+        self._context: ctypes.c_void_p | None = ctypes.c_void_p(
+            self._library.nft_ctx_new(ctypes.c_uint32(0))
+        )
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
 
@@ -39,13 +43,19 @@ class Nftables:
         """Load a script as one transaction: all of it or nothing.
 
         Raises:
-            NetworkError: it was refused; nothing has changed.
+            NetworkError: it was refused, or close() came first; nothing has changed.
         """
-        if self._library.nft_run_cmd_from_buffer(self._context, script.encode()) != 0:
-            told: bytes = self._library.nft_ctx_get_error_buffer(self._context)
-            reason = told.decode(errors="replace").strip().partition("\n")[0]
-            raise NetworkError(f"nft refused the ruleset: {reason}")
+        with self._lock:
+            if self._context is None:
+                raise NetworkError("the VPC is not running")
+            if self._library.nft_run_cmd_from_buffer(self._context, script.encode()) != 0:
+                told: bytes = self._library.nft_ctx_get_error_buffer(self._context)
+                reason = told.decode(errors="replace").strip().partition("\n")[0]
+                raise NetworkError(f"nft refused the ruleset: {reason}")
 
     def close(self) -> None:
-        """Let go of the namespace; load() must not be called any more."""
-        self._library.nft_ctx_free(self._context)
+        """Let go of the namespace, after what is being loaded; load() then refuses."""
+        with self._lock:
+            if self._context is not None:
+                self._library.nft_ctx_free(self._context)
+                self._context = None
