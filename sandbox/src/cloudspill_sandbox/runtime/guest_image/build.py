@@ -142,7 +142,7 @@ async def _debootstrap(root: Path, seed: Path, progress: Progress) -> None:
         '--aptopt=APT::Install-Recommends "false"',
         *(f"--aptopt={option}" for option in apt_transport_options()),
         f'--setup-hook=mkdir -p "{archives}"',
-        f'--setup-hook=find "{seed}/packages/" -name "*.deb" -exec cp --link --target-directory="{archives}" {{}} +',
+        f'--setup-hook=find "{seed}/packages/" -name "*.deb" -exec cp -lt "{archives}" {{}} +',
         f'--customize-hook="{CUSTOMIZE}" "$1" "{seed}" {at_hand}',
         *(SUITE, str(root), *sources),
     ]
