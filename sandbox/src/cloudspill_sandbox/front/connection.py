@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One HTTP connection, and a clear word to clients that speak something else.
+"""One HTTP connection, and what becomes of clients that speak something else.
 
 Google's agents in a guest speak gRPC, that is HTTP/2, even where TLS has not agreed on it.
 """
@@ -17,8 +17,6 @@ from cloudspill_sandbox.front.http import JSON_TYPE, json_response
 
 _LOG = logging.getLogger("cloudspill_sandbox.front")
 _PREFACE = b"PRI * HTTP/2.0\r\n"
-_SETTINGS, _GOAWAY = 0x4, 0x7
-_HTTP_1_1_REQUIRED = 0xD
 
 
 class Connection(RequestHandler):
@@ -27,15 +25,16 @@ class Connection(RequestHandler):
     __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request, or refuse HTTP/2 (RFC 9113, section 3.4)."""
+        """Take bytes of a request, or end a connection that begins as HTTP/2 does.
+
+        Without a word: to gRPC, a server that answers the preface (RFC 9113, section 3.4) and then
+        refuses is one to come back to at once; one that ends the connection is left alone for
+        longer and longer (https://grpc.github.io/grpc/core/md_doc_connection-backoff.html).
+        """
         if not data.startswith(_PREFACE) or self.transport is None:
             super().data_received(data)
             return
         _LOG.info("HTTP/2 from %s refused: HTTP/1.1 is spoken here", self._peer())
-        reason = b"this sandbox speaks HTTP/1.1 alone: no gRPC"
-        last_stream = bytes(4)
-        goaway = last_stream + _HTTP_1_1_REQUIRED.to_bytes(4) + reason
-        self.transport.write(_frame(_SETTINGS, b"") + _frame(_GOAWAY, goaway))
         self.force_close()
 
     def handle_error(
@@ -61,9 +60,3 @@ class Connection(RequestHandler):
     def _peer(self) -> str:
         peer = self.transport.get_extra_info("peername") if self.transport else None
         return str(peer[0]) if peer else "a client that is gone"
-
-
-def _frame(kind: int, payload: bytes) -> bytes:
-    """Return an HTTP/2 frame of the connection as a whole (RFC 9113, section 4.1)."""
-    flags, stream = bytes(1), bytes(4)
-    return len(payload).to_bytes(3) + kind.to_bytes(1) + flags + stream + payload
