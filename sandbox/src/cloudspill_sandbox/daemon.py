@@ -30,6 +30,7 @@ async def serve(settings: Settings, pipe: StartupPipe) -> None:
         sandbox = Sandbox(settings, lambda text: pipe.send(StartupMessage("progress", text)))
         await stack.enter_async_context(sandbox.running())
         runner = await serve_admin(admin_application(sandbox, stopping.set), settings.admin_socket)
+        stack.callback(settings.admin_socket.unlink, missing_ok=True)
         stack.push_async_callback(runner.cleanup)
         play = environment.play_environment(settings, os.environ.get("NO_PROXY"))
         environment.write(settings, play)

@@ -64,6 +64,8 @@ def start_daemon(settings: Settings, progress: Progress) -> None:
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
+    if settings.log_file.exists():  # one earlier life's log is enough
+        settings.log_file.replace(settings.log_file.with_name(f"{settings.log_file.name}.1"))
     with settings.log_file.open("ab") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "cloudspill_sandbox.daemon", str(writer)],
