@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from email.message import Message
 from email.parser import BytesParser
 
@@ -81,3 +82,17 @@ async def test_what_is_no_batch_is_refused_whole(world: World, calls: list[str])
 async def test_another_content_type_is_refused(world: World) -> None:
     with pytest.raises(ApiError, match="multipart/mixed"):
         await answer_batch(batch(world, kind="application/json"), world.endpoint().answer)
+
+
+async def test_parts_within_parts_without_end_are_refused(world: World) -> None:
+    async def never(_: HttpRequest) -> HttpResponse:
+        raise AssertionError("a call was made")
+
+    nested = "".join(
+        f"--B{depth}\r\nContent-Type: multipart/mixed; boundary=B{depth + 1}\r\n\r\n"
+        for depth in range(3000)
+    )
+    request = replace(batch(world, kind="multipart/mixed; boundary=B0"), body=nested.encode())
+    with pytest.raises(ApiError, match="malformed multipart") as caught:
+        await answer_batch(request, never)
+    assert caught.value.status == 400

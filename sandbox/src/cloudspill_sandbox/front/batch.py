@@ -47,7 +47,7 @@ def _parts(request: HttpRequest) -> list[Message]:
     head = b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n"
     try:
         message = BytesParser().parsebytes(head + request.body)
-    except (MessageDefect, ValueError):
+    except (MessageDefect, ValueError, RecursionError):  # the last: parts within parts
         raise _refusal("Failed to parse batch request, error: malformed multipart.") from None
     parts = message.get_payload()
     if not isinstance(parts, list) or not parts:
