@@ -7,6 +7,9 @@ import logging
 
 import pytest
 
+from cloudspill_sandbox.front.http import HttpRequest, headers
+from cloudspill_sandbox.front.oauth import OAuthEndpoint
+
 from .conftest import INSTANCES, World
 
 SECRET = "-----BEGIN PRIVATE KEY-----"
@@ -38,3 +41,19 @@ async def test_no_value_of_a_refused_body_is_logged(
 async def test_the_client_gets_the_value_that_was_wrong(world: World) -> None:
     response = await world.ask("POST", INSTANCES, f'{{"canIpForward": "{SECRET}"}}'.encode())
     assert SECRET in response.body.decode()
+
+
+async def test_no_value_of_a_refused_token_request_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = b"grant_type=a%0Ab&refresh_token=secret"
+    endpoint = OAuthEndpoint(world.authenticator)
+    response = endpoint.answer(
+        HttpRequest("POST", "oauth2.googleapis.com", "/token", headers({}), body)
+    )
+    assert b"Invalid grant_type: a\\nb" in response.body
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "oauth2.token oauth2.googleapis.com: 400 (unsupported_grant_type: Invalid grant_type)"
+    )

@@ -51,7 +51,7 @@ class OAuthEndpoint:
         except ApiError as error:
             body = {"error": error.reason, "error_description": error.message}
             response = json_response(body, status=error.status, headers=_NO_STORE)
-            refusal = f" ({error.reason}: {error.message})"
+            refusal = f" ({error.reason}: {error.logged})"
         _LOG.info("oauth2.token %s: %d%s", request.host, response.status, refusal)
         return response
 

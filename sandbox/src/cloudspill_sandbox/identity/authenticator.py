@@ -89,7 +89,9 @@ class TokenAuthenticator:
         """
         grant = form.get("grant_type", "")
         if grant != JWT_BEARER:
-            raise _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
+            refusal = _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
+            refusal.logged = "Invalid grant_type"
+            raise refusal
         if not form.get("assertion"):
             raise _refused("invalid_request", "Missing required parameter: assertion")
         try:
