@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -83,6 +85,16 @@ def test_health_is_a_recent_sample() -> None:
         assert state.get(server, "/healthz")[0] == 503
         assert state.get(server, "/metrics")[0] == 200
         assert state.get(server, "/other")[0] == 404
+
+
+def test_a_client_that_says_nothing_holds_up_nobody() -> None:
+    state = State()
+    with socket.socket() as silent:
+        with serve(state) as server:
+            silent.connect(("127.0.0.1", server.port))
+            assert state.get(server, "/healthz") == (200, "ok\n")
+            ended = time.monotonic()
+        assert time.monotonic() - ended < 3.0
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -6,8 +6,11 @@ Imported only when the configuration has `metrics`.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PREFIX = "cloudspill_monitor"
+_PATIENCE = 5.0  # seconds without a word from a client
 _LATE = 3  # intervals without a sample after which the monitor is not healthy
 
 Read = Callable[[], Snapshot | None]
@@ -89,17 +93,28 @@ class MetricsServer:
         self._thread.join()
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A client that says nothing holds up neither another one nor the end of the monitor."""
+
+    daemon_threads = True
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = _PATIENCE
+
+    def handle(self) -> None:
+        """One request; clients that go away or say nothing are no news."""
+        with suppress(TimeoutError, ConnectionError):
+            super().handle()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """No line for each scrape."""
 
 
 def _server_class(address: str) -> type[WSGIServer]:
     if ":" not in address:
-        return WSGIServer
-    import socket
-
-    return type("IPv6Server", (WSGIServer,), {"address_family": socket.AF_INET6})
+        return _Server
+    return type("IPv6Server", (_Server,), {"address_family": socket.AF_INET6})
 
 
 def _application(metrics: WSGIApplication, read: Read, now: Callable[[], float]) -> WSGIApplication:
