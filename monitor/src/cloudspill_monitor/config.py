@@ -98,6 +98,16 @@ class TaskConfig(_Strict):
         except ValueError as error:
             raise ValueError(f"the command cannot be split into words: {error}") from error
 
+    @field_validator("command", "env")
+    @classmethod
+    def _can_be_passed(cls, value: tuple[str, ...] | dict[str, str]) -> object:
+        words = [*value, *value.values()] if isinstance(value, dict) else value
+        if any("\0" in word for word in words):
+            raise ValueError("a zero byte cannot be passed to a program")
+        if isinstance(value, dict) and (bad := [name for name in value if "=" in name or not name]):
+            raise ValueError(f"{bad[0]!r} cannot be a variable's name")
+        return value
+
     @field_validator("stop_signal")
     @classmethod
     def _signal_exists(cls, name: str) -> str:
@@ -150,7 +160,7 @@ class BurstConfig(_Strict):
 class MonitorConfig(_Strict):
     """The whole file."""
 
-    interval: Positive = 1.0
+    interval: Annotated[Positive, Field(ge=0.1)] = 1.0  # the kernel counts in hundredths
     threshold_high: Percent = 75.0
     high_duration: Positive = 10.0
     threshold_low: Percent = 60.0
