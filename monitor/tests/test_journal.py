@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -39,6 +41,7 @@ def test_runs_survive_the_process(path: Path) -> None:
 def test_a_second_live_run_of_a_task_is_impossible(path: Path) -> None:
     with closing(Journal(path)) as journal:
         run = begin(journal)
+        journal.record_process(run, 42, 777)
         with pytest.raises(JournalError, match="already live"):
             begin(journal)
         journal.end_run(run, 2e9, 0, "completed")
@@ -129,9 +132,49 @@ def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
         assert holder(tmp_path) is not None
 
 
-async def test_the_control_socket_answers(tmp_path: Path) -> None:
-    import asyncio
+def test_asking_who_holds_a_directory_never_keeps_a_monitor_from_taking_it(tmp_path: Path) -> None:
+    StateLock(tmp_path, 1.7e9).__exit__(None, None, None)
+    over = threading.Event()
 
+    def ask_on() -> None:
+        while not over.is_set():
+            holder(tmp_path)
+
+    asker = threading.Thread(target=ask_on)
+    asker.start()
+    try:
+        for _ in range(3000):
+            with StateLock(tmp_path, 1.7e9):
+                pass
+    finally:
+        over.set()
+        asker.join()
+
+
+def test_a_full_disk_is_no_reason_to_move_the_journal_away(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+        journal._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(JournalError, match="full") as caught:
+            journal.record_decision("boot", 1.0, 1e9, "scale out", "a", "reason " * 10_000)
+    assert "move it away" not in str(caught.value)
+
+
+async def test_a_client_that_says_nothing_is_hung_up_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ControlServer(tmp_path, {}, patience=0.05)
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "control.sock")
+        assert await asyncio.wait_for(reader.read(), 5.0) == b""
+        writer.close()
+        assert caplog.text == ""
+    finally:
+        await server.stop()
+
+
+async def test_the_control_socket_answers(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)  # longer than an address of a socket may be
     deep.mkdir()
     server = ControlServer(deep, {"status": lambda request: {"asked": request["do"]}})

@@ -200,6 +200,20 @@ def test_a_journal_of_another_version_is_refused(program: Program) -> None:
     assert "journal of version 99" in result.stderr
 
 
+def test_a_journal_that_cannot_be_written_is_refused(program: Program) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    (program.directory / "state").mkdir()
+    path = program.directory / "state" / "journal.db"
+    Journal(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        result = program.call("run", "--dry-run")
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False), result.stderr
+    assert "journal.db: database is locked" in result.stderr
+
+
 def test_a_task_that_dies_at_once_does_not_hurt_the_others(program: Program) -> None:
     program.write(TASKS + "  - {name: broken, command: sh -c 'exit 9'}\n")
     program.run()

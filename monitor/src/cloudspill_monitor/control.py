@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,17 @@ class ControlError(Exception):
 
 
 class ControlServer:
-    """Answers `{"do": NAME, ...}` with what `handlers[NAME]` makes of it."""
+    """Answers `{"do": NAME, ...}` with what `handlers[NAME]` makes of it.
 
-    def __init__(self, directory: Path, handlers: Mapping[str, Handler]) -> None:
+    A client that has not asked and read within `patience` seconds is hung up on.
+    """
+
+    def __init__(
+        self, directory: Path, handlers: Mapping[str, Handler], patience: float = _SECONDS
+    ) -> None:
         self._directory = directory
         self._handlers = handlers
+        self._patience = patience
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -46,12 +52,11 @@ class ControlServer:
             (self._directory / _NAME).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.LimitOverrunError, ValueError):
-            async with asyncio.timeout(_SECONDS):
+        with closing(writer), suppress(ConnectionError, TimeoutError, ValueError):
+            async with asyncio.timeout(self._patience):
                 line = await reader.readline()
-            writer.write(json.dumps(self._answer(line)).encode() + b"\n")
-            await writer.drain()
-        writer.close()
+                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                await writer.drain()
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:

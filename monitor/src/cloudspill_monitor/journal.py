@@ -218,6 +218,11 @@ class Journal:
             raise JournalError(
                 f"{self._path}: a run of this task is already live, so no second one is begun"
             ) from error
+        except sqlite3.OperationalError as error:
+            raise JournalError(
+                f"{self._path}: {error}. Nothing was changed; see that the disk has room and that "
+                "this user may write the file"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise JournalError(
                 f"{self._path}: {error}. It was left as it is; move it away to start afresh "

@@ -7,10 +7,15 @@ import fcntl
 import json
 import os
 import socket
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+# struct flock of fcntl(2), for a write lock on all of the file. Locks of open file descriptions,
+# unlike those of processes, are not lost when another descriptor of the file is closed.
+_WHOLE_FILE = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class LockedError(Exception):
@@ -27,7 +32,7 @@ class StateLock:
         self._path = directory / "lock"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _WHOLE_FILE)
         except BlockingIOError:
             owner_name = _describe(self._path)
             os.close(self._file)
@@ -59,12 +64,12 @@ def holder(directory: Path) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _describe(path)
+        # Asked, not tried: a lock held for an instant could refuse a monitor that starts then.
+        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _WHOLE_FILE)
     finally:
         os.close(file)
-    return None
+    (kind,) = struct.unpack_from("h", found)
+    return None if kind == fcntl.F_UNLCK else _describe(path)
 
 
 def _describe(path: Path) -> str:

@@ -70,7 +70,10 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
         daemon = Daemon(config, given)
         if config.metrics is not None:
             _serve_metrics(config, daemon, clock, reporter, stack)
-        asyncio.run(_watch(daemon, config.state_dir))
+        try:
+            asyncio.run(_watch(daemon, config.state_dir))
+        except JournalError as error:
+            raise RunError(str(error)) from error
 
 
 def make_sampler(config: MonitorConfig) -> Sampler:
