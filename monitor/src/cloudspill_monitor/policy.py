@@ -124,8 +124,10 @@ def coast(config: PolicyConfig, state: State, last_at: float, peak: float) -> St
     )
 
 
-def reset(state: State, last_at: float) -> State:
-    """The state after samples up to `last_at` that stayed in no :func:`band` for its duration."""
+def reset(state: State, last_at: float | None) -> State:
+    """Both durations start afresh: after samples up to `last_at` that stayed in no :func:`band`
+    for its duration, or (None) because those so far were judged by another configuration.
+    """
     return _with_timers(state, _stopped(last_at))
 
 
@@ -209,7 +211,7 @@ def _judge_high(
 def _judge_low(
     config: PolicyConfig, state: State, sample: Sample, now: float, since: float
 ) -> Action:
-    away = [t for t in sample.tasks if t.place != LOCAL]
+    away = _away(sample)
     if not away:
         return Hold(f"CPU {sample.cpu:.1f} %: every task is at home")
     measured = f"CPU {sample.cpu:.1f} % has been below {config.threshold_low:g} %"
@@ -225,8 +227,15 @@ def _judge_low(
     if now < home_at:
         because = f" after {state.strikes} undone home-coming(s)" if state.strikes else ""
         return Hold(f"{measured}, but tasks stay away another {home_at - now:.0f} s{because}")
+    return _judge_fitting(config, state, sample, measured, rule)
+
+
+def _judge_fitting(
+    config: PolicyConfig, state: State, sample: Sample, measured: str, rule: str
+) -> Action:
     # From the peak of the low window, not from its last sample. Where only a peak that is passing
     # keeps some of them away, waiting for it (two windows at most) makes one move out of two.
+    away = _away(sample)
     peak = max(state.timers.peak, state.timers.peak_before)
     fitting = _fitting(config, peak, sample, away)
     soon = _fitting(config, sample.cpu, sample, away)
@@ -235,12 +244,6 @@ def _judge_low(
             f"{measured}, and {', '.join(soon.tasks)} may come home together once the peak of "
             f"{peak:.1f} % is over for {config.low_duration:g} s"
         )
-    return _judge_fitting(config, measured, rule, fitting, away)
-
-
-def _judge_fitting(
-    config: PolicyConfig, measured: str, rule: str, fitting: _Fitting, away: list[TaskLoad]
-) -> Action:
     predicted = f"{fitting.predicted:.1f} %"
     if not fitting.tasks:
         return Hold(
@@ -277,6 +280,10 @@ def _fitting(config: PolicyConfig, base: float, sample: Sample, away: list[TaskL
         predicted = with_task
         chosen.append(task.name)
     return _Fitting(tuple(chosen), predicted)
+
+
+def _away(sample: Sample) -> list[TaskLoad]:
+    return [task for task in sample.tasks if task.place != LOCAL]
 
 
 def _least(away: list[TaskLoad]) -> str:
