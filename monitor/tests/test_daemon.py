@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -257,6 +258,58 @@ async def test_a_reload_changes_the_thresholds(machine: Machine) -> None:
     await machine.run(90.0, 60)
     assert machine.listener.decisions == []
     assert machine.listener.samples[-1].threshold_high == 95.0
+
+
+async def test_what_was_measured_by_other_thresholds_does_not_count_after_a_reload(
+    machine: Machine,
+) -> None:
+    daemon = machine.start()
+    await machine.run(80.0, 9)
+    machine.path.write_text("threshold_high: 95\n" + CONFIG)
+    daemon._reload()
+    await machine.run(96.0, 10)
+    assert machine.listener.decisions == []
+    assert machine.listener.samples[-1].gaps == 0
+    await machine.run(96.0, 1)
+    assert len(machine.listener.decisions) == 1
+
+
+async def test_a_shorter_interval_holds_as_soon_as_it_is_read(machine: Machine) -> None:
+    machine.path.write_text("interval: 1h\n" + CONFIG)
+    machine.config = load(machine.path)
+    daemon = machine.start()
+    pause = asyncio.create_task(daemon._pause(since=machine.clock.now))
+    await asyncio.sleep(0)
+    machine.clock.now += 2.0
+    machine.path.write_text(CONFIG)
+    daemon.ask_to_reload()
+    await asyncio.wait_for(pause, 5.0)
+
+
+async def test_it_ends_although_the_journal_cannot_be_written(machine: Machine) -> None:
+    daemon = machine.start()
+    daemon.tick()
+    machine.journal._db.execute("PRAGMA query_only = ON")
+    await asyncio.wait_for(daemon._stop(), 30.0)
+    assert not machine.workload.stopping
+    assert any("readonly" in line for line in machine.listener.said)
+    machine.journal._db.execute("PRAGMA query_only = OFF")
+
+
+async def test_first_and_last_words_of_a_task_are_shown(machine: Machine) -> None:
+    words = "sh -c 'trap \"echo last; exit\" TERM; echo first; while :; do sleep 0.05; done'"
+    machine.path.write_text(CONFIG.replace("sleep 600}", f"{words}}}", 1))
+    machine.config = load(machine.path)
+    daemon = machine.start()
+    log = machine.workload.log(machine.config.tasks[1])
+    deadline = time.monotonic() + 20.0
+    while "first" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else is to run meanwhile
+    daemon.tick()
+    assert machine.listener.said.count("[moves] first") == 1
+    await daemon._stop()
+    assert machine.listener.said.count("[moves] last") == 1
 
 
 async def test_a_reload_cannot_move_the_state(machine: Machine) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -254,6 +255,89 @@ def test_a_task_that_completed_unwatched_is_not_run_again(host: Host) -> None:
     fresh.begin(config)
     assert "t started" in fresh.said()
     fresh.until(lambda: fresh.task().phase == "done")
+
+
+def test_another_task_under_the_name_of_a_completed_one_is_run(host: Host) -> None:
+    host.begin(task("exit 0"))
+    host.until(lambda: host.task().phase == "done")
+    again = host.crash()
+    again.begin(task("sleep 60"))
+    assert "t started" in again.said()
+    again.stop()
+
+
+def test_a_task_that_always_restarts_does_so_after_a_crash(host: Host) -> None:
+    config = task("exit 0", restart="always")
+    host.begin(config)
+    host.until(lambda: host.task().phase == "waiting")
+    again = host.crash()
+    again.begin(config)
+    assert "t started" in again.said()
+    again.until(lambda: again.task().phase == "waiting")
+
+
+def test_a_success_is_no_failure_however_often(host: Host, clock: FakeClock) -> None:
+    host.begin(task("exit 0", restart="always"))
+    for _ in range(3):
+        host.until(lambda: host.task().process is None)
+        assert host.task().start_at - clock.now == 1.0
+        clock.now += 1.0
+        host.events += host.workload.poll()
+    assert not any(event.failure for event in host.events)
+
+
+def test_a_task_that_the_journal_could_not_take_is_started_later(
+    host: Host, clock: FakeClock
+) -> None:
+    def full(*_: int) -> None:
+        raise JournalError("the disk is full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host.journal, "record_process", full)
+        host.begin(task("sleep 60"))
+    assert "t cannot be started: the disk is full" in host.said()
+    clock.now += 1.0
+    host.until(lambda: host.task().phase == "running")
+    assert len(host.journal.live_runs()) == 1
+    host.stop()
+
+
+def test_one_task_that_cannot_be_written_down_does_not_keep_the_others(
+    host: Host, clock: FakeClock
+) -> None:
+    stubborn = "trap '' TERM; echo ready; while :; do sleep 60; done"
+    host.begin(task("sleep 60", name="first"), task(stubborn, name="second"))
+    pids = host.pid("first"), host.pid("second")
+    log = host.workload.log(host.task("second").config)
+    host.until(lambda: log.read_text() == "ready\n")
+    host.journal._db.execute("PRAGMA query_only = ON")
+    host.workload.stop_all()
+    clock.now += 60.0
+    host.until(lambda: not host.workload.stopping)
+    assert all(gone(pid) for pid in pids)
+    assert host.said().count("cannot be kept") == 1
+    host.journal._db.execute("PRAGMA query_only = OFF")
+    host.events += host.workload.poll()
+    assert host.journal.live_runs() == []
+
+
+def test_an_exit_status_is_known_although_it_cannot_be_written(host: Host) -> None:
+    host.begin(task("sleep 0.2; exit 0"))
+    shutil.rmtree(host.directory / "exits")
+    host.until(lambda: host.task().phase == "done")
+
+
+def test_a_task_that_was_removed_and_ended_unwatched_is_forgotten(host: Host) -> None:
+    host.begin(task("exit 1", name="old"))
+    process = host.task("old").process
+    assert process is not None
+    again = host.crash()
+    assert process.child is not None
+    process.child.wait()
+    again.begin(task("sleep 60", name="new"))
+    again.events += again.workload.poll()
+    assert [t.config.name for t in again.workload.tasks] == ["new"]
+    again.stop()
 
 
 def test_a_survivor_that_is_not_configured_is_ended(host: Host) -> None:

@@ -106,13 +106,13 @@ class Daemon:
             self.tick()
             # From the sample just taken, not on a fixed grid: so N intervals never measure less
             # than N intervals, and a duration is full at the sample at which it should be.
-            await self._pause_until(started + self._config.interval)
+            await self._pause(since=started)
         await self._stop()
 
     def tick(self) -> None:
         """One look at the machine and the tasks, one judgement."""
-        self._attempt(self._poll)
-        self._tell_logs()
+        self._tell_logs()  # before the poll, so that the first words of what it starts are seen
+        self._poll()
         host = self._sampler.sample()
         self._meters.read(
             self._given.workload.tasks,
@@ -196,8 +196,11 @@ class Daemon:
                 "restart of the monitor"
             )
             return
-        if fresh.ignore_cgroups != self._config.ignore_cgroups:
+        measured_otherwise = fresh.ignore_cgroups != self._config.ignore_cgroups
+        if measured_otherwise:
             self._sampler = self._given.make_sampler(fresh)
+        if measured_otherwise or fresh.policy() != self._policy:
+            self._state = policy.reset(self._state, None)
         self._config, self._policy = fresh, fresh.policy()
         self._executor = self._given.make_executor(fresh)
         self._placement = self._placement.moved(
@@ -253,29 +256,32 @@ class Daemon:
         )
 
     def _tell_logs(self) -> None:
-        tasks = {task.config.name: task.config for task in self._given.workload.tasks}
-        self._tails = {name: tail for name, tail in self._tails.items() if name in tasks}
-        for name, config in tasks.items():
-            if name not in self._tails:
-                self._tails[name] = LogTail(self._given.workload.log(config))
-            for line in self._tails[name].lines():
-                self._given.reporter.log(name, line)
+        workload, reporter = self._given.workload, self._given.reporter
+        for name, tail in self._tails.items():  # of tasks that are gone by now too
+            for line in tail.lines():
+                reporter.log(name, line)
+        self._tails = {
+            task.config.name: self._tails.get(task.config.name)
+            or LogTail(workload.log(task.config))
+            for task in workload.tasks
+        }
 
     def _say(self, events: list[TaskEvent]) -> None:
         for event in events:
             self._given.reporter.task(event)
 
-    async def _pause_until(self, deadline: float) -> None:
+    async def _pause(self, since: float) -> None:
+        """Wait until the next sample is due, by the interval of the moment."""
         clock, workload = self._given.clock, self._given.workload
-        while not self._signals and (left := deadline - clock.boottime()) > 0:
+        while not self._signals and (left := since + self._config.interval - clock.boottime()) > 0:
             if workload.stopping:
-                self._attempt(self._poll)
+                self._poll()
                 left = min(left, _STOPPING_POLL)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), left)
             self._wake.clear()
             if self._reload_asked:
-                self._attempt(self._reload)
+                self._reload()
 
     def _poll(self) -> None:
         self._say(self._given.workload.poll())
@@ -295,7 +301,7 @@ class Daemon:
         given.reporter.notice("stopping every task (ask again to stop without grace)")
         given.workload.stop_all()
         while given.workload.stopping:
-            self._attempt(self._poll)
+            self._poll()
             await asyncio.sleep(_STOPPING_POLL)
         self._tell_logs()
-        given.journal.end_watch(given.clock.wall())
+        self._attempt(lambda: given.journal.end_watch(given.clock.wall()))

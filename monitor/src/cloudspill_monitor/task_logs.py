@@ -27,9 +27,12 @@ class LogTail:
             self._offset, self._partial = 0, b""  # it was truncated
         if size == self._offset:
             return []
-        with self._path.open("rb") as log:
-            log.seek(self._offset)
-            data = log.read(_MOST_AT_ONCE)
+        try:
+            with self._path.open("rb") as log:
+                log.seek(self._offset)
+                data = log.read(_MOST_AT_ONCE)
+        except FileNotFoundError:  # removed since; the next call sees that
+            return []
         self._offset += len(data)
         *whole, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > _MOST_AT_ONCE:  # a line without end must not fill the memory

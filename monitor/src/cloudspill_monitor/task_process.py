@@ -78,8 +78,9 @@ class TaskProcess:
         """What the task exited with (128 + N for signal N), if it is known."""
         try:
             return int(self.status_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
+        except (OSError, ValueError):  # not written, for lack of space perhaps
+            ended = self.child.returncode if self.child is not None else None
+            return 128 - ended if ended is not None and ended < 0 else ended
 
     def forget(self) -> None:
         """Remove what was only needed while it ran."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from cloudspill_monitor import procfs, task_process
 from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.config import TaskConfig
-from cloudspill_monitor.journal import Journal, Run
+from cloudspill_monitor.journal import Journal, JournalError, Run
 from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.procfs import ProcessStat
 from cloudspill_monitor.task_process import TaskProcess, describe_exit
@@ -57,10 +58,25 @@ class LocalTask:
     wanted: bool = True
 
 
+@dataclass(slots=True)
+class _Ending:
+    """A run whose end is not in the journal yet; `told` once that had to be said."""
+
+    task: str
+    run: int
+    wall: float
+    exit_status: int | None
+    outcome: str
+    process: TaskProcess | None = None
+    told: bool = False
+
+
 class Workload:
     """The tasks of one configuration, as processes of this machine.
 
-    Logs are in `state_dir`/logs, one file a task. Methods raise JournalError.
+    Logs are in `state_dir`/logs, one file a task. :meth:`adopt` raises JournalError. Later on a
+    journal that cannot be written keeps tasks from being started, but nothing from being stopped:
+    the ends of runs wait until they can be written.
     """
 
     def __init__(self, journal: Journal, clock: Clock, state_dir: Path, boot_id: str) -> None:
@@ -74,6 +90,7 @@ class Workload:
         self._tasks: dict[str, LocalTask] = {}
         self._sessions: dict[int, list[int]] = {}
         self._polls = 0
+        self._endings: list[_Ending] = []
 
     @property
     def tasks(self) -> list[LocalTask]:
@@ -92,11 +109,12 @@ class Workload:
     def adopt(self, configs: tuple[TaskConfig, ...], first_run: int) -> list[TaskEvent]:
         """Take over what an earlier monitor left, then apply `configs` to it.
 
-        A task that completed in a run from `first_run` on is not run again.
+        A task that completed in a run from `first_run` on is not run again. Raises JournalError.
         """
         known = {config.name: config for config in configs}
         for name, last in self._journal.last_runs().items():
-            if name in known and last.run >= first_run and last.outcome == "completed":
+            done = last.run >= first_run and last.outcome == "completed"
+            if name in known and done and _is_over(last, known[name]):
                 task = LocalTask(known[name], "done", exit_status=last.exit_status)
                 self._tasks[name] = task
         events = [self._take_over(r, known.get(r.task)) for r in self._journal.live_runs()]
@@ -145,9 +163,9 @@ class Workload:
                 events += self._watch(task, task.process, now)
             elif task.wanted and task.phase == "waiting" and now >= task.start_at:
                 events.append(self._start(task, now))
-            if not task.wanted and task.process is None and task.phase == "stopping":
+            if not task.wanted and task.process is None:
                 del self._tasks[name]
-        return events
+        return events + self._write_endings()
 
     def _order(self, configs: tuple[TaskConfig, ...]) -> None:
         places = {config.name: index for index, config in enumerate(configs)}
@@ -205,21 +223,23 @@ class Workload:
 
     def _start(self, task: LocalTask, now: float) -> TaskEvent:
         name = task.config.name
-        run = self._journal.begin_run(
-            name, LOCAL, _definition(task.config), self._boot_id, now, self._clock.wall()
-        )
-        status_file = self._exits / str(run)
+        run: int | None = None
         try:
+            run = self._journal.begin_run(
+                name, LOCAL, _definition(task.config), self._boot_id, now, self._clock.wall()
+            )
             task.process = task_process.start(
                 task.config,
                 run,
                 self.log(task.config),
-                status_file,
-                lambda pid, ticks: self._journal.record_process(run, pid, ticks),
+                self._exits / str(run),
+                partial(self._journal.record_process, run),
             )
-        except OSError as error:
-            self._journal.end_run(run, self._clock.wall(), None, f"cannot be started: {error}")
-            return self._failed(task, f"cannot be started: {error}", now, since=now)
+        except (OSError, JournalError) as error:
+            what = f"cannot be started: {error}"
+            if run is not None:
+                self._endings.append(_Ending(name, run, self._clock.wall(), None, what))
+            return self._restart_later(task, what, now, since=now)
         task.phase, task.since = "running", now
         return TaskEvent(name, f"started as process {task.process.pid}")
 
@@ -266,28 +286,55 @@ class Workload:
         if again == "never" or not task.wanted:
             task.phase = "failed"
             return TaskEvent(task.config.name, f"{describe_exit(status)}; not restarted", True)
-        return self._failed(task, describe_exit(status), now, since=task.since)
+        what = describe_exit(status)
+        return self._restart_later(task, what, now, since=task.since, failed=status != 0)
 
-    def _failed(self, task: LocalTask, what: str, now: float, since: float) -> TaskEvent:
+    def _restart_later(
+        self, task: LocalTask, what: str, now: float, since: float, *, failed: bool = True
+    ) -> TaskEvent:
         lasted = now - since
-        task.failures = 1 if lasted >= _STEADY else task.failures + 1
+        task.failures = (1 if lasted >= _STEADY else task.failures + 1) if failed else 0
         task.restarts += 1
-        delay = min(_RESTART_DELAY * 2.0 ** min(task.failures - 1, 16), _RESTART_DELAY_MOST)
+        doublings = min(max(task.failures - 1, 0), 16)
+        delay = min(_RESTART_DELAY * 2.0**doublings, _RESTART_DELAY_MOST)
         task.phase, task.start_at = "waiting", now + delay
         row = f", {task.failures} times in a row" if task.failures > 1 else ""
         return TaskEvent(
             task.config.name,
             f"{what} after {lasted:.1f} s{row}; starting it again in {delay:g} s "
             f"(its output: {self.log(task.config)})",
-            failure=True,
+            failure=failed,
         )
 
     def _close(self, task: LocalTask, process: TaskProcess, outcome: str) -> int | None:
         task.exit_status = process.exit_status()
-        self._journal.end_run(process.run, self._clock.wall(), task.exit_status, outcome)
-        process.forget()
+        self._endings.append(
+            _Ending(
+                task.config.name,
+                process.run,
+                self._clock.wall(),
+                task.exit_status,
+                outcome,
+                process,
+            )
+        )
         task.process, task.members = None, ()
         return task.exit_status
+
+    def _write_endings(self) -> list[TaskEvent]:
+        while self._endings:
+            end = self._endings[0]
+            try:
+                self._journal.end_run(end.run, end.wall, end.exit_status, end.outcome)
+            except JournalError as error:
+                if end.told:
+                    return []
+                end.told = True
+                return [TaskEvent(end.task, f"has ended, which cannot be kept: {error}", True)]
+            if end.process is not None:
+                end.process.forget()
+            del self._endings[0]
+        return []
 
     def _ask_to_stop(self, task: LocalTask) -> None:
         assert task.process is not None
@@ -309,6 +356,11 @@ def _definition(config: TaskConfig) -> str:
     return json.dumps(
         {"command": config.command, "cwd": str(config.cwd), "env": config.env}, sort_keys=True
     )
+
+
+def _is_over(completed: Run, config: TaskConfig) -> bool:
+    """Whether that run was all there is to do for `config`."""
+    return config.restart != "always" and completed.definition == _definition(config)
 
 
 def _unknown(run: Run) -> TaskConfig:
