@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,28 @@ def test_groups_come_and_go(tmp_path: Path) -> None:
     assert source.delta() == pytest.approx(1.0)
     (tmp_path / "pod-1" / "cpu.stat").unlink()
     assert source.delta() == 0.0
+
+
+def test_groups_that_vanish_while_they_are_listed_do_no_harm(tmp_path: Path) -> None:
+    pods = [tmp_path / f"user-{n}" / "pod" for n in range(20)]
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for pod in pods:
+                pod.mkdir(parents=True)
+            for pod in pods:
+                pod.rmdir()
+                pod.parent.rmdir()
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    try:
+        source = CgroupCpu(("user-*/*/scope-*",), (Hierarchy(tmp_path, 2),))
+        assert [source.delta() for _ in range(1500)] == [0.0] * 1500
+    finally:
+        over.set()
+        coming.join()
 
 
 def test_hierarchies_are_found_in_the_mounts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,8 @@ class CgroupCpu:
 
 def _expand(root: Path, pattern: str) -> list[Path]:
     if any(wildcard in pattern for wildcard in "*?["):
-        return sorted(root.glob(pattern))
+        found = glob.glob(pattern, root_dir=root)  # noqa: PTH207 - Path.glob fails when one vanishes
+        return sorted(root / match for match in found)
     path = root / pattern
     return [path] if path.is_dir() else []
 
