@@ -214,6 +214,15 @@ def test_a_journal_that_cannot_be_written_is_refused(program: Program) -> None:
     assert "journal.db: database is locked" in result.stderr
 
 
+def test_a_state_directory_that_cannot_be_read_is_said_in_words(program: Program) -> None:
+    (program.directory / "state").mkdir()
+    (program.directory / "state" / "lock").symlink_to("lock")  # cannot be opened by root either
+    for command in (["status"], ["check"], ["run", "--dry-run"]):
+        result = program.call(*command)
+        assert (result.returncode, "Traceback" in result.stderr) == (1, False), result.stderr
+        assert "state/lock" in result.stderr
+
+
 def test_a_task_that_dies_at_once_does_not_hurt_the_others(program: Program) -> None:
     program.write(TASKS + "  - {name: broken, command: sh -c 'exit 9'}\n")
     program.run()

@@ -87,12 +87,17 @@ def _cgroups(config: MonitorConfig) -> Iterator[Finding]:
 
 def _state(config: MonitorConfig) -> Iterator[Finding]:
     directory = config.state_dir
+    try:
+        yield _state_dir(directory)
+    except OSError as error:
+        yield Finding("error", f"state_dir {directory} cannot be used: {error}")
+
+
+def _state_dir(directory: Path) -> Finding:
     existing = next(p for p in (directory, *directory.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        yield Finding("error", f"state_dir {directory}: {existing} cannot be written")
-        return
+        return Finding("error", f"state_dir {directory}: {existing} cannot be written")
     owner = holder(directory)
     if owner is not None:
-        yield Finding("warning", f"state_dir {directory} is in use by {owner}")
-    else:
-        yield Finding("ok", f"state_dir {directory}")
+        return Finding("warning", f"state_dir {directory} is in use by {owner}")
+    return Finding("ok", f"state_dir {directory}")

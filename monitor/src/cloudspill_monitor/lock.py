@@ -57,7 +57,10 @@ class StateLock:
 
 
 def holder(directory: Path) -> str | None:
-    """The monitor that holds `directory`, in words; None when none does."""
+    """The monitor that holds `directory`, in words; None when none does.
+
+    Raises OSError when that cannot be found out.
+    """
     path = directory / "lock"
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -98,19 +98,21 @@ def find(path: Path) -> Running | NotRunning:
         state_dir = load(path).state_dir
     except ConfigError as error:
         raise StatusError(str(error)) from error
-    owner = holder(state_dir) if state_dir.is_dir() else None
-    if owner is not None:
-        return _ask(state_dir, owner)
-    journal_path = state_dir / "journal.db"
-    if not journal_path.exists():
-        return NotRunning(state_dir, (), ())
     try:
+        owner = holder(state_dir) if state_dir.is_dir() else None
+        if owner is not None:
+            return _ask(state_dir, owner)
+        journal_path = state_dir / "journal.db"
+        if not journal_path.exists():
+            return NotRunning(state_dir, (), ())
         journal = Journal(journal_path)
         runs = tuple(journal.last_runs().values())
         decisions = tuple(journal.decisions(_DECISIONS))
         journal.close()
     except JournalError as error:
         raise StatusError(str(error)) from error
+    except OSError as error:
+        raise StatusError(f"state_dir {state_dir} cannot be read: {error}") from error
     return NotRunning(state_dir, runs, decisions)
 
 
