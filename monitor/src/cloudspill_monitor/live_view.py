@@ -6,6 +6,9 @@ Imported only for a terminal, as it brings in rich.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -21,17 +24,24 @@ from cloudspill_monitor.snapshot import Snapshot, TaskView
 from cloudspill_monitor.workload import TaskEvent
 
 _BAR = 40  # characters for 100 %
+_CONTROLS = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*)|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 class LiveReporter:
-    """A Reporter that draws; a context manager, because the terminal must be given back."""
+    """A Reporter that draws; a context manager, because the terminal must be given back.
+
+    Each thing printed draws all of the view again, so the tasks' lines wait for the next sample or
+    event. When the terminal goes away, nothing is shown any more, and the watch goes on.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        # Transient: what it shows would no longer be true when the monitor has ended.
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._lines: list[str] = []
+        self._gone = False
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._draw(self._live.start)
         return self
 
     def __exit__(
@@ -40,11 +50,14 @@ class LiveReporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        self._print_lines()
+        with suppress(OSError):
+            self._live.stop()
 
     def sample(self, snapshot: Snapshot) -> None:
         """Redraw."""
-        self._live.update(render(snapshot), refresh=True)
+        self._print_lines()
+        self._draw(lambda: self._live.update(render(snapshot), refresh=True))
 
     def decision(self, action: str, words: str, reason: str) -> None:
         """What will be done, and why."""
@@ -57,7 +70,7 @@ class LiveReporter:
 
     def log(self, task: str, line: str) -> None:
         """A task's line under its name."""
-        self._print(f"[dim]{escape(f'[{task}]')}[/] {escape(line)}")
+        self._lines.append(f"[{task}] {_CONTROLS.sub('', line)}")
 
     def notice(self, text: str) -> None:
         """Something worth knowing."""
@@ -68,11 +81,26 @@ class LiveReporter:
         self._print(f"[bold red]{escape(text)}[/]")
 
     def _print(self, markup: str) -> None:
-        self._live.console.print(markup, highlight=False, soft_wrap=True)
+        self._print_lines()
+        self._draw(lambda: self._live.console.print(markup, highlight=False, soft_wrap=True))
+
+    def _print_lines(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            text = Text("\n".join(lines), style="dim")
+            self._draw(lambda: self._live.console.print(text, soft_wrap=True))
+
+    def _draw(self, step: Callable[[], None]) -> None:
+        if self._gone:
+            return
+        try:
+            step()
+        except OSError:
+            self._gone = True
 
 
-def render(snapshot: Snapshot) -> Panel:
-    """The state as a panel."""
+def render(snapshot: Snapshot) -> Group:
+    """The state as a panel, and a line on which the terminal's echo of a key does no harm."""
     table = Table(box=None, pad_edge=False, expand=True)
     for heading in ("task", "place", "state", "process", "cores", "for", "restarts"):
         right = heading in ("process", "cores", "for", "restarts")
@@ -80,11 +108,12 @@ def render(snapshot: Snapshot) -> Panel:
     for task in snapshot.tasks:
         table.add_row(*_row(task), style="" if task.place == LOCAL else "magenta")
     title = "cloudspill-monitor" + (" (moves are only announced)" if snapshot.dry_run else "")
-    return Panel(
+    panel = Panel(
         Group(_meter(snapshot), _facts(snapshot), table, Text(snapshot.judgement, style="bold")),
         title=title,
         title_align="left",
     )
+    return Group(panel, Text("Ctrl-C ends the tasks and the monitor ", style="dim"))
 
 
 def _row(task: TaskView) -> list[str]:
