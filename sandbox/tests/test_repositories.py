@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_the_same_folder_gives_the_same_commit_elsewhere(tmp_path: Path, folder:
     publish(tmp_path / "two", "app", folder)
     heads = [(tmp_path / side / "app.git/refs/heads/main").read_text() for side in ("one", "two")]
     assert heads[0] == heads[1]
+
+
+@pytest.mark.parametrize("lost", ["HEAD", "info/refs", "refs/heads"])
+def test_publishing_again_mends_what_a_killed_publication_left(
+    tmp_path: Path, folder: Path, lost: str
+) -> None:
+    publish(tmp_path / "git", "app", folder)
+    repository = tmp_path / "git" / "app.git"
+    whole = (repository / "info/refs").read_text()
+    victim = repository / lost
+    shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
+    publish(tmp_path / "git", "app", folder)
+    assert (repository / "info/refs").read_text() == whole
+    assert (clone(repository, tmp_path / "clone") / "pkg" / "app.py").exists()
 
 
 @pytest.mark.parametrize("name", ["../escape", "", "Up", "-option", "a/b"])

@@ -125,7 +125,7 @@ def test_a_second_up_is_no_error_and_a_different_port_is_refused(sandbox: Sandbo
     sandbox.up()
     pid = daemon_pid(sandbox)
     again = sandbox.cli("up")
-    assert "already up" in again.stderr
+    assert f"pid {pid}" in again.stderr
     assert daemon_pid(sandbox) == pid
     other = sandbox.cli("up", "--port", "8999", check=False)
     assert other.returncode == 1
@@ -144,9 +144,7 @@ def test_two_ups_at_once_start_one_sandbox(sandbox: Sandbox) -> None:
         for _ in range(2)
     ]
     ended = [(command.communicate(timeout=120)[1], command.returncode) for command in commands]
-    assert 0 in {status for _, status in ended}, ended
-    for message, status in ended:
-        assert status == 0 or "another cloudspill-sandbox" in message
+    assert [status for _, status in ended] == [0, 0], ended
     assert names(sandbox)["vm"] == "RUNNING"
 
 

@@ -61,7 +61,9 @@ def test_check_mode_says_what_it_would_make_and_makes_nothing(
 
 
 def test_the_port_is_closed_before_rule_and_tag(running: Sandbox) -> None:
-    made = running.play("part1.yml", "--tags", "always,image,instance", "-e", '{"instance_tags": []}')
+    made = running.play(
+        "part1.yml", "--tags", "always,image,instance", "-e", '{"instance_tags": []}'
+    )
     assert made.status == 0, made.output
     eventually(
         lambda: "200" in in_guest(running, "sh", "-c", LOCAL_STATUS),

@@ -152,6 +152,7 @@ class Sandbox:
         """Return what `cloudspill-sandbox status` shows."""
         return {
             "running": True,
+            "in_memory": self._settings.in_memory,
             "name": self._settings.name,
             "project": self._settings.project,
             "pid": os.getpid(),

@@ -11,14 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from cloudspill_sandbox import __version__, lifecycle
-from cloudspill_sandbox.control import client, environment
+from cloudspill_sandbox.control import client, environment, lock
 from cloudspill_sandbox.repositories import PublishError
 from cloudspill_sandbox.settings import Settings
 
@@ -56,9 +57,9 @@ def _refusals() -> Iterator[None]:
         yield
     except client.NotRunningError:
         _not_running()
-    except PermissionError:
-        _fail("only root may do this: run it with sudo")
-    except (RuntimeError, ValueError) as error:
+    except PermissionError as error:
+        _fail(f"only root may do this: run it with sudo ({error})")
+    except (OSError, RuntimeError, ValueError) as error:
         _fail(str(error))
 
 
@@ -94,6 +95,7 @@ def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Answer --version."""
+    os.umask(0o022)  # what is made here is read by guests and clients, whatever the caller's mask
     if version:
         print(__version__)
         raise typer.Exit
@@ -130,19 +132,34 @@ def up(
     report = _Reporter()
     with _refusals():
         folders = _folders(publish or [])
-        status = lifecycle.running_status(settings)
-        if status is None:
-            if not settings.in_memory:
-                _require_host(settings)
-                lifecycle.build_guest_image(settings, report)
-            lifecycle.publish(settings, folders, report)
-            lifecycle.start_daemon(settings, report)
-            report(f"the sandbox is up: project {settings.project}, API on port {settings.port}")
-        elif port is not None and port != status["port"]:
-            _fail(f"the sandbox is up on port {status['port']}: `down` it first to change the port")
-        else:
-            lifecycle.publish(settings, folders, report)
-            report(f"the sandbox is already up (pid {status['pid']}, port {status['port']})")
+        if not (settings.in_memory or settings.owns_host):
+            _fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
+        running = lifecycle.wait_for_others(settings, report)
+        if running is not None and port not in (None, running["port"]):
+            _fail(f"the sandbox is up on port {running['port']}: `down` it first to change that")
+        if running is None:
+            running = _start(settings, folders, report)
+        lifecycle.publish(settings, folders, report)
+        report(
+            f"the sandbox is up: project {running['project']}, API on port {running['port']} "
+            f"(pid {running['pid']})"
+        )
+
+
+def _start(settings: Settings, folders: dict[str, Path], report: _Reporter) -> dict[str, Any]:
+    """Start the daemon, or wait for the one that another command is starting."""
+    if not settings.in_memory:
+        _require_host(settings)
+        lifecycle.build_guest_image(settings, report)
+    lifecycle.publish(settings, folders, report)
+    try:
+        lifecycle.start_daemon(settings, report)
+    except lock.LockedError:
+        lifecycle.wait_for_others(settings, report)
+    running = lifecycle.running_status(settings)
+    if running is None:
+        raise lifecycle.StartError(f"the sandbox has ended again: see {settings.log_file}")
+    return running
 
 
 @app.command()
@@ -151,6 +168,7 @@ def down() -> None:
     settings = _settings()
     report = _Reporter()
     with _refusals():
+        lifecycle.wait_for_others(settings, report)
         if lifecycle.stop_daemon(settings):
             report("the sandbox is down")
         elif lifecycle.sweep(settings):
@@ -165,13 +183,17 @@ def reset() -> None:
     settings = _settings()
     report = _Reporter()
     with _refusals():
-        status = lifecycle.running_status(settings)
+        running = lifecycle.wait_for_others(settings, report)
+        if running is not None:
+            settings = dataclasses.replace(
+                settings, port=running["port"], in_memory=running["in_memory"]
+            )
         lifecycle.stop_daemon(settings)
         lifecycle.sweep(settings)
         lifecycle.wipe(settings)
         report("every resource is forgotten")
-        if status is not None:
-            lifecycle.start_daemon(dataclasses.replace(settings, port=status["port"]), report)
+        if running is not None:
+            lifecycle.start_daemon(settings, report)
             report("the sandbox is up again, with an empty project")
 
 
@@ -219,6 +241,8 @@ def env(
         play = environment.read(settings.environment_file)
     except FileNotFoundError:
         _not_running()
+    if not lock.is_held(settings.lock_file):  # a sandbox that was killed leaves the file
+        _not_running()
     variables = environment.shell_environment(settings, play)
     print(json.dumps(variables, indent=2) if output == "json" else environment.exports(variables))
 
@@ -232,7 +256,7 @@ def ssh(
     tty = int(sys.stdin.isatty() and sys.stdout.isatty())
     with _refusals():
         answer = client.call(
-            _settings().admin_socket, "GET", f"/instances/{name}/console?tty={tty}"
+            _settings().admin_socket, "GET", f"/instances/{quote(name)}/console?tty={tty}"
         )
     words = [*answer["command"], *(command or ["bash", "--login"])]
     os.execvp(words[0], words)
@@ -248,7 +272,7 @@ def serial(
     with _refusals():
         while True:
             page = client.call(
-                _settings().admin_socket, "GET", f"/instances/{name}/serial?start={position}"
+                _settings().admin_socket, "GET", f"/instances/{quote(name)}/serial?start={position}"
             )
             sys.stdout.write(page["contents"])
             sys.stdout.flush()

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import logging.handlers
 import os
 import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from cloudspill_sandbox.assembly import Sandbox
 from cloudspill_sandbox.control import environment, lock
@@ -18,6 +20,7 @@ from cloudspill_sandbox.control.protocol import StartupMessage, StartupPipe
 from cloudspill_sandbox.settings import Settings
 
 _LOG = logging.getLogger("cloudspill_sandbox")
+_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 async def serve(settings: Settings, pipe: StartupPipe) -> None:
@@ -32,7 +35,8 @@ async def serve(settings: Settings, pipe: StartupPipe) -> None:
         runner = await serve_admin(admin_application(sandbox, stopping.set), settings.admin_socket)
         stack.callback(settings.admin_socket.unlink, missing_ok=True)
         stack.push_async_callback(runner.cleanup)
-        play = environment.play_environment(settings, os.environ.get("NO_PROXY"))
+        no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+        play = environment.play_environment(settings, no_proxy)
         environment.write(settings, play)
         stack.callback(settings.environment_file.unlink, missing_ok=True)
         pipe.send(StartupMessage("ready", ""))
@@ -42,17 +46,35 @@ async def serve(settings: Settings, pipe: StartupPipe) -> None:
     _LOG.info("down")
 
 
+class _OneLine(logging.Formatter):
+    """Keeps what clients and guests sent from looking like lines of the log's own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line without control characters; a traceback follows it as it is."""
+        return super().formatMessage(record).translate(_CONTROL_CHARACTERS)
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=10_000_000, backupCount=1)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def main() -> None:
     """Run the daemon; its only argument is the descriptor on which the starter listens."""
     pipe = StartupPipe(int(sys.argv[1]) if len(sys.argv) > 1 else None)
     settings = Settings.from_environment()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.umask(0o022)  # guests and clients read what is made here, whatever the caller's mask
     # Every connection and every machine costs descriptors; the soft limit is an old default.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with lock.hold(settings.lock_file):
+            _log_to(settings.log_file)
             asyncio.run(serve(settings, pipe))
+    except lock.LockedError as error:
+        pipe.send(StartupMessage("locked", str(error)))
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - whatever ends it is logged and told to the starter
         _LOG.exception("the sandbox ended")
         pipe.send(StartupMessage("failed", str(error) or type(error).__name__))

@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from cloudspill_sandbox.control import client, lock, protocol
 from cloudspill_sandbox.settings import Settings
 
 Progress = Callable[[str], None]
+
+OTHERS_DEADLINE = 180.0
+"""Seconds that a command waits for another one on the same sandbox."""
 
 STOP_DEADLINE = 150.0
 """Seconds for machines to run their shutdown scripts; longer than the runtime's own bound."""
@@ -37,6 +41,28 @@ def running_status(settings: Settings) -> dict[str, Any] | None:
         status: dict[str, Any] = client.call(settings.admin_socket, "GET", "/status")
     except client.NotRunningError:
         return None
+    return status
+
+
+def wait_for_others(settings: Settings, progress: Progress) -> dict[str, Any] | None:
+    """Return running_status() once no other command is starting or stopping the sandbox.
+
+    Raises:
+        StartError: the other one takes longer than OTHERS_DEADLINE.
+    """
+    deadline = time.monotonic() + OTHERS_DEADLINE
+    announced = False
+    while (status := running_status(settings)) is None and lock.is_held(settings.lock_file):
+        if time.monotonic() > deadline:
+            raise StartError(
+                "another process has been starting or stopping the sandbox for "
+                f"{OTHERS_DEADLINE:.0f} s (pid {settings.lock_file.read_text()}): see "
+                f"{settings.log_file}"
+            )
+        if not announced:
+            progress("another command is starting or stopping the sandbox: waiting for it")
+            announced = True
+        time.sleep(0.1)
     return status
 
 
@@ -61,11 +87,10 @@ def start_daemon(settings: Settings, progress: Progress) -> None:
 
     Raises:
         StartError: it could not start; what it had made is gone again.
+        lock.LockedError: another process is starting, running or stopping it.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
-    if settings.log_file.exists():  # one earlier life's log is enough
-        settings.log_file.replace(settings.log_file.with_name(f"{settings.log_file.name}.1"))
     with settings.log_file.open("ab") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "cloudspill_sandbox.daemon", str(writer)],
@@ -81,6 +106,9 @@ def start_daemon(settings: Settings, progress: Progress) -> None:
     for message in protocol.messages(reader):
         if message.kind == "ready":
             return
+        if message.kind == "locked":
+            daemon.wait()
+            raise lock.LockedError(message.text)
         if message.kind == "failed":
             daemon.wait()
             raise StartError(message.text)
@@ -100,7 +128,10 @@ def stop_daemon(settings: Settings) -> bool:
     status = running_status(settings)
     if status is None:
         return False
-    process = os.pidfd_open(status["pid"])
+    try:
+        process = os.pidfd_open(status["pid"])
+    except ProcessLookupError:  # it has ended since it answered
+        return True
     try:
         client.call(settings.admin_socket, "POST", "/shutdown")
         ended, _, _ = select.select([process], [], [], STOP_DEADLINE)

@@ -33,7 +33,7 @@ async def sweep(settings: Settings) -> bool:
     """
     traces = (settings.environment_file, settings.admin_socket)
     found = any(path.exists() for path in traces)
-    if not settings.in_memory:
+    if settings.owns_host:
         leftovers.sweep(settings)
         await NamespaceNetwork(settings).stop()
     for path in traces:

@@ -14,12 +14,22 @@ from typing import Any
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9]{0,11}")
 """Short, because namespaces and interfaces carry it (an interface name has 15 characters)."""
 
+RESERVED_NAMES = frozenset({"ca", "images"})
+"""Folders beside those of the sandboxes."""
+
+RUN_ROOT = Path("/run/cloudspill")
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()
+
+
 ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
     {
         "name": ("CLOUDSPILL_SANDBOX", str),
         "port": ("CLOUDSPILL_SANDBOX_PORT", int),
-        "state_root": ("CLOUDSPILL_STATE_ROOT", Path),
-        "run_root": ("CLOUDSPILL_RUN_ROOT", Path),
+        "state_root": ("CLOUDSPILL_STATE_ROOT", _absolute),
+        "run_root": ("CLOUDSPILL_RUN_ROOT", _absolute),
         "in_memory": ("CLOUDSPILL_SANDBOX_IN_MEMORY", lambda text: bool(int(text))),
     }
 )
@@ -45,20 +55,22 @@ class Settings:
     project_number: int = 415104041262
     port: int = 8460
     state_root: Path = Path("/var/lib/cloudspill")
-    run_root: Path = Path("/run/cloudspill")
+    run_root: Path = RUN_ROOT
     in_memory: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a name that host resources could not carry.
 
         Raises:
-            ValueError: the name does not match NAME_PATTERN.
+            ValueError: a bad name or port; the message names the variable that sets it.
         """
-        if not NAME_PATTERN.fullmatch(self.name):
+        if not NAME_PATTERN.fullmatch(self.name) or self.name in RESERVED_NAMES:
             raise ValueError(
-                f"sandbox name {self.name!r} must match {NAME_PATTERN.pattern} "
-                "(set CLOUDSPILL_SANDBOX)"
+                f"sandbox name {self.name!r} must match {NAME_PATTERN.pattern} and be none of "
+                f"{', '.join(sorted(RESERVED_NAMES))} (set CLOUDSPILL_SANDBOX)"
             )
+        if not 0 < self.port < 1 << 16:
+            raise ValueError(f"port {self.port} is not one (set CLOUDSPILL_SANDBOX_PORT)")
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -84,6 +96,14 @@ class Settings:
             for field, value in values.items()
             for variable, _ in (ENVIRONMENT[field],)
         }
+
+    @property
+    def owns_host(self) -> bool:
+        """Whether namespaces, links and machines of this name on the host are this sandbox's.
+
+        They carry the name alone, so the lock must be found by the name alone.
+        """
+        return not self.in_memory and self.run_root == RUN_ROOT
 
     @property
     def state_dir(self) -> Path:

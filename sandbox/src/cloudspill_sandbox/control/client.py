@@ -15,7 +15,7 @@ class NotRunningError(RuntimeError):
 
 
 class AdminError(RuntimeError):
-    """The sandbox refused; the message is its own."""
+    """The sandbox refused, or does not answer; the message says so."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -40,7 +40,7 @@ def call(path: Path, method: str, resource: str, *, timeout: float = 30.0) -> An
     Raises:
         NotRunningError: nothing listens there.
         PermissionError: the socket is another user's (it is root's).
-        AdminError: the answer is an error.
+        AdminError: the answer is an error, or there is none in time.
     """
     connection = _UnixConnection(path, timeout)
     try:
@@ -49,6 +49,10 @@ def call(path: Path, method: str, resource: str, *, timeout: float = 30.0) -> An
         document = json.loads(response.read() or b"null")
     except (FileNotFoundError, ConnectionError) as error:
         raise NotRunningError("the sandbox is not running") from error
+    except TimeoutError as error:
+        raise AdminError(
+            f"the sandbox has not answered within {timeout:.0f} s: see its log"
+        ) from error
     finally:
         connection.close()
     if response.status >= 400:

@@ -12,9 +12,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class StartupMessage:
-    """One line: progress on the way, then either `ready` or `failed`."""
+    """One line: progress on the way, then how it ended.
 
-    kind: Literal["progress", "ready", "failed"]
+    `locked` means that another process is starting, running or stopping the sandbox.
+    """
+
+    kind: Literal["progress", "ready", "failed", "locked"]
     text: str
 
 

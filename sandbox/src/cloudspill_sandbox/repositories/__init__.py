@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 HOST = "git.cloudspill.internal"
@@ -47,9 +48,10 @@ def publish(root: Path, name: str, folder: Path) -> bool:
     if not folder.is_dir() or not any(folder.iterdir()):
         raise PublishError(f"{folder} is not a folder with content")
     repository = root / f"{name}.git"
-    if not repository.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
-        _git(None, "init", "--quiet", "--bare", "--initial-branch=main", str(repository))
+    root.mkdir(parents=True, exist_ok=True)
+    # Also when it exists: whatever a killed publication left half done is made whole.
+    _git(None, "init", "--quiet", "--bare", "--initial-branch=main", str(repository))
+    _git(repository, "update-server-info")
     tree = _write_tree(repository, folder)
     parent = _git(repository, "for-each-ref", "--format=%(objectname)", _BRANCH)
     if parent and _git(repository, "rev-parse", f"{parent}^{{tree}}") == tree:
@@ -62,15 +64,11 @@ def publish(root: Path, name: str, folder: Path) -> bool:
 
 
 def _write_tree(repository: Path, folder: Path) -> str:
-    index = repository / "publish.index"
-    index.unlink(missing_ok=True)
-    environment = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(folder)}
-    try:
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {"GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": str(folder)}
         # Build products of an interpreter are no part of what the author published.
         _git(repository, "add", "--all", "--", ".", ":!**/__pycache__/**", extra=environment)
         return _git(repository, "write-tree", extra=environment)
-    finally:
-        index.unlink(missing_ok=True)
 
 
 def _git(repository: Path | None, *arguments: str, extra: dict[str, str] | None = None) -> str:

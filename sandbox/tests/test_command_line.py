@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command against a sandbox in memory, as any user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("cloudspill-sandbox"))
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+class Shell:
+    """Runs the command with a state of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.environment = os.environ | {
+            "CLOUDSPILL_SANDBOX": "cli",
+            "CLOUDSPILL_SANDBOX_PORT": str(self.port),
+            "CLOUDSPILL_STATE_ROOT": str(folder / "state"),
+            "CLOUDSPILL_RUN_ROOT": str(folder / "run"),
+        }
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def status(self) -> dict[str, object]:
+        document: dict[str, object] = json.loads(self("status", "--output", "json").stdout)
+        return document
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A command line whose sandbox is ended whatever happens."""
+    subject = Shell(tmp_path)
+    try:
+        yield subject
+    finally:
+        subject("down")
+
+
+def test_reset_of_a_sandbox_in_memory_starts_one_in_memory_again(shell: Shell) -> None:
+    assert shell("up", "--in-memory").returncode == 0
+    before = shell.status()
+    done = shell("reset")
+    assert done.returncode == 0, done.stderr
+    after = shell.status()
+    assert after["in_memory"] is True
+    assert after["port"] == before["port"]
+    assert after["pid"] != before["pid"]
+
+
+def test_after_a_kill_env_says_that_nothing_runs(shell: Shell) -> None:
+    shell("up", "--in-memory")
+    assert "HTTPS_PROXY" in shell("env").stdout
+    pid = shell.status()["pid"]
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGKILL)
+    refused = shell("env")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "cloudspill-sandbox up" in refused.stderr
+    assert shell("up", "--in-memory").returncode == 0
+
+
+def test_two_ups_at_once_both_end_well_with_one_sandbox(shell: Shell) -> None:
+    commands = [
+        subprocess.Popen(
+            [COMMAND, "up", "--in-memory"],
+            env=shell.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    ended = [(command.communicate(timeout=60)[1], command.returncode) for command in commands]
+    assert [status for _, status in ended] == [0, 0, 0], ended
+    pid = shell.status()["pid"]
+    assert all(f"pid {pid}" in said for said, _ in ended)
+
+
+def test_what_a_client_sends_cannot_forge_lines_of_the_log(shell: Shell) -> None:
+    shell("up", "--in-memory")
+    with socket.create_connection(("127.0.0.1", shell.port)) as connection:
+        connection.sendall(b"CONNECT a\x1b[31mforged:443 HTTP/1.1\r\n\r\n")
+        connection.recv(4096)
+    log = (shell.folder / "state" / "cli" / "sandbox.log").read_text()
+    assert "\x1b" not in log
+
+
+def test_down_leaves_no_socket_and_a_second_down_finds_nothing(shell: Shell) -> None:
+    shell("up", "--in-memory")
+    assert shell("down").returncode == 0
+    assert not (shell.folder / "run" / "cli" / "admin.sock").exists()
+    assert shell("down").stderr.strip().endswith("the sandbox was not running")
+
+
+def test_odd_arguments_are_refused_in_a_sentence(shell: Shell) -> None:
+    shell("up", "--in-memory")
+    for arguments in (["serial", "no such"], ["ssh", "absent"], ["up", "--publish", "app"]):
+        refused = shell(*arguments)
+        assert refused.returncode != 0, arguments
+        assert "Traceback" not in refused.stderr
+        assert refused.stderr.startswith("cloudspill-sandbox: "), refused.stderr
+
+
+def test_a_sandbox_with_machines_must_be_found_by_its_name_alone(shell: Shell) -> None:
+    refused = shell("up")
+    assert refused.returncode == 1
+    assert "CLOUDSPILL_RUN_ROOT" in refused.stderr
