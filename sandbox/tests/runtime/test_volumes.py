@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,6 +147,26 @@ def test_half_made_and_unneeded_layers_are_removed_at_the_next_start(
     (directory / "7.new" / "u").mkdir(parents=True)
     loaded(directory, image)
     assert {entry.name for entry in directory.iterdir()} == {"1", "empty"}
+
+
+def dig(top: Path) -> None:
+    """Make a directory deeper than Python recurses."""
+    deepest = top / "/".join("d" * (sys.getrecursionlimit() + 200))
+    subprocess.run(["mkdir", "-p", str(deepest)], check=True)
+    (deepest / "file").write_text("deep")
+
+
+def test_a_disk_may_be_as_deep_as_its_machine_made_it(
+    store: VolumeStore, directory: Path, image: Path
+) -> None:
+    store.create("disk", BASE, 10)
+    dig(layer(store, "disk"))
+    dig(directory / "7.new" / "u")
+    again = loaded(directory, image)
+    again.freeze("snapshot", "disk", live_since=time.time())
+    again.delete("disk")
+    again.delete("snapshot")
+    assert {entry.name for entry in directory.iterdir()} == {"empty"}
 
 
 def test_a_copy_needs_an_identity_of_its_own_until_it_was_booted(store: VolumeStore) -> None:

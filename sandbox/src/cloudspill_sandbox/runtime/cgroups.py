@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloudspill_sandbox.runtime.trees import directories_below
+
 _MOUNT = Path("/sys/fs/cgroup")
 _PATIENCE = 10.0
 
@@ -42,7 +44,7 @@ class SandboxCgroup:
         found: list[Path] = []
         for hierarchy in self._hierarchies():
             top = Path(f"{hierarchy}{self.path}{below}")
-            found += [Path(directory) for directory, _, _ in os.walk(top, topdown=False)]
+            found += [*directories_below(top)][::-1]
         return found
 
     def processes(self) -> set[int]:

@@ -12,12 +12,15 @@ would be, and so are renames and removals (a real journal would be up to 5 secon
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+
+from cloudspill_sandbox.runtime.trees import directories_below
 
 _FS_IOC_FIEMAP = 0xC020660B
 _EXTENT_LAST = 0x1
@@ -50,13 +53,13 @@ def unsynced_files(root: Path, now: float) -> dict[Path, int]:
 
 
 def _recent_files(root: Path, since: float) -> Iterator[Path]:
-    for directory, _, names in os.walk(root):
-        for name in names:
-            path = Path(directory, name)
-            status = path.lstat()
-            # The change time cannot be set by the machine, the modification time can.
-            if stat.S_ISREG(status.st_mode) and status.st_ctime >= since:
-                yield path
+    for directory in directories_below(root):
+        for path in directory.iterdir():
+            with contextlib.suppress(OSError):  # its path is longer than the kernel takes
+                status = path.lstat()
+                # The change time cannot be set by the machine, the modification time can.
+                if stat.S_ISREG(status.st_mode) and status.st_ctime >= since:
+                    yield path
 
 
 def _bytes_on_disk(path: Path) -> int | None:

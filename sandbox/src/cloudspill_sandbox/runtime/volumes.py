@@ -10,10 +10,10 @@ Compute Engine shows a block device.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -27,6 +27,7 @@ from cloudspill_sandbox.runtime.mounts import (
     overlay_options,
     unmount,
 )
+from cloudspill_sandbox.runtime.trees import remove_tree
 
 _RECORD = "record.json"
 _UNFINISHED = ".new"
@@ -78,7 +79,7 @@ class VolumeStore:
         self._directory.mkdir(parents=True, exist_ok=True)
         (self._directory / "empty").mkdir(exist_ok=True)
         for folder in self._directory.glob(f"*{_UNFINISHED}"):
-            shutil.rmtree(folder)
+            remove_tree(folder)
         self._layers = {
             path.parent.name: _read_record(path) for path in self._directory.glob(f"*/{_RECORD}")
         }
@@ -135,7 +136,8 @@ class VolumeStore:
         except BaseException as error:
             with self._lock:
                 del self._layers[name]
-            shutil.rmtree(draft, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next load() removes it
+                remove_tree(draft)
             if isinstance(error, OSError | ValueError | subprocess.CalledProcessError):
                 origin = f" from {source}" if source else ""
                 raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
@@ -273,7 +275,7 @@ class VolumeStore:
                 (self._directory / layer).rename(self._directory / f"{layer}{_UNFINISHED}")
                 del self._layers[layer]
         for layer in doomed:
-            shutil.rmtree(self._directory / f"{layer}{_UNFINISHED}")
+            remove_tree(self._directory / f"{layer}{_UNFINISHED}")
 
 
 def images_in_use(state_root: Path) -> set[Path]:

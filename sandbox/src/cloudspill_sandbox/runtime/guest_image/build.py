@@ -27,6 +27,7 @@ from cloudspill_sandbox.runtime.guest_image.recipe import (
     debian_sources,
 )
 from cloudspill_sandbox.runtime.mounts import mounts_below
+from cloudspill_sandbox.runtime.trees import remove_tree
 from cloudspill_sandbox.runtime.volumes import images_in_use
 from cloudspill_sandbox.settings import Settings
 
@@ -118,7 +119,7 @@ def salvage(draft: Path, packages: Path) -> None:
     for package in draft.glob("root/var/cache/apt/archives/*.deb"):
         package.replace(packages / package.name)
     if draft.exists():
-        shutil.rmtree(draft)
+        remove_tree(draft)
 
 
 def _prepare_seed(seed: Path, recipe: Recipe) -> None:
@@ -204,11 +205,11 @@ def _finish(draft: Path, target: Path) -> None:
     (root / "var/cache/wheels").chmod(0o755)
     os.sync()
     root.rename(target)
-    shutil.rmtree(draft)
+    remove_tree(draft)
 
 
 def _remove_unused(settings: Settings, *, keep: Path) -> None:
     needed = {keep, *images_in_use(settings.state_root)}
     for folder in settings.images_dir.iterdir():
         if not folder.name.startswith(".") and folder not in needed:
-            shutil.rmtree(folder)
+            remove_tree(folder)
