@@ -34,9 +34,9 @@ class LiveReporter:
     event. When the terminal goes away, nothing is shown any more, and the watch goes on.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         # Transient: what it shows would no longer be true when the monitor has ended.
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
         self._lines: list[str] = []
         self._gone = False
 

@@ -106,11 +106,9 @@ def _reporter(view: View, clock: SystemClock, stack: ExitStack) -> Reporter:
     if view.plain or not sys.stdout.isatty():
         return PlainReporter(sys.stdout, clock, view.every)
     # Not imported without a terminal: a daemon has no use for rich, and memory to save.
-    from rich.console import Console
-
     from cloudspill_monitor.live_view import LiveReporter
 
-    return stack.enter_context(LiveReporter(Console()))
+    return stack.enter_context(LiveReporter())
 
 
 def _serve_metrics(
