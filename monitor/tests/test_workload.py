@@ -122,6 +122,14 @@ def test_a_stopped_task_leaves_no_process(host: Host) -> None:
     assert host.journal.last_runs()["t"].outcome == "stopped"
 
 
+def test_a_log_holds_what_the_task_wrote_and_nothing_else(host: Host) -> None:
+    config = task("echo mine >&2; sleep 60")
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text() == "mine\n")
+    host.stop()
+    assert host.workload.log(config).read_text() == "mine\n"
+
+
 def test_a_task_that_ignores_the_signal_is_killed_after_its_grace(
     host: Host, clock: FakeClock
 ) -> None:

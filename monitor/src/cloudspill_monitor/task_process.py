@@ -23,13 +23,15 @@ from cloudspill_monitor.config import TaskConfig
 from cloudspill_monitor.procfs import ProcessStat
 
 # The task's whole group is signalled at once, so that no process forked meanwhile is missed; the
-# shell is in that group, and its traps let it live to see the task's exit status.
+# shell is in that group, and its traps let it live to see the task's exit status. What the shell
+# itself has to say about that ("Terminated") does not belong in the task's log.
 _GATE = """
 read -r _ || exit 125
 status_file=$1
 shift
 trap : HUP INT QUIT ABRT ALRM PIPE TERM USR1 USR2
-"$@" </dev/null
+exec 3>&2 2>/dev/null
+(exec </dev/null 2>&3 3>&-; exec "$@")
 status=$?
 echo "$status" >"$status_file"
 exit "$status"
