@@ -310,6 +310,17 @@ async def test_first_and_last_words_of_a_task_are_shown(machine: Machine) -> Non
     assert machine.listener.said.count("[moves] first") == 1
     await daemon._stop()
     assert machine.listener.said.count("[moves] last") == 1
+    stopped = next(n for n, said in enumerate(machine.listener.said) if "moves stopped" in said)
+    assert machine.listener.said.index("[moves] last") < stopped
+
+
+async def test_a_move_that_is_cut_short_is_written_down(machine: Machine) -> None:
+    machine.cloud = Cloud()
+    daemon = machine.start()
+    await machine.run(90.0, 12)
+    assert machine.journal.decisions(1)[0].outcome is None
+    await daemon._stop()
+    assert machine.journal.decisions(1)[0].outcome == "cut short: the monitor ends"
 
 
 async def test_a_reload_cannot_move_the_state(machine: Machine) -> None:

@@ -81,6 +81,17 @@ def test_a_watch_that_did_not_end_hands_on_its_runs(path: Path) -> None:
         assert journal.begin_watch(3e9) == first + 1
 
 
+def test_a_decision_of_a_killed_monitor_is_not_under_way_for_ever(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.end_decision(journal.record_decision("b", 1.0, 1e9, "scale out", "a", "r"), "done")
+        journal.record_decision("boot", 1.0, 1e9, "scale in", "a", "reason")
+        journal.begin_watch(2e9)
+        assert [d.outcome for d in journal.decisions(2)] == [
+            "not known: the monitor was killed meanwhile",
+            "done",
+        ]
+
+
 def test_a_journal_is_for_its_user_only(path: Path) -> None:
     Journal(path).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -111,7 +111,6 @@ class Daemon:
 
     def tick(self) -> None:
         """One look at the machine and the tasks, one judgement."""
-        self._tell_logs()  # before the poll, so that the first words of what it starts are seen
         self._poll()
         host = self._sampler.sample()
         self._meters.read(
@@ -171,6 +170,11 @@ class Daemon:
         except MoveError as error:
             failure = str(error)
             given.reporter.error(f"scale {direction} failed: {failure}")
+        except asyncio.CancelledError:
+            self._attempt(
+                lambda: given.journal.end_decision(decision, "cut short: the monitor ends")
+            )
+            raise
         self._state = policy.completed(
             self._policy, self._state, given.clock.boottime(), failure=failure
         )
@@ -284,7 +288,10 @@ class Daemon:
                 self._reload()
 
     def _poll(self) -> None:
-        self._say(self._given.workload.poll())
+        self._tell_logs()  # first, to follow what is started now from its first word on
+        events = self._given.workload.poll()
+        self._tell_logs()  # the last words of what has ended, before that is said
+        self._say(events)
 
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
@@ -303,5 +310,4 @@ class Daemon:
         while given.workload.stopping:
             self._poll()
             await asyncio.sleep(_STOPPING_POLL)
-        self._tell_logs()
         self._attempt(lambda: given.journal.end_watch(given.clock.wall()))

@@ -120,6 +120,10 @@ class Journal:
             newest = self._db.execute("SELECT COALESCE(MAX(run), 0) FROM runs").fetchone()[0]
             first = int(last[0]) if last is not None and last[1] is None else int(newest) + 1
             self._db.execute(
+                "UPDATE decisions SET outcome = 'not known: the monitor was killed meanwhile'"
+                " WHERE outcome IS NULL"
+            )
+            self._db.execute(
                 "INSERT INTO watches (begun_wall, first_run) VALUES (?, ?)", (wall, first)
             )
         return first
