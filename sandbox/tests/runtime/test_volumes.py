@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ import pytest
 
 from cloudspill_sandbox.runtime.extents import unsynced_files
 from cloudspill_sandbox.runtime.interface import VolumeError
-from cloudspill_sandbox.runtime.volumes import VolumeStore, images_in_use
+from cloudspill_sandbox.runtime.volume_records import image_layer
+from cloudspill_sandbox.runtime.volumes import VolumeStore
 
 BASE = "debian-12"
 
@@ -37,7 +39,7 @@ def store(directory: Path, image: Path) -> VolumeStore:
 
 
 def loaded(directory: Path, image: Path) -> VolumeStore:
-    store = VolumeStore(directory, {BASE: image})
+    store = VolumeStore(directory, image.parent, {BASE: image.name})
     store.load()
     return store
 
@@ -53,7 +55,7 @@ def write(store: VolumeStore, volume: str, text: str) -> None:
 
 def test_a_boot_disk_stands_on_the_image(store: VolumeStore, image: Path) -> None:
     store.create("disk", BASE, 10)
-    assert store.record("disk").lowers == (str(image),)
+    assert store.record("disk").lowers == (image_layer(image.name),)
     assert store.record("disk").size_gb == 10
 
 
@@ -72,7 +74,7 @@ def test_clones_share_the_frozen_layer_and_copy_nothing(store: VolumeStore, imag
     store.freeze("snapshot", "disk", live_since=None)
     store.create("clone", "snapshot", 10)
     shared = layer(store, "snapshot").parent.name
-    assert store.record("clone").lowers == (shared, str(image))
+    assert store.record("clone").lowers == (shared, image_layer(image.name))
     assert list(layer(store, "clone").iterdir()) == []
 
 
@@ -97,6 +99,16 @@ def test_content_stays_while_a_clone_stands_on_it_and_goes_with_the_last(
         store.create("late", "snapshot", 10)
     store.delete("clone")
     assert not content.exists()
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_nobody_else_can_reach_what_guests_wrote(
+    directory: Path, image: Path, existing: bool
+) -> None:
+    if existing:
+        directory.mkdir(parents=True, mode=0o755)
+    loaded(directory, image)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
 def test_a_name_is_free_again_after_its_volume_was_deleted(store: VolumeStore) -> None:
@@ -191,15 +203,6 @@ def test_volumes_made_at_the_same_time_do_not_meet(store: VolumeStore) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda name: store.create(name, BASE, 10), names))
     assert len({layer(store, name) for name in names}) == len(names)
-
-
-def test_images_are_in_use_while_volumes_stand_on_them(
-    store: VolumeStore, directory: Path, image: Path
-) -> None:
-    root = directory.parent.parent
-    assert images_in_use(root) == set()
-    store.create("disk", BASE, 10)
-    assert images_in_use(root) == {image}
 
 
 def test_a_copy_of_a_live_disk_lacks_what_was_not_synced(store: VolumeStore) -> None:

@@ -69,7 +69,9 @@ class PodmanRuntime:
         self._cgroup = SandboxCgroup(settings.name)
         self._podman = Podman(settings.run_dir / "podman", self._cgroup.path)
         self._guest_image = guest_image
-        self._volumes = VolumeStore(settings.volumes_dir, {"debian-12": guest_image})
+        self._volumes = VolumeStore(
+            settings.volumes_dir, guest_image.parent, {"debian-12": guest_image.name}
+        )
         self._machines: dict[str, _Machine] = {}
         self._consoles: dict[str, SerialConsole] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,7 +167,9 @@ class PodmanRuntime:
         return None
 
     async def delete_volume(self, volume: str) -> None:
-        """Remove a volume that no machine uses; content that others build on stays until they go.
+        """Remove a volume; content that others build on stays until they go.
+
+        No error when it is gone.
 
         Raises:
             VolumeError: a machine uses it.

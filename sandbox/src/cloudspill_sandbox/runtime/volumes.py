@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
+import logging
 import os
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from cloudspill_sandbox.runtime.extents import unsynced_files
@@ -28,44 +28,32 @@ from cloudspill_sandbox.runtime.mounts import (
     unmount,
 )
 from cloudspill_sandbox.runtime.trees import remove_tree
+from cloudspill_sandbox.runtime.volume_records import (
+    VolumeRecord,
+    image_digest,
+    image_layer,
+    read_record,
+    write_record,
+)
 
-_RECORD = "record.json"
 _UNFINISHED = ".new"
 
-
-@dataclass(frozen=True, slots=True)
-class VolumeRecord:
-    """What is known of a volume; kept beside its layer.
-
-    Attributes:
-        volume: its id; None when it was deleted while others stand on its layer.
-        lowers: what lies below its own layer, from top to bottom: names of layers, or absolute
-            paths of base volumes.
-        writable: whether machines may write to it.
-        size_gb: as the caller gave it.
-        copied: whether it began as another volume's content and was never mounted: whoever mounts
-            it must give it an identity of its own.
-        machine: id of the machine that booted from it last, "" for none.
-    """
-
-    volume: str | None
-    lowers: tuple[str, ...]
-    writable: bool
-    size_gb: int
-    copied: bool
-    machine: str = ""
+_log = logging.getLogger(__name__)
 
 
 class VolumeStore:
     """The volumes below one directory; methods block and may be called from several threads.
 
     Args:
-        directory: holds a folder a layer; its name should be short.
-        bases: read-only volumes by id, as directories.
+        directory: holds a folder a layer; its name should be short. Only its owner may enter it:
+            a setuid program of a guest's root would be one of the host's.
+        images: holds the guest images, each in a folder named by its digest.
+        bases: read-only volumes by id, as digests of their images.
     """
 
-    def __init__(self, directory: Path, bases: Mapping[str, Path]) -> None:
+    def __init__(self, directory: Path, images: Path, bases: Mapping[str, str]) -> None:
         self._directory = directory
+        self._images = images
         self._bases = dict(bases)
         self._layers: dict[str, VolumeRecord] = {}
         self._names = itertools.count(1)
@@ -75,15 +63,22 @@ class VolumeStore:
         """Read the records; remove half-made layers and layers that nobody needs.
 
         Nothing may be mounted, see leftovers.py.
+
+        Raises:
+            VolumeError: a record cannot be read.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.chmod(0o700)
         (self._directory / "empty").mkdir(exist_ok=True)
-        for folder in self._directory.glob(f"*{_UNFINISHED}"):
-            remove_tree(folder)
-        self._layers = {
-            path.parent.name: _read_record(path) for path in self._directory.glob(f"*/{_RECORD}")
-        }
-        self._names = itertools.count(max(map(int, self._layers), default=0) + 1)
+        for draft in self._directory.glob(f"*{_UNFINISHED}"):
+            _discard(draft)
+        names = {entry.name.removesuffix(_UNFINISHED) for entry in self._directory.iterdir()}
+        numbers = sorted(int(name) for name in names if name.isdecimal())
+        self._layers = {}
+        for name in map(str, numbers):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._layers[name] = read_record(self._directory / name)
+        self._names = itertools.count(max(numbers, default=0) + 1)
         self._collect()
 
     @property
@@ -131,13 +126,12 @@ class VolumeStore:
                 (draft / part).mkdir(parents=True)
             if copied_layer:
                 _copy_layer(self._directory / copied_layer / "u", draft / "u", live_since)
-            _write_record(draft / _RECORD, record)
+            write_record(draft, record)
             draft.rename(folder)
         except BaseException as error:
             with self._lock:
                 del self._layers[name]
-            with contextlib.suppress(OSError):  # the next load() removes it
-                remove_tree(draft)
+            _discard(draft)
             if isinstance(error, OSError | ValueError | subprocess.CalledProcessError):
                 origin = f" from {source}" if source else ""
                 raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
@@ -166,7 +160,7 @@ class VolumeStore:
         if source is None:
             return ("empty",), None
         if source in self._bases:
-            return (str(self._bases[source]),), None
+            return (image_layer(self._bases[source]),), None
         layer = self._layer(source)
         record = self._layers[layer]
         if record.writable:
@@ -174,10 +168,10 @@ class VolumeStore:
         return (layer, *record.lowers), None
 
     def delete(self, volume: str) -> None:
-        """Remove a volume; its layer stays while others stand on it.
+        """Remove a volume; its layer stays while others stand on it. No error when it is gone.
 
         Raises:
-            VolumeError: it does not exist, is mounted, or is a base.
+            VolumeError: it is mounted, or is a base.
         """
         if volume in self._bases:
             raise VolumeError(f"volume {volume} ships with the runtime")
@@ -249,20 +243,20 @@ class VolumeStore:
         return layer
 
     def _paths(self, lowers: tuple[str, ...]) -> list[Path]:
-        return [
-            Path(lower) if lower.startswith("/") else self._lower_path(lower) for lower in lowers
-        ]
+        return [self._lower_path(lower) for lower in lowers]
 
-    def _lower_path(self, name: str) -> Path:
-        return self._directory / name / "u" if name != "empty" else self._directory / name
+    def _lower_path(self, lower: str) -> Path:
+        if digest := image_digest(lower):
+            return self._images / digest
+        return self._directory / lower / "u" if lower != "empty" else self._directory / lower
 
     def _keep(self, layer: str, record: VolumeRecord) -> None:
         with self._lock:
-            _write_record(self._directory / layer / _RECORD, record)
+            write_record(self._directory / layer, record)
             self._layers[layer] = record
 
     def _collect(self) -> None:
-        """Remove the layers of deleted volumes that no volume stands on."""
+        """Remove the layers of deleted volumes that nothing stands on and nobody copies."""
         with self._lock:
             records = self._layers.values()
             needed = {lower for record in records if record.volume for lower in record.lowers}
@@ -275,17 +269,15 @@ class VolumeStore:
                 (self._directory / layer).rename(self._directory / f"{layer}{_UNFINISHED}")
                 del self._layers[layer]
         for layer in doomed:
-            remove_tree(self._directory / f"{layer}{_UNFINISHED}")
+            _discard(self._directory / f"{layer}{_UNFINISHED}")
 
 
-def images_in_use(state_root: Path) -> set[Path]:
-    """Return the base volumes' directories that volumes of any sandbox of this host stand on."""
-    return {
-        Path(lower)
-        for path in state_root.glob(f"*/v/*/{_RECORD}")
-        for lower in _read_record(path).lowers
-        if lower.startswith("/")
-    }
+def _discard(draft: Path) -> None:
+    """Remove what nobody needs any more; what will not go now may go at the next load()."""
+    try:
+        remove_tree(draft)
+    except OSError as error:
+        _log.warning("%s", error)
 
 
 def _copy_layer(source: Path, target: Path, live_since: float | None) -> None:
@@ -297,14 +289,3 @@ def _copy_layer(source: Path, target: Path, live_since: float | None) -> None:
     )
     for relative, kept in unsynced.items():
         os.truncate(target / relative, kept)
-
-
-def _read_record(path: Path) -> VolumeRecord:
-    fields = json.loads(path.read_text())
-    return VolumeRecord(**{**fields, "lowers": tuple(fields["lowers"])})
-
-
-def _write_record(path: Path, record: VolumeRecord) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(record)))
-    draft.replace(path)

@@ -28,7 +28,7 @@ from cloudspill_sandbox.runtime.guest_image.recipe import (
 )
 from cloudspill_sandbox.runtime.mounts import mounts_below
 from cloudspill_sandbox.runtime.trees import remove_tree
-from cloudspill_sandbox.runtime.volumes import images_in_use
+from cloudspill_sandbox.runtime.volume_records import images_in_use
 from cloudspill_sandbox.settings import Settings
 
 Progress = Callable[[str], None]
@@ -209,7 +209,7 @@ def _finish(draft: Path, target: Path) -> None:
 
 
 def _remove_unused(settings: Settings, *, keep: Path) -> None:
-    needed = {keep, *images_in_use(settings.state_root)}
+    needed = {keep.name, *images_in_use(settings.state_root)}
     for folder in settings.images_dir.iterdir():
-        if not folder.name.startswith(".") and folder not in needed:
+        if not folder.name.startswith(".") and folder.name not in needed:
             remove_tree(folder)
