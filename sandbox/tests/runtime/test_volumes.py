@@ -101,6 +101,16 @@ def test_content_stays_while_a_clone_stands_on_it_and_goes_with_the_last(
     assert not content.exists()
 
 
+def test_deleting_what_is_gone_is_no_error(store: VolumeStore, directory: Path) -> None:
+    store.create("disk", BASE, 10)
+    before = sorted(directory.iterdir())
+    store.delete("never")
+    assert sorted(directory.iterdir()) == before
+    for _ in range(2):
+        store.delete("disk")
+    assert {entry.name for entry in directory.iterdir()} == {"empty"}
+
+
 @pytest.mark.parametrize("existing", [False, True])
 def test_nobody_else_can_reach_what_guests_wrote(
     directory: Path, image: Path, existing: bool
@@ -109,6 +119,20 @@ def test_nobody_else_can_reach_what_guests_wrote(
         directory.mkdir(parents=True, mode=0o755)
     loaded(directory, image)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_a_disk_may_be_deleted_while_it_is_copied(store: VolumeStore, directory: Path) -> None:
+    store.create("disk", BASE, 10)
+    for number in range(3000):  # enough for the copy to be under way when it is looked at
+        (layer(store, "disk") / f"file{number}").touch()
+    with ThreadPoolExecutor(1) as thread:
+        copy = thread.submit(store.freeze, "snapshot", "disk", live_since=None)
+        while not list(directory.glob("2.new/u/file*")):
+            assert not copy.done()
+        store.delete("disk")
+        copy.result()
+    assert len(list(layer(store, "snapshot").glob("file*"))) == 3000
+    assert {entry.name for entry in directory.iterdir()} == {"2", "empty"}
 
 
 def test_a_name_is_free_again_after_its_volume_was_deleted(store: VolumeStore) -> None:

@@ -91,7 +91,11 @@ class Runtime(Protocol):
         """
 
     async def delete_volume(self, volume: str) -> None:
-        """Remove a volume that no machine uses; what others build on stays until they go."""
+        """Remove a volume; what others build on stays until they go. No error when it is gone.
+
+        Raises:
+            VolumeError: a machine uses it, or it ships with the runtime.
+        """
 
     async def boot(self, spec: MachineSpec) -> None:
         """Power a machine on; returns when its init runs. A reboot from inside is the runtime's."""

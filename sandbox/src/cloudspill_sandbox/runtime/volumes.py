@@ -16,6 +16,7 @@ import logging
 import os
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class VolumeStore:
         self._images = images
         self._bases = dict(bases)
         self._layers: dict[str, VolumeRecord] = {}
+        self._being_copied: Counter[str] = Counter()
         self._names = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -136,6 +138,11 @@ class VolumeStore:
                 origin = f" from {source}" if source else ""
                 raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
             raise
+        finally:
+            if copied_layer:
+                with self._lock:
+                    self._being_copied[copied_layer] -= 1
+                self._collect()  # it may have been deleted meanwhile
 
     def _reserve(
         self, volume: str, source: str | None, writable: bool, size_gb: int | None
@@ -145,6 +152,8 @@ class VolumeStore:
             if volume in self._bases or self._find(volume):
                 raise VolumeError(f"volume {volume} exists")
             lowers, copied_layer = self._below(source)
+            if copied_layer:
+                self._being_copied[copied_layer] += 1
             if size_gb is None:
                 size_gb = (
                     0 if source is None or source in self._bases else self.record(source).size_gb
@@ -175,10 +184,13 @@ class VolumeStore:
         """
         if volume in self._bases:
             raise VolumeError(f"volume {volume} ships with the runtime")
-        layer = self._layer(volume)
-        if (self._directory / layer / "m").is_mount():
-            raise VolumeError(f"volume {volume} is in use")
-        self._keep(layer, replace(self._layers[layer], volume=None))
+        with self._lock:
+            layer = self._find(volume)
+            if layer is None:
+                return
+            if (self._directory / layer / "m").is_mount():
+                raise VolumeError(f"volume {volume} is in use")
+            self._keep(layer, replace(self._layers[layer], volume=None))
         self._collect()
 
     def mount(self, volume: str) -> Path:
@@ -260,6 +272,7 @@ class VolumeStore:
         with self._lock:
             records = self._layers.values()
             needed = {lower for record in records if record.volume for lower in record.lowers}
+            needed |= set(+self._being_copied)
             doomed = [
                 layer
                 for layer, record in self._layers.items()
