@@ -79,8 +79,10 @@ class PlainReporter:
 
     def _line(self, text: str) -> None:
         time = datetime.fromtimestamp(self._clock.wall(), UTC).astimezone()
+        coding = self._out.encoding or "utf-8"
+        shown = text.encode(coding, "backslashreplace").decode(coding)
         with suppress(OSError, ValueError):  # a console that is gone must not end the monitor
-            self._out.write(f"{time:%H:%M:%S} {text}\n")
+            self._out.write(f"{time:%H:%M:%S} {shown}\n")
             self._out.flush()
 
 
