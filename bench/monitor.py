@@ -129,7 +129,8 @@ def replays() -> Iterator[dict[str, Any]]:
             yield {
                 "trace": trace.name,
                 "rule": rule.name,
-                "moves": len(result.moves),
+                "moves out": sum(move.direction == "out" for move in result.moves),
+                "moves home": sum(move.direction == "in" for move in result.moves),
                 "s above": round(result.seconds_above),
                 "VM s": round(result.vm_seconds),
                 "USD": round(result.cost, 4),
