@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 from cloudspill_sandbox import provision, repositories
 from cloudspill_sandbox.control import client, lock, protocol
+from cloudspill_sandbox.runtime.trees import remove_tree
 from cloudspill_sandbox.settings import Settings
 
 Progress = Callable[[str], None]
@@ -165,5 +165,4 @@ def wipe(settings: Settings) -> None:
         for end in ("", "-wal", "-shm"):
             settings.database.with_name(settings.database.name + end).unlink(missing_ok=True)
         for folder in (settings.volumes_dir, settings.client_dir):
-            if folder.exists():
-                shutil.rmtree(folder)
+            remove_tree(folder)
