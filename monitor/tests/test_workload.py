@@ -6,95 +6,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cloudspill_monitor import procfs, task_process
+from cloudspill_monitor import task_process
 from cloudspill_monitor.clock import boot_id
-from cloudspill_monitor.config import TaskConfig
-from cloudspill_monitor.journal import Journal, JournalError
+from cloudspill_monitor.journal import JournalError
 from cloudspill_monitor.task_logs import LogTail
-from cloudspill_monitor.workload import LocalTask, TaskEvent, Workload
+from cloudspill_monitor.workload import Workload
 
-from .conftest import FakeClock
-
-DEADLINE = 20.0
-
-
-class Host:
-    """A state directory, and as many monitors after one another as a test wants."""
-
-    def __init__(self, directory: Path, clock: FakeClock) -> None:
-        self.directory = directory
-        self.clock = clock
-        self.events: list[TaskEvent] = []
-        self.orphans: list[subprocess.Popen[bytes]] = []
-        self.journal = Journal(directory / "journal.db")
-        self.workload = Workload(self.journal, clock, directory, boot_id())
-
-    def begin(self, *tasks: TaskConfig) -> None:
-        first = self.journal.begin_watch(self.clock.wall())
-        self.events += self.workload.adopt(tasks, first)
-        self.events += self.workload.poll()
-
-    def crash(self) -> Host:
-        """What is left when the monitor is killed: no word to anybody."""
-        self.journal.close()
-        processes = [t.process for t in self.workload.tasks if t.process is not None]
-        self.orphans += [process.child for process in processes if process.child is not None]
-        heir = Host(self.directory, self.clock)
-        heir.orphans = self.orphans
-        return heir
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < deadline, [event.text for event in self.events]
-            self.events += self.workload.poll()
-            time.sleep(0.01)
-
-    def task(self, name: str = "t") -> LocalTask:
-        return next(task for task in self.workload.tasks if task.config.name == name)
-
-    def pid(self, name: str = "t") -> int:
-        process = self.task(name).process
-        assert process is not None
-        return process.pid
-
-    def stop(self) -> None:
-        self.workload.stop_all()
-        self.until(lambda: not self.workload.stopping)
-
-    def said(self) -> str:
-        return "\n".join(f"{event.task} {event.text}" for event in self.events)
-
-
-@pytest.fixture
-def host(tmp_path: Path, clock: FakeClock) -> Iterator[Host]:
-    made = Host(tmp_path, clock)
-    yield made
-    final = made.crash()
-    for run in final.journal.live_runs():
-        if run.pid is not None:
-            for member in procfs.live(procfs.sessions().get(run.pid, [])):
-                os.kill(member.pid, signal.SIGKILL)
-    final.journal.close()
-    for orphan in final.orphans:
-        orphan.wait()
-
-
-def task(script: str, name: str = "t", **options: object) -> TaskConfig:
-    return TaskConfig.model_validate(
-        {"name": name, "command": ["sh", "-c", script], "stop_grace": 5, **options}
-    )
-
-
-def gone(pid: int) -> bool:
-    return not procfs.live(procfs.sessions().get(pid, []))
+from .conftest import FakeClock, Host, gone, task
 
 
 def test_output_goes_to_the_tasks_log(host: Host) -> None:
@@ -225,65 +148,6 @@ def test_what_a_dead_task_leaves_behind_goes_too(host: Host) -> None:
     host.until(lambda: host.task().phase == "done" and gone(pid))
 
 
-def test_tasks_are_adopted_after_a_crash_and_none_runs_twice(host: Host, tmp_path: Path) -> None:
-    configs = [task("sleep 60", name=f"t{n}") for n in range(4)]
-    host.begin(*configs)
-    before = {name: host.pid(name) for name in ("t0", "t1", "t2", "t3")}
-    again = host.crash()
-    again.begin(*configs)
-    assert {name: again.pid(name) for name in before} == before
-    assert "t0 goes on as process" in again.said()
-    again.stop()
-    assert all(gone(pid) for pid in before.values())
-
-
-def test_the_exit_status_of_a_task_that_ended_unwatched_is_known(host: Host) -> None:
-    config = task("sleep 0.2; exit 7", restart="never")
-    host.begin(config)
-    child = host.task().process
-    assert child is not None
-    again = host.crash()
-    assert child.child is not None
-    child.child.wait()  # as init does for an orphan
-    again.begin(config)
-    again.until(lambda: again.task().phase == "failed")
-    assert again.task().exit_status == 7
-
-
-def test_a_task_that_completed_unwatched_is_not_run_again(host: Host) -> None:
-    config = task("exit 0")
-    host.begin(config)
-    host.until(lambda: host.task().phase == "done")
-    again = host.crash()
-    again.begin(config)
-    again.until(lambda: again.task().phase == "done")
-    assert len(again.journal.live_runs()) == 0
-    again.journal.end_watch(2e9)
-    fresh = again.crash()
-    fresh.begin(config)
-    assert "t started" in fresh.said()
-    fresh.until(lambda: fresh.task().phase == "done")
-
-
-def test_another_task_under_the_name_of_a_completed_one_is_run(host: Host) -> None:
-    host.begin(task("exit 0"))
-    host.until(lambda: host.task().phase == "done")
-    again = host.crash()
-    again.begin(task("sleep 60"))
-    assert "t started" in again.said()
-    again.stop()
-
-
-def test_a_task_that_always_restarts_does_so_after_a_crash(host: Host) -> None:
-    config = task("exit 0", restart="always")
-    host.begin(config)
-    host.until(lambda: host.task().phase == "waiting")
-    again = host.crash()
-    again.begin(config)
-    assert "t started" in again.said()
-    again.until(lambda: again.task().phase == "waiting")
-
-
 def test_a_success_is_no_failure_however_often(host: Host, clock: FakeClock) -> None:
     host.begin(task("exit 0", restart="always"))
     for _ in range(3):
@@ -335,65 +199,6 @@ def test_an_exit_status_is_known_although_it_cannot_be_written(host: Host) -> No
     host.until(lambda: host.task().phase == "done")
 
 
-def test_a_task_that_was_removed_and_ended_unwatched_is_forgotten(host: Host) -> None:
-    host.begin(task("exit 1", name="old"))
-    process = host.task("old").process
-    assert process is not None
-    again = host.crash()
-    assert process.child is not None
-    process.child.wait()
-    again.begin(task("sleep 60", name="new"))
-    again.events += again.workload.poll()
-    assert [t.config.name for t in again.workload.tasks] == ["new"]
-    again.stop()
-
-
-def test_a_survivor_that_is_not_configured_is_ended(host: Host) -> None:
-    host.begin(task("sleep 60", name="old"))
-    pid = host.pid("old")
-    again = host.crash()
-    again.begin(task("sleep 60", name="new"))
-    again.until(lambda: gone(pid) and not again.workload.stopping)
-    assert [t.config.name for t in again.workload.tasks] == ["new"]
-    again.stop()
-
-
-def test_a_survivor_that_was_started_differently_is_restarted(host: Host) -> None:
-    host.begin(task("sleep 60"))
-    old = host.pid()
-    again = host.crash()
-    again.begin(task("sleep 61"))
-    again.until(lambda: again.task().phase == "running" and again.pid() != old)
-    assert gone(old)
-    again.stop()
-
-
-def test_a_process_id_that_was_used_again_is_not_touched(
-    host: Host, spawn: Callable[..., int]
-) -> None:
-    stranger = spawn(["sleep", "60"])
-    run = host.journal.begin_run("t", "local", "{}", boot_id(), 1.0, 1e9)
-    host.journal.record_process(run, stranger, start_ticks=1)
-    config = task("sleep 60")
-    host.begin(config)
-    host.until(lambda: host.task().process is None)
-    assert not gone(stranger)
-    assert host.journal.live_runs() == []
-
-
-def test_runs_of_an_earlier_boot_are_over(host: Host, spawn: Callable[..., int]) -> None:
-    stranger = spawn(["sleep", "60"])
-    stat = procfs.read_stat(stranger)
-    assert stat is not None
-    run = host.journal.begin_run("t", "local", "{}", "an earlier boot", 1.0, 1e9)
-    host.journal.record_process(run, stranger, stat.start_ticks)
-    host.begin(task("sleep 60"))
-    assert host.pid() != stranger
-    assert not gone(stranger)
-    assert "ended when the machine was restarted" in host.said()
-    host.stop()
-
-
 def test_a_task_never_runs_before_the_journal_knows_its_process(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     pids: list[int] = []
@@ -407,15 +212,6 @@ def test_a_task_never_runs_before_the_journal_knows_its_process(tmp_path: Path) 
         task_process.start(task(f"touch {ran}"), 1, tmp_path / "log", tmp_path / "exit", fail)
     assert gone(pids[0])
     assert not ran.exists()
-
-
-def test_a_monitor_that_dies_before_the_word_leaves_nothing_running(host: Host) -> None:
-    host.journal.begin_run("t", "local", "{}", boot_id(), 1.0, 1e9)
-    again = host.crash()
-    again.begin(task("sleep 60"))
-    assert "t was never started" in again.said()
-    assert len(again.journal.live_runs()) == 1
-    again.stop()
 
 
 def test_a_reload_leaves_unchanged_tasks_alone(host: Host) -> None:
