@@ -16,6 +16,7 @@ from pathlib import Path
 from cloudspill_sandbox.runtime.cgroups import SandboxCgroup
 from cloudspill_sandbox.runtime.console import SerialConsole
 from cloudspill_sandbox.runtime.guest_files import renew_identity, write_names
+from cloudspill_sandbox.runtime.guest_image import image_in_use
 from cloudspill_sandbox.runtime.interface import (
     ExitCallback,
     MachineError,
@@ -76,6 +77,7 @@ class PodmanRuntime:
         self._consoles: dict[str, SerialConsole] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_exit: ExitCallback = lambda _machine, _why: None
+        self._image_in_use = contextlib.ExitStack()
 
     async def start(self, on_exit: ExitCallback) -> None:
         """Make ready; end machines and mounts that a dead sandbox of this name left, keep volumes.
@@ -85,14 +87,25 @@ class PodmanRuntime:
         """
         self._on_exit = on_exit
         await asyncio.to_thread(sweep, self._settings)
-        kernel_limits(self._settings).raise_all()
         try:
+            await asyncio.to_thread(self._take_image)
+            kernel_limits(self._settings).raise_all()
             await asyncio.to_thread(self._volumes.load)
             await self._probe()
         except BaseException:
             await self.stop()
             raise
         self._spawn(self._podman.remove_discarded())
+
+    def _take_image(self) -> None:
+        """Keep the base volume from being removed, from now until stop()."""
+        try:
+            self._image_in_use.enter_context(image_in_use(self._guest_image))
+        except FileNotFoundError as error:
+            raise MachineError(
+                f"the guest image {self._guest_image} is gone; "
+                "`cloudspill-sandbox image build` makes it anew"
+            ) from error
 
     async def _probe(self) -> None:
         probe = self._settings.run_dir / "probe"
@@ -111,7 +124,10 @@ class PodmanRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(sweep, self._settings)
+        try:
+            await asyncio.to_thread(sweep, self._settings)
+        finally:
+            self._image_in_use.close()
 
     def base_volumes(self) -> frozenset[str]:
         """Ids of the read-only volumes: `debian-12`."""

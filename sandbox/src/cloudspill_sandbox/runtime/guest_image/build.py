@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import platform
 import shutil
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cloudspill_sandbox.runtime.guest_image.in_use import is_there, remove_unused
 from cloudspill_sandbox.runtime.guest_image.recipe import (
     CUSTOMIZE,
     FILES,
@@ -26,28 +28,17 @@ from cloudspill_sandbox.runtime.guest_image.recipe import (
     apt_transport_options,
     debian_sources,
 )
+from cloudspill_sandbox.runtime.guest_image.steps import GuestImageError, Progress, run_step
+from cloudspill_sandbox.runtime.interface import VolumeError
 from cloudspill_sandbox.runtime.mounts import mounts_below
 from cloudspill_sandbox.runtime.trees import remove_tree
 from cloudspill_sandbox.runtime.volume_records import images_in_use
 from cloudspill_sandbox.settings import Settings
 
-Progress = Callable[[str], None]
-
 _DRAFT = ".building"
+_LOG = ".build.log"
 _PACKAGE_CACHE = ".packages"
-_STEPS = {
-    "running apt-get update": "Guest image: reading the package lists",
-    "downloading packages": "Guest image: downloading packages",
-    "extracting archives": "Guest image: unpacking the essential packages",
-    "installing essential": "Guest image: installing the essential packages",
-    "installing remaining": "Guest image: installing systemd, ssh and Google's guest agent",
-    "running --customize-hook": "Guest image: settings, and packages kept at hand",
-}
-"""What mmdebstrap says, and what we say."""
-
-
-class GuestImageError(RuntimeError):
-    """The guest image could not be built; the message says at which step and why."""
+_log = logging.getLogger(__name__)
 
 
 async def ensure_guest_image(
@@ -55,8 +46,8 @@ async def ensure_guest_image(
 ) -> Path:
     """Return the guest's root file system, after building it if it is not there.
 
-    What a killed build downloaded is used by the next one. Images that no volume stands on any
-    more are removed.
+    What a killed build downloaded is used by the next one. Images that nothing needs and nobody
+    has used for a while are removed.
 
     Args:
         settings: where images are kept.
@@ -67,22 +58,33 @@ async def ensure_guest_image(
         GuestImageError: it could not be built.
     """
     images = settings.images_dir
-    images.mkdir(parents=True, exist_ok=True)
     recipe = Recipe.for_this_host(extra_cas)
     target = images / recipe.digest
-    if target.is_dir():
-        return target
-    with await asyncio.to_thread(_locked, images / ".lock"):
-        if not target.is_dir():  # another process may have built it meanwhile
-            await _build(images, recipe, progress)
-            await asyncio.to_thread(_remove_unused, settings, keep=target)
+    try:
+        images.mkdir(mode=0o700, parents=True, exist_ok=True)
+        images.chmod(0o700)  # its setuid programs are the guests', not this host's
+        if not is_there(target):
+            with await asyncio.to_thread(_locked, images, wait=True):
+                if not is_there(target):  # another process may have built it meanwhile
+                    await _build(images, recipe, progress)
+    except OSError as error:
+        raise GuestImageError(f"the guest image could not be built: {error}") from error
+    await asyncio.to_thread(_remove_unused, settings, time.time())
     return target
 
 
-def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Take the lock, waiting for another build to end."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+def _locked(images: Path, *, wait: bool) -> contextlib.AbstractContextManager[None]:
+    """Take the lock of all images.
+
+    Raises:
+        BlockingIOError: it is taken, and `wait` is not set.
+    """
+    descriptor = os.open(images / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        os.close(descriptor)
+        raise
 
     @contextlib.contextmanager
     def held() -> Iterator[None]:
@@ -94,6 +96,17 @@ def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
     return held()
 
 
+def _remove_unused(settings: Settings, now: float) -> None:
+    """Remove images that nobody uses, unless somebody builds one; the next call tries again."""
+    try:
+        with _locked(settings.images_dir, wait=False):
+            remove_unused(settings.images_dir, lambda: images_in_use(settings.state_root), now)
+    except BlockingIOError:
+        return
+    except (OSError, VolumeError) as error:
+        _log.warning("unused guest images stay: %s", error)
+
+
 async def _build(images: Path, recipe: Recipe, progress: Progress) -> None:
     draft, packages = images / _DRAFT, images / _PACKAGE_CACHE
     await asyncio.to_thread(salvage, draft, packages)
@@ -101,11 +114,13 @@ async def _build(images: Path, recipe: Recipe, progress: Progress) -> None:
     await asyncio.to_thread(_prepare_seed, seed, recipe)
     (seed / "packages").symlink_to(packages)
     progress("Guest image: building (once a host; about a minute)")
+    log = images / _LOG
+    log.unlink(missing_ok=True)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_debootstrap(draft / "root", seed, progress))
-            group.create_task(_download_wheels(draft / "wheels"))
-    except* GuestImageError as errors:
+            group.create_task(_debootstrap(draft / "root", seed, log, progress))
+            group.create_task(_download_wheels(draft / "wheels", log))
+    except* (GuestImageError, OSError) as errors:
         raise errors.exceptions[0] from None
     await asyncio.to_thread(_finish, draft, images / recipe.digest)
     progress("Guest image: ready")
@@ -130,7 +145,7 @@ def _prepare_seed(seed: Path, recipe: Recipe) -> None:
         shutil.copyfile(path, certificates / f"sandbox-{number}.crt")
 
 
-async def _debootstrap(root: Path, seed: Path, progress: Progress) -> None:
+async def _debootstrap(root: Path, seed: Path, log: Path, progress: Progress) -> None:
     sources = await asyncio.to_thread(debian_sources)
     archives = "$1/var/cache/apt/archives"
     at_hand = " ".join(PACKAGES_AT_HAND)
@@ -153,10 +168,10 @@ async def _debootstrap(root: Path, seed: Path, progress: Progress) -> None:
         *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
         *command,
     ]
-    await _run("mmdebstrap", isolated, progress)
+    await run_step("mmdebstrap", isolated, log, progress)
 
 
-async def _download_wheels(target: Path) -> None:
+async def _download_wheels(target: Path, log: Path) -> None:
     machine = platform.machine()
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(target)),
@@ -165,38 +180,7 @@ async def _download_wheels(target: Path) -> None:
         f"--platform=manylinux2014_{machine}",
         *WHEELS_AT_HAND,
     ]
-    await _run("pip download", command, lambda _sentence: None)
-
-
-async def _run(what: str, command: list[str], progress: Progress) -> None:
-    """Run a command, reporting its steps.
-
-    Raises:
-        GuestImageError: it failed; the message ends with what it said last.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
-    )
-    last: deque[str] = deque(maxlen=5)
-    assert process.stdout is not None
-    try:
-        async for line in process.stdout:
-            text = line.decode(errors="replace").strip()
-            last.append(text)
-            for said, sentence in _STEPS.items():
-                if said in text:
-                    progress(sentence)
-        status = await process.wait()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    if status:
-        raise GuestImageError(f"{what} failed: {'; '.join(filter(None, last))}")
+    await run_step("pip download", command, log, lambda _sentence: None)
 
 
 def _finish(draft: Path, target: Path) -> None:
@@ -206,10 +190,3 @@ def _finish(draft: Path, target: Path) -> None:
     os.sync()
     root.rename(target)
     remove_tree(draft)
-
-
-def _remove_unused(settings: Settings, *, keep: Path) -> None:
-    needed = {keep.name, *images_in_use(settings.state_root)}
-    for folder in settings.images_dir.iterdir():
-        if not folder.name.startswith(".") and folder.name not in needed:
-            remove_tree(folder)
