@@ -323,3 +323,27 @@ async def test_a_hundred_at_once(api: Client, spec: Any, runtime: MemoryRuntime)
     listed = await api.call("instances.list")
     addresses = {each["networkInterfaces"][0]["networkIP"] for each in listed["items"]}
     assert len(addresses) == 100
+
+
+async def test_taking_back_goes_on_where_one_part_of_it_fails(
+    api: Client, spec: Any, runtime: MemoryRuntime
+) -> None:
+    body = spec()
+    more = [{"autoDelete": True, "initializeParams": {"diskSizeGb": "10"}} for _ in range(2)]
+    runtime.failures["boot"] = MachineError("no memory")
+    runtime.failures["delete_volume"] = VolumeError("busy")
+    await api.failed("instances.insert", body | {"disks": [*body["disks"], *more]})
+    assert len(set(runtime.volumes) - {"debian-12"}) == 1, "the one that resisted"
+
+
+async def test_a_deletion_that_failed_can_be_tried_again(
+    api: Client, spec: Any, runtime: MemoryRuntime
+) -> None:
+    body = spec()
+    more = {"autoDelete": True, "initializeParams": {"diskSizeGb": "10"}}
+    await api.done("instances.insert", body | {"disks": [*body["disks"], more]})
+    runtime.failures["delete_volume"] = VolumeError("busy")
+    await api.failed("instances.delete", instance="vm")
+    assert (await api.instance())["status"] == "TERMINATED"
+    await api.done("instances.delete", instance="vm")
+    assert set(runtime.volumes) == {"debian-12"}

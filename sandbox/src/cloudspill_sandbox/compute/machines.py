@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import documents, interfaces, names, topology
 from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
+from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Transaction
@@ -62,15 +62,15 @@ class Machine:
 
     async def connect(self) -> None:
         """Make the interface's namespace, and let the network know addresses and tags."""
-        attached, _ = await asyncio.gather(
-            asyncio.gather(*map(self._cloud.network.attach, self.nics())),
-            self._cloud.topology.settle(),
-        )
+        await all_ended(self._attach(), self._cloud.topology.settle())
+
+    async def _attach(self) -> None:
+        attached = await all_ended(*map(self._cloud.network.attach, self.nics()))
         self._namespace = attached[0]
 
     async def disconnect(self) -> None:
         """Remove what `connect` made."""
-        await asyncio.gather(*map(self._cloud.network.detach, self.nics()))
+        await all_ended(*map(self._cloud.network.detach, self.nics()))
 
     async def power_on(self) -> None:
         """Boot; `connect` came before. Raises MachineError."""

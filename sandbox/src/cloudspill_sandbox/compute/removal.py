@@ -6,11 +6,11 @@ In this order a sandbox that dies in between still knows what it has to remove.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import disks, interfaces, machines, names
+from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -39,8 +39,8 @@ def _disks(store: Store | Transaction, instance: Document) -> Iterator[tuple[Doc
 
 
 async def delete_volumes(cloud: Cloud, going: list[Document]) -> None:
-    """Remove the volumes of disks. Raises VolumeError."""
-    await asyncio.gather(*(cloud.runtime.delete_volume(volume_of(disk)) for disk in going))
+    """Remove the volumes of disks, as many as can be. Raises VolumeError."""
+    await all_ended(*(cloud.runtime.delete_volume(volume_of(disk)) for disk in going))
 
 
 def delete_documents(cloud: Cloud, tx: Transaction, name: str, going: list[Document]) -> None:

@@ -7,8 +7,6 @@ then boots. Whatever fails, all of it is taken back and the operation carries th
 
 from __future__ import annotations
 
-import asyncio
-
 from cloudspill_sandbox.compute import disks, instance_plan, machines, refusals, removal
 from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
@@ -22,6 +20,7 @@ from cloudspill_sandbox.compute.handlers import (
 from cloudspill_sandbox.compute.listing import aggregated, page
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Transaction
@@ -76,20 +75,13 @@ class _Creation:
         )
 
     async def _provision(self) -> None:
-        """Make volumes and links at once; on a failure let the others end before the undoing."""
-        results = await asyncio.gather(
-            self._machine.connect(),
-            *(disk.make(self._cloud) for disk in self._plan.new_disks),
-            return_exceptions=True,
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        """Make volumes and links at once."""
+        makings = (disk.make(self._cloud) for disk in self._plan.new_disks)
+        await all_ended(self._machine.connect(), *makings)
 
     async def _unprovision(self) -> None:
-        await self._machine.disconnect()
-        for disk in self._plan.new_disks:
-            await disk.unmake(self._cloud)
+        unmakings = (disk.unmake(self._cloud) for disk in self._plan.new_disks)
+        await all_ended(self._machine.disconnect(), *unmakings)
 
     async def _boot(self) -> None:
         with self._cloud.transaction() as tx:
