@@ -325,6 +325,38 @@ async def test_a_hundred_at_once(api: Client, spec: Any, runtime: MemoryRuntime)
     assert len(addresses) == 100
 
 
+@pytest.fixture
+async def sharers(api: Client, spec: Any) -> tuple[str, str]:
+    """Two instances that read one disk, which both would take along."""
+    await api.done("disks.insert", {"name": "shared"})
+    shared = {"source": "zones/us-west1-b/disks/shared", "mode": "READ_ONLY", "autoDelete": True}
+    for name in ("a", "b"):
+        body = spec(name)
+        await api.done("instances.insert", body | {"disks": [*body["disks"], shared]})
+    return "a", "b"
+
+
+async def test_a_shared_disk_goes_with_its_last_user(
+    api: Client, runtime: MemoryRuntime, sharers: tuple[str, str]
+) -> None:
+    await api.done("instances.delete", instance="a")
+    left = await api.instance("b")
+    disk = await api.call("disks.get", disk="shared")
+    assert disk["users"] == [left["selfLink"]]
+    assert f"d{disk['id']}" in runtime.volumes
+    await api.done("instances.delete", instance="b")
+    assert (await api.refused("disks.get", disk="shared")).status == 404
+    assert set(runtime.volumes) == {"debian-12"}
+
+
+async def test_a_shared_disk_goes_when_all_its_users_go_at_once(
+    api: Client, runtime: MemoryRuntime, sharers: tuple[str, str]
+) -> None:
+    await asyncio.gather(*(api.done("instances.delete", instance=name) for name in sharers))
+    assert (await api.refused("disks.get", disk="shared")).status == 404
+    assert set(runtime.volumes) == {"debian-12"}
+
+
 async def test_taking_back_goes_on_where_one_part_of_it_fails(
     api: Client, spec: Any, runtime: MemoryRuntime
 ) -> None:

@@ -192,3 +192,25 @@ async def test_an_acknowledged_write_survives(
     await first.done("networks.insert", {"name": "n"})
     # No stop, no close: what another reader of the file sees is what a killed process leaves.
     assert Store(database).get("projects/cloudspill-sandbox/global/networks/n") is not None
+
+
+async def test_a_deletion_cut_short_leaves_others_the_disks_that_they_share(
+    make_cloud: MakeCloud, client_of: ClientOf, spec: Any, runtime: MemoryRuntime, database: Path
+) -> None:
+    first = client_of(await make_cloud(database))
+    await first.done("disks.insert", {"name": "shared"})
+    shared = {"source": "zones/us-west1-b/disks/shared", "mode": "READ_ONLY", "autoDelete": True}
+    for name in ("a", "b"):
+        body = spec(name)
+        await first.done("instances.insert", body | {"disks": [*body["disks"], shared]})
+    await first.cloud.stop()
+    second = client_of(await make_cloud(database, Stuck()))
+    await second.call("instances.delete", instance="a")
+    await kill(second.cloud)
+    third = client_of(await make_cloud(database))
+    assert (await third.refused("instances.get", instance="a")).status == 404
+    left = await third.instance("b")
+    assert left["status"] == "RUNNING"
+    assert (await third.call("disks.get", disk="shared"))["users"] == [left["selfLink"]]
+    await third.done("instances.delete", instance="b")
+    assert set(runtime.volumes) == {"debian-12"}

@@ -50,7 +50,10 @@ async def settle_operations(cloud: Cloud) -> None:
     }
     for name, instance in list(_documents(cloud, "instances")):
         if name in deletes:
-            await _remove(cloud, name, removal.auto_deleted(cloud.store, instance))
+            with cloud.transaction() as tx:
+                removal.detach_shared(cloud, tx, name)
+            going = removal.auto_deleted(cloud.store, cloud.store.get(name) or instance)
+            await _remove(cloud, name, going)
         elif name in inserts:
             await _remove(cloud, name, removal.half_made(cloud.store, instance))
         elif instance["status"] not in {"RUNNING", "TERMINATED"}:

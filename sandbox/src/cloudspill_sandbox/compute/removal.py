@@ -23,7 +23,7 @@ GUEST_ATTRIBUTES = "guestAttributes"
 
 
 def auto_deleted(store: Store | Transaction, instance: Document) -> list[Document]:
-    """Return the disks that go with an instance that is deleted."""
+    """Return the disks that go with an instance; `detach_shared` came before."""
     return [disk for disk, attached in _disks(store, instance) if attached["autoDelete"]]
 
 
@@ -36,6 +36,27 @@ def _disks(store: Store | Transaction, instance: Document) -> Iterator[tuple[Doc
     for attached in instance["disks"]:
         if disk := store.get(names.relative(attached["source"])):
             yield disk, attached
+
+
+def detach_shared(cloud: Cloud, tx: Transaction, name: str) -> None:
+    """Detach from an instance the disks that others use too: the last user takes them along.
+
+    https://cloud.google.com/compute/docs/disks/sharing-disks-between-vms.
+    """
+    instance = tx.get(name)
+    if instance is None:
+        return
+    shared = {
+        attached["source"]
+        for disk, attached in _disks(tx, instance)
+        if set(disk.get("users", ())) - {instance["selfLink"]}
+    }
+    if not shared:
+        return
+    for source in shared:
+        disks.let_go(cloud, tx, names.relative(source), name)
+    left = [attached for attached in instance["disks"] if attached["source"] not in shared]
+    tx.put(name, instance | {"disks": left})
 
 
 async def delete_volumes(cloud: Cloud, going: list[Document]) -> None:

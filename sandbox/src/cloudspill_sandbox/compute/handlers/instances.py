@@ -123,6 +123,8 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
 
     async def remove() -> None:
         await machine.disconnect()
+        with cloud.transaction() as tx:
+            removal.detach_shared(cloud, tx, name)
         await removal.delete_volumes(cloud, removal.auto_deleted(cloud.store, machine.document))
 
     def done(tx: Transaction) -> None:
