@@ -194,6 +194,75 @@ async def test_an_acknowledged_write_survives(
     assert Store(database).get("projects/cloudspill-sandbox/global/networks/n") is not None
 
 
+RULE = {"name": "web", "allowed": [{"IPProtocol": "tcp", "ports": ["80"]}]}
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "parameters"),
+    [
+        ("firewalls.insert", RULE, {}),
+        ("firewalls.patch", {"disabled": True}, {"firewall": "default-allow-ssh"}),
+        ("firewalls.delete", None, {"firewall": "default-allow-ssh"}),
+        ("instances.setDeletionProtection", None, {"resource": "vm"}),
+        (
+            "instances.deleteAccessConfig",
+            None,
+            {"instance": "vm", "networkInterface": "nic0", "accessConfig": "nat"},
+        ),
+    ],
+)
+async def test_what_only_had_to_reach_the_network_is_done(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    spec: Any,
+    network: MemoryNetwork,
+    database: Path,
+    method: str,
+    body: Any,
+    parameters: dict[str, str],
+) -> None:
+    first = client_of(await make_cloud(database))
+    await first.done("instances.insert", spec())
+    await first.cloud.stop()
+    second = client_of(await make_cloud(database, Stuck()))
+    operation = await second.call(method, body, **parameters)
+    assert operation["status"] == "RUNNING"
+    written = second.documents()
+    await kill(second.cloud)
+    third = client_of(await make_cloud(database))
+    kind = "zone" if "zone" in operation else "global"
+    ended = await third.call(f"{kind}Operations.get", operation=operation["name"])
+    assert (ended["status"], "error" in ended) == ("DONE", False)
+    rules = "projects/cloudspill-sandbox/global/firewalls"
+    assert third.documents()[rules] == written[rules]
+    assert {rule.name for rule in network.topology.rules} == set(written[rules])
+
+
+@pytest.mark.parametrize(("method", "status"), [("start", "TERMINATED"), ("reset", "TERMINATED")])
+async def test_a_start_cut_short_is_told_as_what_it_is(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    spec: Any,
+    database: Path,
+    method: str,
+    status: str,
+) -> None:
+    first = client_of(await make_cloud(database))
+    await first.done("instances.insert", spec())
+    if method == "start":
+        await first.done("instances.stop", instance="vm")
+    await first.cloud.stop()
+    second = client_of(await make_cloud(database, Stuck()))
+    operation = await second.call(f"instances.{method}", instance="vm")
+    await kill(second.cloud)
+    third = client_of(await make_cloud(database))
+    ended = await third.call("zoneOperations.get", operation=operation["name"])
+    message = ended["error"]["errors"][0]["message"]
+    assert "the instance is off" in message
+    assert "removed" not in message
+    assert (await third.instance())["status"] == status
+
+
 async def test_a_deletion_cut_short_leaves_others_the_disks_that_they_share(
     make_cloud: MakeCloud, client_of: ClientOf, spec: Any, runtime: MemoryRuntime, database: Path
 ) -> None:

@@ -31,7 +31,8 @@ _UNFINISHED = {
 async def settle_operations(cloud: Cloud) -> None:
     """End every operation that was under way, and leave each resource whole or gone.
 
-    A creation is taken back and fails; a deletion or stop is finished.
+    A creation is taken back and fails; a deletion or stop is finished; what only had to reach the
+    network reaches it with the whole topology, which every start applies.
     """
     pending = {
         name: operation
@@ -67,10 +68,10 @@ async def settle_operations(cloud: Cloud) -> None:
                     tx.delete(name)
     with cloud.transaction() as tx:
         for name, operation in pending.items():
-            if _was_finished(cloud, operation):
-                cloud.operations.close(tx, name)
+            if state := _interrupted(operation):
+                cloud.operations.fail(tx, name, _interruption(operation, state))
             else:
-                cloud.operations.fail(tx, name, _interrupted(operation))
+                cloud.operations.close(tx, name)
 
 
 async def boot_running(cloud: Cloud) -> None:
@@ -115,17 +116,18 @@ async def _discard(cloud: Cloud, volume: str) -> None:
         logger.exception("volume %s of an interrupted operation stays behind", volume)
 
 
-def _was_finished(cloud: Cloud, operation: Document) -> bool:
-    target = cloud.store.get(names.relative(operation["targetLink"]))
-    if operation["operationType"] == "delete":
-        return target is None
-    return operation["operationType"] == "stop" and target is not None
+def _interrupted(operation: Document) -> str:
+    """Return what the target of an operation is now if that was not finished, else ""."""
+    collection = names.relative(operation["targetLink"]).split("/")[-2]
+    kind = operation["operationType"]
+    if kind == "createSnapshot" or (kind == "insert" and collection in {"instances", *_UNFINISHED}):
+        return "what it had half made was removed"
+    return "the instance is off" if kind in {"start", "reset"} else ""
 
 
-def _interrupted(operation: Document) -> ApiError:
+def _interruption(operation: Document, state: str) -> ApiError:
     return ApiError(
         503,
         "SERVICE_UNAVAILABLE",
-        f"The sandbox stopped while '{operation['operationType']}' ran; "
-        "what it had half made was removed. Try again.",
+        f"The sandbox stopped while '{operation['operationType']}' ran; {state}. Try again.",
     )
