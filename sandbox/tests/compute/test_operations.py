@@ -166,3 +166,27 @@ async def test_old_operations_are_forgotten(api: Client) -> None:
         len(api.cloud.store.children("projects/cloudspill-sandbox/regions/us-west1/operations"))
         == 2000
     )
+
+
+async def test_a_request_id_is_of_one_method_and_target(api: Client, spec: Any) -> None:
+    insertion = await api.done("instances.insert", spec(), requestId=REQUEST)
+    another = await api.done("instances.insert", spec("other"), requestId=REQUEST)
+    stop = await api.done("instances.stop", instance="vm", requestId=REQUEST)
+    assert len({insertion["name"], another["name"], stop["name"]}) == 3
+    assert (await api.instance("other"))["status"] == "RUNNING"
+    assert (await api.instance("vm"))["status"] == "TERMINATED"
+    assert await api.done("instances.insert", spec(), requestId=REQUEST) == insertion
+    assert await api.done("instances.stop", instance="vm", requestId=REQUEST) == stop
+
+
+async def test_a_request_id_goes_with_its_operation(api: Client) -> None:
+    address = {"name": "a"}
+    before = api.documents()
+    first = await api.done("addresses.insert", address, requestId=REQUEST)
+    await api.call("regionOperations.delete", operation=first["name"])
+    assert (await api.refused("addresses.insert", address, requestId=REQUEST)).status == 409
+    deletion = await api.done("addresses.delete", address="a", requestId=REQUEST)
+    await api.call("regionOperations.delete", operation=deletion["name"])
+    left = api.documents()
+    assert {name for name in left if name.endswith("/requests")} == set()
+    assert set(left) == set(before)

@@ -12,13 +12,13 @@ import asyncio
 import http
 import logging
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from cloudspill_sandbox.compute import documents, names, refusals
+from cloudspill_sandbox.compute import documents, names, refusals, request_ids
 from cloudspill_sandbox.compute.latency import Latency
+from cloudspill_sandbox.compute.lookup import found
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -119,30 +119,20 @@ class Operations:
         }
         if request := call.query.get("requestId"):
             document["clientOperationId"] = request
-            tx.put(_request_key(call, request), {"operation": name})
+            request_ids.remember(tx, call, request, name)
         tx.put(name, document)
         self._forget_oldest(tx, f"{project}/{scope}/operations")
         return name
 
-    def earlier(self, call: Call) -> str | None:
-        """Return the operation that an earlier request with this call's requestId opened.
-
-        https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert.
-
-        Raises:
-            ApiError: 400, the requestId is no UUID, or the zero one.
-        """
-        request = call.query.get("requestId")
-        if not request:
-            return None
-        if not _is_request_id(request):
-            raise refusals.invalid_value("requestId", request, "Must be a valid, non-zero UUID.")
-        document = self._store.get(_request_key(call, request))
-        return document["operation"] if document else None
-
     def close(self, tx: Transaction, name: str) -> None:
         """End an operation well in the handler's own transaction: only documents changed."""
         self._end(tx, name, None)
+
+    def forget(self, tx: Transaction, name: str) -> None:
+        """Remove an operation, and what was kept to know its request again."""
+        if request := (tx.get(name) or {}).get("clientOperationId"):
+            request_ids.forget(tx, request, name)
+        tx.delete(name)
 
     async def perform(self, name: str, work: Work) -> Document:
         """Start an operation's work; return its document, ended if that took no longer than
@@ -153,10 +143,14 @@ class Operations:
         return await self.wait(name, self._latency.patience)
 
     async def wait(self, name: str, longest: float = LONGEST_WAIT) -> Document:
-        """Return the operation's document when it ends or after `longest` seconds."""
+        """Return the operation's document when it ends or after `longest` seconds.
+
+        Raises:
+            ApiError: 404, there is no such operation (any more).
+        """
         if task := self._tasks.get(name):
             await asyncio.wait({task}, timeout=longest)
-        return self._store.get(name) or {}
+        return found(self._store, name)
 
     def pending(self, name: str) -> bool:
         """Whether the operation still runs in this process."""
@@ -227,27 +221,13 @@ class Operations:
             return
         for key, document in list(kept.items())[: len(kept) - _KEPT + 1]:
             if document["status"] == "DONE":
-                tx.delete(f"{collection}/{key}")
-                if request := document.get("clientOperationId"):
-                    tx.delete(f"{collection.removesuffix('/operations')}/requests/{request}")
+                self.forget(tx, f"{collection}/{key}")
 
 
 def _operation_name(now: float) -> str:
     """Google's form: `operation-<milliseconds>-<hex>-<hex>-<hex>`."""
     tail = "-".join((secrets.token_hex(6) + "0", secrets.token_hex(4), secrets.token_hex(4)))
     return f"operation-{int(now * 1000)}-{tail}"
-
-
-def _request_key(call: Call, request: str) -> str:
-    scope = next((f"{k}s/{call.path[k]}" for k in ("zone", "region") if k in call.path), "global")
-    return f"projects/{call.path['project']}/{scope}/requests/{request}"
-
-
-def _is_request_id(text: str) -> bool:
-    try:
-        return uuid.UUID(text).int != 0 and len(text) == len(str(uuid.UUID(text)))
-    except ValueError:
-        return False
 
 
 def _as_refusal(name: str, error: Exception) -> ApiError:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from cloudspill_sandbox.compute import refusals
+from cloudspill_sandbox.compute import refusals, request_ids
 from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
 from cloudspill_sandbox.compute.catalogue.regions import REGIONS, ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
@@ -73,7 +73,7 @@ def _bound(cloud: Cloud, handler: CloudHandler) -> Handler:
         call = _with_project_id(cloud, call)
         _check_path(cloud, call)
         # A repeated requestId is the same request: it gets the first one's operation.
-        if (operation := cloud.operations.earlier(call)) is not None:
+        if (operation := request_ids.earlier(cloud.store, call)) is not None:
             return await cloud.operations.wait(operation, cloud.latency.patience)
         return await handler(cloud, call)
 

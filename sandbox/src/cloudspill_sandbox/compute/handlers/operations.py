@@ -34,13 +34,11 @@ def _methods(locate: _Locate) -> Methods:
         if found(cloud.store, name)["status"] != "DONE":
             raise refusals.not_ready(name)
         with cloud.transaction() as tx:
-            tx.delete(name)
+            cloud.operations.forget(tx, name)
         return Reply(status=204, body=b"")
 
     async def wait(cloud: Cloud, call: Call) -> Document:
-        name = locate(call, "operations", "operation")
-        found(cloud.store, name)
-        return await cloud.operations.wait(name)
+        return await cloud.operations.wait(locate(call, "operations", "operation"))
 
     return {"get": get, "list": list_, "delete": delete, "wait": wait}
 
