@@ -190,3 +190,20 @@ async def test_a_request_id_goes_with_its_operation(api: Client) -> None:
     left = api.documents()
     assert {name for name in left if name.endswith("/requests")} == set()
     assert set(left) == set(before)
+
+
+async def test_a_sandbox_that_stops_takes_no_change(
+    slow: Client, gate: Gate, spec: Any, runtime: MemoryRuntime
+) -> None:
+    insertion = await slow.call("instances.insert", spec())
+    stopping = asyncio.create_task(slow.cloud.stop())
+    await asyncio.sleep(0)
+    refusal = await slow.refused("instances.insert", spec("late"))
+    assert (refusal.status, refusal.reason) == (503, "backendError")
+    assert (await slow.refused("addresses.insert", {"name": "a"})).status == 503
+    gate.open.set()
+    await stopping
+    ended = await slow.call("zoneOperations.get", operation=insertion["name"])
+    assert (ended["status"], "error" in ended) == ("DONE", False)
+    assert not runtime.running
+    assert (await slow.refused("instances.insert", spec("later"))).status == 503

@@ -111,7 +111,10 @@ class Cloud:
         await recovery.boot_running(self)
 
     async def stop(self) -> None:
-        """Let operations end, stop every machine; what was RUNNING stays so in the store."""
+        """Take no more changes, let operations end, stop every machine.
+
+        What was RUNNING stays so in the store.
+        """
         self._stopping = True
         await self.operations.stop(_STOP_GRACE)
         for task in tuple(self._background):

@@ -92,6 +92,7 @@ class Operations:
         self._latency = latency
         self._afterwards = afterwards
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
 
     def open(
         self, tx: Transaction, call: Call, kind: str, target: str, target_id: str | None = None
@@ -102,7 +103,12 @@ class Operations:
             kind: `insert`, `delete`, `setTags` …: the method's last part.
             target: relative name of the resource that changes.
             target_id: its numeric id, read from its document when not given.
+
+        Raises:
+            ApiError: 503, the sandbox is stopping; the transaction must then be dropped.
         """
+        if self._stopping:
+            raise refusals.stopping()
         now = self._clock()
         scope = names.scope(target)
         project = "/".join(target.split("/")[:2])
@@ -157,10 +163,11 @@ class Operations:
         return name in self._tasks
 
     async def stop(self, grace: float) -> None:
-        """Let running operations end for `grace` seconds, then abandon them.
+        """Open no more; let running operations end for `grace` seconds, then abandon them.
 
         What is abandoned stays RUNNING in the store: the next start ends it.
         """
+        self._stopping = True
         tasks = set(self._tasks.values())
         if not tasks:
             return

@@ -60,6 +60,16 @@ def invalid_usage(sentence: str) -> ApiError:
     return ApiError(400, "invalidResourceUsage", f"Invalid resource usage: '{sentence}'.")
 
 
+def stopping() -> ApiError:
+    """503 while the sandbox stops; https://cloud.google.com/apis/design/errors#handling_errors."""
+    return ApiError(
+        503,
+        "backendError",
+        "The service is currently unavailable: the sandbox is stopping. Nothing was changed.",
+        code="UNAVAILABLE",
+    )
+
+
 def stale(message: str) -> ApiError:
     """412 for a fingerprint that is not the current one."""
     return ApiError(412, "conditionNotMet", message)
