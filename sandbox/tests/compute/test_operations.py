@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.operations import Work
 from cloudspill_sandbox.engine.call import Call
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
@@ -207,3 +208,32 @@ async def test_a_sandbox_that_stops_takes_no_change(
     assert (ended["status"], "error" in ended) == ("DONE", False)
     assert not runtime.running
     assert (await slow.refused("instances.insert", spec("later"))).status == 503
+
+
+async def test_an_end_that_cannot_be_written_is_written_when_it_can(
+    slow: Client, gate: Gate, spec: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    operation = await slow.call("instances.insert", spec())
+    database = slow.cloud.store._database
+    database.execute("PRAGMA query_only=ON")
+    gate.open.set()
+    await eventually(lambda: "could not be written" in caplog.text)
+    assert (await slow.call("zoneOperations.get", operation=operation["name"]))["progress"] == 0
+    database.execute("PRAGMA query_only=OFF")
+    ended = await slow.call("zoneOperations.wait", operation=operation["name"])
+    # Its second step writes too, and could not: the operation failed and was taken back.
+    assert (ended["status"], ended["httpErrorStatusCode"]) == ("DONE", 500)
+    assert (await slow.refused("instances.get", instance="vm")).status == 404
+
+
+async def test_an_operation_whose_end_is_an_accident_still_ends(api: Client) -> None:
+    def accident(_: Any) -> None:
+        raise LookupError("the end of all things")
+
+    call = Call("compute.instances.stop", {}, {}, {}, api.principal)
+    target = "projects/cloudspill-sandbox/zones/us-west1-b/instances/none"
+    with api.cloud.transaction() as tx:
+        name = api.cloud.operations.open(tx, call, "stop", target)
+    async with asyncio.timeout(20):
+        ended = await api.cloud.operations.perform(name, Work(done=accident))
+    assert (ended["status"], ended["error"]["errors"][0]["code"]) == ("DONE", "INTERNAL_ERROR")

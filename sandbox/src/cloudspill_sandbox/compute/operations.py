@@ -31,6 +31,9 @@ LONGEST_WAIT = 120.0
 _KEPT = 2000
 """Operations kept in a scope; Google keeps them 14 days."""
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+"""Seconds between tries to write an operation's end."""
+
 Action = Callable[[], Awaitable[None]]
 Writes = Callable[[Transaction], None]
 
@@ -190,14 +193,38 @@ class Operations:
         except Exception as error:  # noqa: BLE001 - whatever it is, the operation carries it
             refusal = _as_refusal(name, error)
             await self._undo(begun)
-            with self._transaction() as tx:
-                work.failed(tx)
-                self._end(tx, name, refusal)
+            await self._write_end(name, work.failed, refusal)
         else:
-            with self._transaction() as tx:
-                work.done(tx)
-                self._end(tx, name, None)
+            await self._write_end(name, work.done, None)
         await self._afterwards()
+
+    async def _write_end(self, name: str, writes: Writes, error: ApiError | None) -> None:
+        """Write how an operation ended; while the store cannot (a full disk), try again."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with self._transaction() as tx:
+                    accident = self._wrote(tx, name, writes)
+                    self._end(tx, name, error or accident)
+            except Exception:
+                logger.exception(
+                    "the end of operation %s could not be written: next try in %g s",
+                    names.last(name),
+                    pause,
+                )
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _wrote(self, tx: Transaction, name: str, writes: Writes) -> ApiError | None:
+        """Put an end's documents into a transaction, or none of them and return what was wrong."""
+        try:
+            writes(tx)
+        except Exception as accident:  # noqa: BLE001 - another try would meet it again
+            tx.writes.clear()
+            return _as_refusal(name, accident)
+        return None
 
     async def _undo(self, begun: list[Step]) -> None:
         for step in reversed(begun):
