@@ -210,3 +210,16 @@ async def test_tokens_are_those_of_the_attached_account(view: MetadataView, api:
     for address, account in ((ADDRESS, "other@example.org"), ("10.138.0.3", "default")):
         with pytest.raises(KeyError):
             view.access_token(address, account, frozenset())
+
+
+async def test_an_instance_without_scopes_gets_no_token(
+    api: Client, spec: Any, view: MetadataView
+) -> None:
+    """One without scopes would be unrestricted: it is what a self-signed JWT stands for."""
+    account = {"email": "default", "scopes": []}
+    await api.done("instances.insert", spec("bare", serviceAccounts=[account]))
+    address = (await api.instance("bare"))["networkInterfaces"][0]["networkIP"]
+    for asked in (frozenset[str](), frozenset({STORAGE})):
+        with pytest.raises(PermissionError):
+            view.access_token(address, "default", asked)
+    assert view.identity_token(address, "default", "https://example.org")

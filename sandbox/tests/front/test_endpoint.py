@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import Any
 
+import jwt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers
 
 from .conftest import INSTANCES, World
+
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def document(response: HttpResponse) -> Any:
@@ -205,3 +210,58 @@ async def test_no_call_of_a_method_is_an_accident(
     for method in ("GET", "POST"):
         response = await world.ask(method, target, body.encode())
         assert response.status in (200, 400)
+
+
+READ_ONLY = "https://www.googleapis.com/auth/compute.readonly"
+
+
+async def scoped(world: World, method: str, target: str, *scopes: str) -> HttpResponse:
+    """Ask with a token of these scopes."""
+    token = world.tokens.issue(Principal(world.email, frozenset(scopes)))
+    return await world.ask(method, target, b"{}", Authorization=f"Bearer {token}")
+
+
+async def test_a_token_does_what_its_scopes_allow(world: World) -> None:
+    assert (await scoped(world, "GET", INSTANCES, READ_ONLY)).status == 200
+    assert (await scoped(world, "POST", INSTANCES, READ_ONLY, CLOUD_PLATFORM)).status == 200
+
+
+async def test_a_token_with_other_scopes_is_refused_as_google_refuses_it(world: World) -> None:
+    response = await scoped(world, "POST", INSTANCES, READ_ONLY)
+    assert world.stub.calls == []
+    error = document(response)["error"]
+    assert (response.status, error["status"]) == (403, "PERMISSION_DENIED")
+    assert error["message"] == "Request had insufficient authentication scopes."
+    assert error["errors"] == [
+        {
+            "message": "Insufficient Permission",
+            "domain": "global",
+            "reason": "insufficientPermissions",
+        }
+    ]
+    (detail,) = error["details"]
+    assert detail["reason"] == "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+    assert detail["metadata"] == {
+        "service": "compute.googleapis.com",
+        "method": "compute.v1.InstancesService.Insert",
+    }
+    challenge = response.headers["WWW-Authenticate"]
+    assert 'error="insufficient_scope"' in challenge
+    assert CLOUD_PLATFORM in challenge
+    assert READ_ONLY not in challenge
+
+
+async def test_a_self_signed_jwt_for_the_service_needs_no_scopes(world: World) -> None:
+    key = json.loads(world.key_file.read_bytes())
+    now = int(time.time())
+    claims = {"iss": world.email, "sub": world.email, "iat": now, "exp": now + 600}
+
+    async def asked(**more: str) -> int:
+        headers = {"kid": key["private_key_id"]}
+        token = jwt.encode(claims | more, key["private_key"], "RS256", headers=headers)
+        authorization = f"Bearer {token}"
+        return (await world.ask("POST", INSTANCES, b"{}", Authorization=authorization)).status
+
+    assert await asked(aud="https://compute.googleapis.com/") == 200
+    assert await asked(scope=CLOUD_PLATFORM) == 200
+    assert await asked(scope=READ_ONLY) == 403

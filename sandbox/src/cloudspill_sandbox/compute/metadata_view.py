@@ -44,9 +44,11 @@ class MetadataView:
 
         Raises:
             KeyError: no such account is attached.
-            PermissionError: a scope that the instance was not given.
+            PermissionError: a scope that the instance was not given, or it was given none.
         """
         principal = self._principal(address, account)
+        if not principal.scopes:
+            raise PermissionError("the instance was given no scopes")
         if scopes and _CLOUD_PLATFORM not in principal.scopes and not scopes <= principal.scopes:
             refused = ", ".join(sorted(scopes - principal.scopes))
             raise PermissionError(f"the instance was not given {refused}")

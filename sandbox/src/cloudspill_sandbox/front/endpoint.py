@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One API call from its request to its answer, in a straight line.
 
-route → authenticate → validate → authorize → handler → render. So an unknown path is a 404 to
-everyone, and what is wrong with a body is told only to those who may ask.
+route → authenticate → scopes → validate → authorize → handler → render. So an unknown path is a 404
+to everyone, and what is wrong with a body is told only to those who may ask.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Endpoint:
         pairs = _query_pairs(request)
         try:
             principal = self._authenticator.authenticate(_authorization(request, pairs))
+            _check_scopes(principal, method)
         except ApiError as error:
             raise _located(error, api, method) from None
         progress.principal = principal.email
@@ -194,8 +195,38 @@ def _authorization(request: HttpRequest, pairs: Sequence[tuple[str, str]]) -> st
     return header
 
 
+def _check_scopes(principal: Principal, method: Method) -> None:
+    """Return when a token may be used for a method; one without scopes is for all of them.
+
+    https://cloud.google.com/compute/docs/access/service-accounts#scopes_best_practice,
+    https://google.aip.dev/auth/4111.
+
+    Raises:
+        ApiError: 403 as Google words it.
+    """
+    if not principal.scopes or not method.scopes or principal.scopes & method.scopes:
+        return
+    wanted = " ".join(sorted(method.scopes))
+    challenge = 'Bearer realm="https://accounts.google.com/", error="insufficient_scope"'
+    raise ApiError(
+        403,
+        "insufficientPermissions",
+        "Request had insufficient authentication scopes.",
+        item_message="Insufficient Permission",
+        code="PERMISSION_DENIED",
+        details=[
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                "domain": "googleapis.com",
+            }
+        ],
+        headers={"WWW-Authenticate": f'{challenge}, scope="{wanted}"'},
+    )
+
+
 def _located(error: ApiError, api: Api, method: Method) -> ApiError:
-    """Name service and method in the details of a 401, as Google does."""
+    """Name service and method in the details of a 401 or 403, as Google does."""
     _, *resource, verb = method.id.split(".")
     service = resource[-1] if resource else api.name
     metadata = {
