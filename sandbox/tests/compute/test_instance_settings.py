@@ -195,3 +195,18 @@ async def test_serial_output_comes_by_the_megabyte(
         assert len(answer["contents"]) <= 1 << 20
         collected, start = collected + answer["contents"], answer["next"]
     assert collected == "vm login: \n" + "x" * 3_000_000
+
+
+async def test_a_negative_start_counts_from_the_end(
+    api: Client, runtime: MemoryRuntime, vm: dict[str, Any]
+) -> None:
+    runtime.guest_print(vm["id"], "x" * 3_000_000 + "the end")
+    end = len("vm login: \n") + 3_000_007
+    last = await api.call("instances.getSerialPortOutput", instance="vm", start="-7")
+    assert (last["contents"], last["start"], last["next"]) == ("the end", str(end - 7), str(end))
+    most = await api.call("instances.getSerialPortOutput", instance="vm", start="-99999999")
+    assert most["contents"].endswith("the end"), "no more than a megabyte, and the last one"
+    assert (len(most["contents"]), most["start"]) == (1 << 20, str(end - (1 << 20)))
+    runtime.guest_print(vm["id"], "!")
+    more = await api.call("instances.getSerialPortOutput", instance="vm", start=most["next"])
+    assert more["contents"] == "!"

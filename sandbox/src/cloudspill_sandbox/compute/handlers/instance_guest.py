@@ -7,6 +7,8 @@ https://cloud.google.com/compute/docs/metadata/manage-guest-attributes.
 
 from __future__ import annotations
 
+import sys
+
 from cloudspill_sandbox.compute import guest_attributes, instance_metadata, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
@@ -19,7 +21,11 @@ _PORTS = range(1, 5)
 
 
 async def _get_serial_port_output(cloud: Cloud, call: Call) -> Document:
-    """Port 1 is the console; the others are silent. A negative `start` counts from the end."""
+    """Port 1 is the console; the others are silent.
+
+    A negative `start` means the most recent bytes, as many as one answer holds at most:
+    https://cloud.google.com/compute/docs/reference/rest/v1/instances/getSerialPortOutput.
+    """
     instance = found(cloud.store, zonal(call, "instances", "instance"))
     port = call.query.get("port") or 1
     if port not in _PORTS:
@@ -27,10 +33,11 @@ async def _get_serial_port_output(cloud: Cloud, call: Call) -> Document:
     start = _start(call.query.get("start"))
     output, end = b"", 0
     if port == 1:
-        output, end = cloud.runtime.serial_output(instance["id"], max(start, 0))
-        begin = max(end + start, 0) if start < 0 else max(end - len(output), 0)
-        output = output[begin - (end - len(output)) :] if start < 0 else output
-        start = begin
+        if start < 0:
+            _, written = cloud.runtime.serial_output(instance["id"], sys.maxsize)
+            start = max(written + max(start, -_LARGEST_CHUNK), 0)
+        output, end = cloud.runtime.serial_output(instance["id"], start)
+    start = end - len(output)
     # Google cuts at a megabyte and lets the client go on from `next`.
     chunk = output[:_LARGEST_CHUNK]
     return {
