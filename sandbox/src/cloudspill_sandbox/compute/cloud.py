@@ -11,7 +11,7 @@ The daemon makes one::
     await network.start()          # so that the daemon can listen inside the router first
     await cloud.start()            # starts the runtime, boots what was running
     services = {"compute": compute_service(cloud)}
-    metadata = metadata_application(MetadataView(cloud))
+    metadata_server = await metadata.serve(MetadataView(cloud), listener)
     …
     await cloud.stop()             # stops the runtime; the network and the store stay the daemon's
 

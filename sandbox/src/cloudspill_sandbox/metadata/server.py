@@ -12,9 +12,11 @@ import asyncio
 import html
 import logging
 import socket
+from typing import Any
 
 from aiohttp import web
 
+from cloudspill_sandbox.http_connection import MALFORMED, HttpConnection
 from cloudspill_sandbox.metadata import guest_attributes, service_accounts
 from cloudspill_sandbox.metadata.interface import MetadataSource
 from cloudspill_sandbox.metadata.request import Query, check_headers, parse
@@ -38,41 +40,62 @@ _TOKEN_ENDPOINTS: frozenset[tuple[str, ...]] = frozenset(
 )
 
 
-def metadata_application(source: MetadataSource) -> web.Application:
-    """Return the server as an application; serve() runs it as it wants to be run."""
+class _Connection(HttpConnection):
+    """A connection whose refusals are the metadata server's."""
 
-    async def handle(request: web.Request) -> web.Response:
+    __slots__ = ()
+
+    def malformed(self, status: int) -> web.Response:
+        """Return the page for what is no request."""
+        return refusal(Refusal(status, MALFORMED))
+
+
+class _Server(web.Server):
+    """The server for every instance.
+
+    A client that goes away ends its waiting request (handler_cancellation), so that instances
+    which are switched off leave nothing behind.
+    """
+
+    def __init__(self, source: MetadataSource) -> None:
+        super().__init__(
+            self._handle,
+            request_factory=self._request,
+            handler_cancellation=True,
+            access_log=None,
+        )
+        self._source = source
+
+    def __call__(self) -> _Connection:
+        """Return the protocol of a new connection."""
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
         try:
-            return await _answer(source, request)
+            return await _answer(self._source, request)
         except Refusal as refused:
             # As it was sent: unescaped, it could rewrite the terminal that shows the log.
             path = request.raw_path.partition("?")[0]
             _log.info("metadata %s %s: %d", request.method, path, refused.status)
             return refusal(refused)
 
-    application = web.Application(client_max_size=guest_attributes.MAX_VALUE_BYTES + 1)
-    application.router.add_route("*", "/{path:.*}", handle)
-    return application
+    def _request(self, *arguments: Any) -> web.BaseRequest:
+        message, payload, protocol, writer, task = arguments
+        limit = guest_attributes.MAX_VALUE_BYTES + 1
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, self._loop, client_max_size=limit
+        )
 
 
-async def serve(source: MetadataSource, listener: socket.socket) -> web.AppRunner:
-    """Serve on a listening socket; the caller ends it with `await runner.cleanup()`.
-
-    A client that goes away ends its waiting request (handler_cancellation), so that instances
-    which are switched off leave nothing behind.
-    """
-    runner = web.AppRunner(
-        metadata_application(source),
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=0.5,
-    )
+async def serve(source: MetadataSource, listener: socket.socket) -> web.ServerRunner:
+    """Serve on a listening socket; the caller ends it with `await runner.cleanup()`."""
+    runner = web.ServerRunner(_Server(source), shutdown_timeout=0.5)
     await runner.setup()
     await web.SockSite(runner, listener, backlog=1024).start()
     return runner
 
 
-async def _answer(source: MetadataSource, request: web.Request) -> web.Response:
+async def _answer(source: MetadataSource, request: web.BaseRequest) -> web.Response:
     query = parse(request.remote or "", request.raw_path)
     if not query.names:
         return text("computeMetadata/\n")
@@ -91,7 +114,7 @@ async def _answer(source: MetadataSource, request: web.Request) -> web.Response:
 
 
 async def _answer_v1(
-    source: MetadataSource, request: web.Request, query: Query, names: tuple[str, ...]
+    source: MetadataSource, request: web.BaseRequest, query: Query, names: tuple[str, ...]
 ) -> web.Response:
     if request.method in ("PUT", "DELETE") and names[:2] == _GUEST_ATTRIBUTES:
         return await _change_guest_attribute(source, request, query, names[2:])
@@ -112,7 +135,7 @@ async def _answer_v1(
 
 
 async def _change_guest_attribute(
-    source: MetadataSource, request: web.Request, query: Query, names: tuple[str, ...]
+    source: MetadataSource, request: web.BaseRequest, query: Query, names: tuple[str, ...]
 ) -> web.Response:
     if request.method == "DELETE":
         guest_attributes.delete(source, query.address, query.path, names)
