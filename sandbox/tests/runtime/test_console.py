@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudspill_sandbox.runtime.console import READ_LIMIT, SerialConsole
+from cloudspill_sandbox.runtime.console import KEPT, READ_LIMIT, SerialConsole
 
 STAMP = b"2026-01-02T03:04:05.678901234+00:00 stdout "
 
@@ -75,3 +75,32 @@ def test_a_read_is_bounded_and_can_be_continued(log: Path) -> None:
 def test_a_position_beyond_the_end_is_the_end(log: Path) -> None:
     append(log, b"F one\n")
     assert SerialConsole(log).read(100) == (b"", 4)
+
+
+def test_a_negative_position_counts_from_the_end(log: Path) -> None:
+    console = SerialConsole(log)
+    append(log, b"F one\n", b"F two\n")
+    assert console.read(-4) == (b"two\n", 8)
+    assert console.read(-100) == (b"one\ntwo\n", 8)
+    append(log, b"F " + b"x" * 2 * READ_LIMIT + b"\n", b"F end\n")
+    assert console.read(-4) == (b"end\n", 2 * READ_LIMIT + 13)
+
+
+def test_old_output_goes_and_positions_stay_true(log: Path) -> None:
+    console = SerialConsole(log)
+    line = b"x" * 1023 + b"\n"
+    for _ in range(3):
+        append(log, *[b"F " + line] * (KEPT // 2048))
+        console.read(0)
+    end = 3 * KEPT // 2
+    content, position = console.read(0)
+    assert content == line * (READ_LIMIT // 1024)
+    assert position == end - KEPT + READ_LIMIT, "reading begins with the oldest byte kept"
+    append(log, b"F last\n")
+    assert console.read(end) == (b"last\n", end + 5)
+    assert console.read(-KEPT)[1] == end + 5 - KEPT + READ_LIMIT
+
+
+def test_output_beyond_what_is_kept_is_counted_too(log: Path) -> None:
+    append(log, *[b"F " + b"x" * 1023 + b"\n"] * (KEPT // 512))
+    assert SerialConsole(log).read(-3) == (b"xx\n", 2 * KEPT)

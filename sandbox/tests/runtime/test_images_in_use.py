@@ -68,6 +68,12 @@ def test_an_image_stays_while_a_sandbox_runs_on_it_however_long(images: Path) ->
     assert sweep(images) == ["old"], "the week begins when the last use ends"
 
 
+def test_the_use_of_an_image_is_noted_even_if_its_user_is_killed(images: Path) -> None:
+    old = image(images, "old", idle=UNUSED_FOR + DAY)
+    with image_in_use(old):
+        assert time.time() - old.stat().st_mtime < DAY
+
+
 def test_asking_for_an_image_counts_as_use(images: Path) -> None:
     old = image(images, "old", idle=UNUSED_FOR + DAY)
     assert is_there(old)

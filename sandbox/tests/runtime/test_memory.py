@@ -107,6 +107,8 @@ async def test_serial_output_is_kept_until_the_boot_volume_goes(runtime: MemoryR
     assert more == b"reboot: Power down\nvm login: \n"
     assert later == end + len(more)
     assert runtime.serial_output("7", later) == (b"", later)
+    assert runtime.serial_output("7", -3) == (b": \n", later)
+    assert runtime.serial_output("7", -1000)[0] == text + more
     await runtime.power_off("7")
     await runtime.delete_volume("d1")
     assert runtime.serial_output("7", 0) == (b"", 0)

@@ -3,40 +3,49 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 READ_LIMIT = 1 << 20
 """Compute Engine returns at most 1 MB a call:
 https://cloud.google.com/compute/docs/reference/rest/v1/instances/getSerialPortOutput"""
 
+KEPT = 4 << 20
+"""Bytes of the newest output that can be read; Compute Engine keeps 1 MB."""
+
+_LINE = re.compile(rb"[^ \n]* [^ \n]* (?:F ([^\n]*\n)|P ([^\n]*)\n)")
+
 
 class SerialConsole:
     """Decodes a log incrementally, so that a read costs what is new.
 
-    The log has lines `<time> <stream> F|P <bytes>`: P means that the line goes on. Decoded bytes
-    go to a file beside it; positions in that file are the serial port's.
+    The log has lines `<time> <stream> F|P <bytes>`: P means that the line goes on. Positions count
+    every decoded byte, also those that are no longer kept.
 
     Args:
-        log: conmon's k8s-file log, appended by each boot; need not exist.
+        log: conmon's k8s-file log, appended by each boot, begun anew when it is full; need not
+            exist.
     """
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._plain = log.with_name(f"{log.name}.plain")
+        self._kept = bytearray()
+        self._end = 0
         self._consumed = 0
         self._inode = 0
-        self._plain.unlink(missing_ok=True)
 
     def read(self, start: int) -> tuple[bytes, int]:
-        """Return at most READ_LIMIT bytes from position `start`, and the position after them."""
+        """Return at most READ_LIMIT bytes from position `start`, and the position after them.
+
+        A negative `start` counts from the end. A position that is no longer kept is the oldest
+        one kept; one beyond the end is the end.
+        """
         self._decode_new()
-        if not self._plain.exists():
-            return b"", 0
-        with self._plain.open("rb") as file:
-            size = file.seek(0, 2)
-            start = min(max(start, 0), size)
-            file.seek(start)
-            content = file.read(READ_LIMIT)
+        oldest = self._end - len(self._kept)
+        if start < 0:
+            start += self._end
+        start = min(max(start, oldest), self._end)
+        content = bytes(self._kept[start - oldest : start - oldest + READ_LIMIT])
         return content, start + len(content)
 
     def _decode_new(self) -> None:
@@ -47,10 +56,10 @@ class SerialConsole:
             if status.st_ino != self._inode:  # conmon began a new file: the old one was full
                 self._inode, self._consumed = status.st_ino, 0
             log.seek(self._consumed)
-            with self._plain.open("ab") as plain:
-                for line in log:
-                    if not line.endswith(b"\n"):
-                        break  # conmon is writing it
-                    self._consumed += len(line)
-                    _, _, kind, text = line.split(b" ", 3)
-                    plain.write(text if kind == b"F" else text[:-1])
+            new = log.read()
+        whole = new[: new.rfind(b"\n") + 1]  # conmon is writing what follows
+        self._consumed += len(whole)
+        plain = b"".join(full or part for full, part in _LINE.findall(whole))
+        self._end += len(plain)
+        self._kept += plain[-KEPT:]
+        del self._kept[:-KEPT]

@@ -41,6 +41,8 @@ class MachineSpec:
         nic: the first interface.
         vcpus: CPU ceiling in cores once booted; booting itself is not limited.
         memory_mb: memory ceiling in MiB.
+        read_only: device names of the further disks that it may only read; several machines may
+            have such a disk at a time.
     """
 
     id: str
@@ -51,6 +53,18 @@ class MachineSpec:
     vcpus: float
     memory_mb: int
     data_volumes: tuple[tuple[str, str], ...] = ()
+    read_only: frozenset[str] = frozenset()
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Every volume that it has."""
+        return (self.boot_volume, *(volume for _, volume in self.data_volumes))
+
+    @property
+    def written_volumes(self) -> tuple[str, ...]:
+        """The volumes that it may write to."""
+        written = (volume for device, volume in self.data_volumes if device not in self.read_only)
+        return (self.boot_volume, *written)
 
 
 class MachineError(RuntimeError):
@@ -119,5 +133,7 @@ class Runtime(Protocol):
     def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
         """Return console output from byte `start`, and the position after it.
 
+        A negative `start` counts from the end. What is older than a machine keeps is gone: output
+        then begins later than asked for, at the returned position less the output's length.
         Kept over reboots and while the machine is off; forgotten by delete of its boot volume.
         """

@@ -177,8 +177,7 @@ class PodmanRuntime:
 
     def _container_writing(self, volume: str | None) -> Container | None:
         for machine in self._machines.values():
-            spec = machine.spec
-            if volume in (spec.boot_volume, *(data for _, data in spec.data_volumes)):
+            if volume in machine.spec.written_volumes:
                 return machine.container
         return None
 
@@ -191,6 +190,9 @@ class PodmanRuntime:
             VolumeError: a machine uses it.
         """
         await asyncio.to_thread(self._volumes.delete, volume)
+        for machine in [*self._consoles]:
+            if self._volumes.volume_of(machine) is None:
+                self._consoles.pop(machine, None)
 
     async def boot(self, spec: MachineSpec) -> None:
         """Power a machine on; returns when its init runs. A reboot from inside is the runtime's.
@@ -238,21 +240,32 @@ class PodmanRuntime:
 
     async def _attend(self, machine: _Machine, container: Container, init: WatchedProcess) -> None:
         """Wait for the end of a boot and do what follows from it."""
-        monitor = WatchedProcess(container.monitor)
         try:
-            await monitor.wait()
-        finally:
-            monitor.close()
-            init.close()
-        why = await self._why_it_ended(machine, container)
-        self._podman.discard(container)
-        if why is None:
-            why = await self._reboot(machine)
+            why = await self._outcome(machine, container, init)
+        except Exception:  # noqa: BLE001 - whatever it is, others wait for the machine to be off
+            _log.exception("machine %s is given up", machine.spec.name)
+            why = MachineExit.CRASH
         if why is None:
             return
         self._forget(machine)
         if not machine.asked_to_stop:
             self._on_exit(machine.spec.id, why)
+
+    async def _outcome(
+        self, machine: _Machine, container: Container, init: WatchedProcess
+    ) -> MachineExit | None:
+        """Wait for the end of a boot; return why the machine is off, None when it is on again."""
+        try:
+            monitor = WatchedProcess(container.monitor)
+            try:
+                await monitor.wait()
+            finally:
+                monitor.close()
+                init.close()
+            why = await self._why_it_ended(machine, container)
+        finally:
+            self._podman.discard(container)
+        return await self._reboot(machine) if why is None else why
 
     async def _reboot(self, machine: _Machine) -> MachineExit | None:
         _log.info("machine %s reboots", machine.spec.name)
@@ -275,10 +288,13 @@ class PodmanRuntime:
         return MachineExit.POWER_OFF if code in {0, _POWER_OFF} else MachineExit.CRASH
 
     def _forget(self, machine: _Machine) -> None:
-        spec = machine.spec
-        for volume in (spec.boot_volume, *(data for _, data in spec.data_volumes)):
-            self._volumes.unmount(volume)
-        del self._machines[spec.id]
+        del self._machines[machine.spec.id]
+        in_use = {volume for other in self._machines.values() for volume in other.spec.volumes}
+        for volume in {*machine.spec.volumes} - in_use:
+            try:
+                self._volumes.unmount(volume)
+            except OSError as error:
+                _log.error("volume %s stays mounted: %s", volume, error)
         machine.off.set()
 
     async def shut_down(self, machine: str, grace: float) -> None:
@@ -330,13 +346,9 @@ class PodmanRuntime:
         return self._podman.console_command(running.container, tty)
 
     def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
-        """Return console output from byte `start`, and the position after it.
-
-        Kept over reboots and while the machine is off; forgotten by delete of its boot volume.
-        """
+        """Return console output from byte `start`, and the position after it; see `Runtime`."""
         volume = self._volumes.volume_of(machine)
         if volume is None:
-            self._consoles.pop(machine, None)
             return b"", 0
         console = self._consoles.get(machine)
         if console is None:

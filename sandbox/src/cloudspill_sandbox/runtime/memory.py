@@ -86,7 +86,7 @@ class MemoryRuntime:
         self._fail("delete_volume")
         if volume in self.base_volumes():
             raise VolumeError(f"volume {volume} belongs to the runtime")
-        if user := next((m for m, spec in self.running.items() if volume in _volumes(spec)), None):
+        if user := next((m for m, spec in self.running.items() if volume in spec.volumes), None):
             raise VolumeError(f"volume {volume} is used by machine {user}")
         self.volumes.pop(volume, None)
         for machine in [m for m, boot in self._boot_volumes.items() if boot == volume]:
@@ -98,7 +98,7 @@ class MemoryRuntime:
         self._fail("boot")
         if spec.id in self.running:
             raise MachineError(f"machine {spec.name} is already running")
-        for volume in _volumes(spec):
+        for volume in spec.volumes:
             if volume not in self.volumes:
                 raise MachineError(f"machine {spec.name} has no volume {volume}")
             if self.volumes[volume].frozen:
@@ -132,7 +132,8 @@ class MemoryRuntime:
     def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
         """Return what was printed from byte `start`, and the position after it."""
         printed = self._serial.get(machine, bytearray())
-        return bytes(printed[start:]), len(printed)
+        begin = max(len(printed) + start, 0) if start < 0 else start
+        return bytes(printed[begin:]), len(printed)
 
     def guest_print(self, machine: str, text: str) -> None:
         """Print on a machine's console."""
@@ -166,7 +167,3 @@ class MemoryRuntime:
         origin = self._volume(source)
         lineage = (source, *origin.lineage)
         return MemoryVolume(dict(origin.files), lineage, frozen, size_gb)
-
-
-def _volumes(spec: MachineSpec) -> tuple[str, ...]:
-    return (spec.boot_volume, *(volume for _, volume in spec.data_volumes))

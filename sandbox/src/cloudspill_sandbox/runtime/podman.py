@@ -21,7 +21,7 @@ OCI_RUNTIMES = ("crun", "runc")
 
 _REMOVAL_TRIES = 5
 _CONCURRENT_COMMANDS = 4
-_CONSOLE_LIMIT = 16 << 20
+_CONSOLE_LIMIT = 8 << 20
 _PROCESS_LIMIT = 8192
 """Of a machine; also stays below the ceiling that Podman gives itself (the kernel's pid_max)."""
 
@@ -86,7 +86,7 @@ class Podman:
         Raises:
             MachineError: none does; the message has each one's answer.
         """
-        self._directory.mkdir(parents=True)
+        self._directory.mkdir(mode=0o700, parents=True)
         answers = []
         for candidate in OCI_RUNTIMES:
             if shutil.which(candidate) is None:
@@ -134,6 +134,16 @@ class Podman:
         Raises:
             MachineError: it could not be started; the message has Podman's answer.
         """
+        try:
+            return await self._start_watchable(request, name)
+        except (OSError, ValueError) as error:
+            self._doomed.put_nowait(name)
+            raise MachineError(f"container {name} could not be started: {error}") from error
+        except BaseException:
+            self._doomed.put_nowait(name)
+            raise
+
+    async def _start_watchable(self, request: ContainerRequest, name: str) -> Container:
         spec = request.spec
         pids = self._directory / "pids" / name
         pids.mkdir(parents=True, exist_ok=True)
@@ -148,7 +158,8 @@ class Podman:
             *("--log-opt", f"max-size={_CONSOLE_LIMIT}"),
         ]
         for device, directory in request.data:
-            options += ["--volume", f"{directory}:/mnt/disks/{device}:rw"]
+            mode = "ro" if device in spec.read_only else "rw"
+            options += ["--volume", f"{directory}:/mnt/disks/{device}:{mode}"]
         answer = await self._run("run", *options, "--rootfs", str(request.root), "/sbin/init")
         init, monitor = (int((pids / part).read_text()) for part in ("init", "conmon"))
         return Container(answer.strip(), name, init, monitor)
@@ -172,7 +183,10 @@ class Podman:
         answer = await self._run(
             "container", "inspect", "--format", "{{.State.ExitCode}}", container.id
         )
-        return int(answer)
+        try:
+            return int(answer)
+        except ValueError as error:
+            raise MachineError(f"container {container.name} ended with {answer!r}") from error
 
     def discard(self, container: Container) -> None:
         """Remove an ended container some time soon, see remove_discarded()."""
@@ -185,7 +199,7 @@ class Podman:
             shutil.rmtree(self._directory / "pids" / name, ignore_errors=True)
             for attempt in range(_REMOVAL_TRIES):
                 try:
-                    await self._run("rm", "--force", name)
+                    await self._run("rm", "--force", "--ignore", name)
                     break
                 except MachineError as error:
                     _log.warning("%s", error)
@@ -209,16 +223,19 @@ class Podman:
         """
         environment = {**os.environ, "CONTAINERS_CONF": str(self._directory / "containers.conf")}
         async with self._slots:
-            # A podman whose sandbox was killed must not go on to start a machine.
-            process = await asyncio.create_subprocess_exec(
-                *("setpriv", "--pdeathsig", "KILL", "podman"),
-                *self._global_options(),
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment,
-            )
+            try:
+                # A podman whose sandbox was killed must not go on to start a machine.
+                process = await asyncio.create_subprocess_exec(
+                    *("setpriv", "--pdeathsig", "KILL", "podman"),
+                    *self._global_options(),
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    env=environment,
+                )
+            except OSError as error:
+                raise MachineError(f"`podman {arguments[0]}` did not start: {error}") from error
             try:
                 output, complaint = await process.communicate()
             except asyncio.CancelledError:

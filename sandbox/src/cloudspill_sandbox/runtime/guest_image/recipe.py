@@ -68,8 +68,8 @@ class Recipe:
     def digest(self) -> str:
         """Sixteen hexadecimal digits."""
         content = hashlib.sha256(f"{SUITE} {platform.machine()}".encode())
-        files = (path for path in sorted(_HERE.rglob("*")) if path.suffix != ".pyc")
-        for path in (*files, *self.certificates):
+        builders = (_HERE / "build.py", _HERE / "recipe.py", CUSTOMIZE)
+        for path in (*builders, *sorted(FILES.rglob("*")), *self.certificates):
             if path.is_file():
                 content.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         return content.hexdigest()[:16]
