@@ -227,7 +227,8 @@ async def test_an_end_that_cannot_be_written_is_written_when_it_can(
 
 
 async def test_an_operation_whose_end_is_an_accident_still_ends(api: Client) -> None:
-    def accident(_: Any) -> None:
+    def accident(tx: Any) -> None:
+        tx.put("projects/cloudspill-sandbox/half", {"kind": "a write"})
         raise LookupError("the end of all things")
 
     call = Call("compute.instances.stop", {}, {}, {}, api.principal)
@@ -237,3 +238,4 @@ async def test_an_operation_whose_end_is_an_accident_still_ends(api: Client) -> 
     async with asyncio.timeout(20):
         ended = await api.cloud.operations.perform(name, Work(done=accident))
     assert (ended["status"], ended["error"]["errors"][0]["code"]) == ("DONE", "INTERNAL_ERROR")
+    assert api.cloud.store.get("projects/cloudspill-sandbox/half") is None
