@@ -336,6 +336,15 @@ async def sharers(api: Client, spec: Any) -> tuple[str, str]:
     return "a", "b"
 
 
+async def test_what_is_attached_read_only_is_not_written_by_the_machine(
+    api: Client, runtime: MemoryRuntime, sharers: tuple[str, str]
+) -> None:
+    for name in sharers:
+        machine = runtime.running[(await api.instance(name))["id"]]
+        assert machine.read_only == {"persistent-disk-1"}
+        assert machine.written_volumes == (machine.boot_volume,)
+
+
 async def test_a_shared_disk_goes_with_its_last_user(
     api: Client, runtime: MemoryRuntime, sharers: tuple[str, str]
 ) -> None:

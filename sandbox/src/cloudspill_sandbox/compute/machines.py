@@ -106,6 +106,7 @@ class Machine:
             vcpus=float(size.vcpus),
             memory_mb=size.memory_mb,
             data_volumes=tuple((disk["deviceName"], self._volume(disk)) for disk in data),
+            read_only=frozenset(d["deviceName"] for d in data if d["mode"] == "READ_ONLY"),
         )
 
     def _volume(self, attached: Document) -> str:
