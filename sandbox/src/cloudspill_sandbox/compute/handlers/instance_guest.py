@@ -7,8 +7,6 @@ https://cloud.google.com/compute/docs/metadata/manage-guest-attributes.
 
 from __future__ import annotations
 
-import sys
-
 from cloudspill_sandbox.compute import guest_attributes, instance_metadata, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
@@ -33,10 +31,7 @@ async def _get_serial_port_output(cloud: Cloud, call: Call) -> Document:
     start = _start(call.query.get("start"))
     output, end = b"", 0
     if port == 1:
-        if start < 0:
-            _, written = cloud.runtime.serial_output(instance["id"], sys.maxsize)
-            start = max(written + max(start, -_LARGEST_CHUNK), 0)
-        output, end = cloud.runtime.serial_output(instance["id"], start)
+        output, end = cloud.runtime.serial_output(instance["id"], max(start, -_LARGEST_CHUNK))
     start = end - len(output)
     # Google cuts at a megabyte and lets the client go on from `next`.
     chunk = output[:_LARGEST_CHUNK]
