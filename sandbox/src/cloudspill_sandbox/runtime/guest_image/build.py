@@ -38,6 +38,9 @@ from cloudspill_sandbox.settings import Settings
 _DRAFT = ".building"
 _LOG = ".build.log"
 _PACKAGE_CACHE = ".packages"
+_CRAMPED = 256 << 20
+"""Bytes; with fewer left, a failed build has probably met a full disk."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,10 +70,21 @@ async def ensure_guest_image(
             with await asyncio.to_thread(_locked, images, wait=True):
                 if not is_there(target):  # another process may have built it meanwhile
                     await _build(images, recipe, progress)
-    except OSError as error:
-        raise GuestImageError(f"the guest image could not be built: {error}") from error
+    except (GuestImageError, OSError) as error:
+        raise GuestImageError(_sentence(error, images)) from error
     await asyncio.to_thread(_remove_unused, settings, time.time())
     return target
+
+
+def _sentence(error: GuestImageError | OSError, images: Path) -> str:
+    """Tell why there is no image; programs on a full disk seldom name that as the reason."""
+    reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+    sentence = f"the guest image could not be built: {reason}"
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(images).free
+        if free < _CRAMPED:
+            sentence += f"; {images} has only {free >> 20} MiB free: free some space there"
+    return sentence
 
 
 def _locked(images: Path, *, wait: bool) -> contextlib.AbstractContextManager[None]:
