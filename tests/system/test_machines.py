@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -97,6 +98,40 @@ async def test_a_machine_whose_init_dies_has_crashed(lab: Lab) -> None:
     assert lab.exits == [(vm.id, MachineExit.CRASH)]
 
 
+async def test_a_machine_that_cannot_come_back_from_a_reboot_has_crashed(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    pids = lab.settings.run_dir / "podman" / "pids"
+    pids.rename(pids.with_name("pids.away"))
+    pids.touch()  # a file where a directory should be, as any other trouble of the host
+    await lab.run(vm, "sudo shutdown -r 0")
+    await lab.off(vm)
+    assert lab.exits == [(vm.id, MachineExit.CRASH)]
+    assert not lab.runtime.is_running(vm.id)
+
+
+async def test_no_user_of_the_host_reaches_what_a_guest_s_root_made(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    await lab.output(vm, "sudo install -m 4755 /usr/bin/id /usr/local/bin/trap && sync")
+    found = 0
+    for folder in (lab.settings.state_dir, lab.settings.run_dir):
+        for path in folder.rglob("usr/local/bin/trap"):
+            # Entered from within: what lies above may be closed for other reasons. A shell between
+            # them: setpriv itself still has root's capabilities.
+            found += 1
+            tried = await asyncio.to_thread(
+                subprocess.run,
+                [
+                    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+                    *("sh", "-c", f"exec {path.relative_to(folder)}"),
+                ],
+                cwd=folder,
+                capture_output=True,
+                check=False,
+            )
+            assert b"Permission denied" in tried.stderr, (path, tried)
+    assert found
+
+
 async def test_shutting_down_runs_the_shutdown_script(lab: Lab) -> None:
     vm = await lab.booted(1, shutdown_script="#!/bin/sh\necho farewell; echo done > /var/farewell")
     await lab.runtime.shut_down(vm.id, 30)
@@ -173,6 +208,23 @@ async def test_data_disks_are_mounted_and_survive_their_machine(lab: Lab) -> Non
     await lab.runtime.boot(lab.spec(vm, "disk2", data_volumes=(("archive", "data"),)))
     await lab.log_in(vm)
     assert await lab.output(vm, "cat /mnt/disks/archive/file") == "saved"
+
+
+async def test_readers_share_a_disk_that_none_of_them_can_write(lab: Lab) -> None:
+    await lab.runtime.create_volume("data", None, 10)
+    shared = {"data_volumes": (("archive", "data"),), "read_only": frozenset({"archive"})}
+    vms = [await lab.instance(number) for number in (1, 2)]
+    for vm in vms:
+        await lab.runtime.create_volume(f"disk{vm.number}", "debian-12", 10)
+        await lab.runtime.boot(lab.spec(vm, f"disk{vm.number}", **shared))
+        await lab.log_in(vm)
+    for attempt in ("sudo touch", "sudo mount -o remount,rw /mnt/disks/archive; sudo touch"):
+        refused = await lab.run(vms[0], f"{attempt} /mnt/disks/archive/file")
+        assert "Read-only file system" in refused.stderr
+    await lab.runtime.power_off(vms[0].id)
+    with pytest.raises(VolumeError, match="data is in use"):
+        await lab.runtime.delete_volume("data")
+    await lab.output(vms[1], "ls /mnt/disks/archive")
 
 
 async def test_what_cannot_boot_is_refused_and_leaves_nothing(lab: Lab) -> None:
