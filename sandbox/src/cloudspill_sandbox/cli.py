@@ -55,10 +55,15 @@ def _refusals() -> Iterator[None]:
     """
     try:
         yield
+    except typer.Exit:  # a RuntimeError too, and already said
+        raise
     except client.NotRunningError:
         _not_running()
     except PermissionError as error:
-        _fail(f"only root may do this: run it with sudo ({error})")
+        _fail(
+            f"you may not use {error.filename}: run this with sudo, or, for a sandbox in memory, "
+            "set CLOUDSPILL_STATE_ROOT and CLOUDSPILL_RUN_ROOT to folders of your own"
+        )
     except (OSError, RuntimeError, ValueError) as error:
         _fail(str(error))
 
@@ -150,6 +155,7 @@ def _start(settings: Settings, folders: dict[str, Path], report: _Reporter) -> d
     """Start the daemon, or wait for the one that another command is starting."""
     if not settings.in_memory:
         _require_host(settings)
+        lifecycle.refuse_neighbours(settings)
         lifecycle.build_guest_image(settings, report)
     lifecycle.publish(settings, folders, report)
     try:
@@ -243,6 +249,8 @@ def env(
         _not_running()
     if not lock.is_held(settings.lock_file):  # a sandbox that was killed leaves the file
         _not_running()
+    if not os.access(key := play["GOOGLE_APPLICATION_CREDENTIALS"], os.R_OK):
+        _fail(f"you may not read {key}: the sandbox was started by another user, or by root")
     variables = environment.shell_environment(settings, play)
     print(json.dumps(variables, indent=2) if output == "json" else environment.exports(variables))
 
@@ -258,7 +266,8 @@ def ssh(
         answer = client.call(
             _settings().admin_socket, "GET", f"/instances/{quote(name)}/console?tty={tty}"
         )
-    words = [*answer["command"], *(command or ["bash", "--login"])]
+    wanted = command[1:] if command and command[0] == "--" else command
+    words = [*answer["command"], *(wanted or ["bash", "--login"])]
     os.execvp(words[0], words)
 
 

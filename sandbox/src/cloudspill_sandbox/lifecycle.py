@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import select
 import subprocess
@@ -64,6 +65,24 @@ def wait_for_others(settings: Settings, progress: Progress) -> dict[str, Any] | 
             announced = True
         time.sleep(0.1)
     return status
+
+
+def refuse_neighbours(settings: Settings) -> None:
+    """Check that no other sandbox with machines runs on this host.
+
+    Raises:
+        StartError: one does; the message names it.
+    """
+    for other in sorted(settings.run_root.glob("*/lock")):
+        name = other.parent.name
+        if name == settings.name or not lock.is_held(other):
+            continue
+        status = running_status(dataclasses.replace(settings, name=name))
+        if status is None or not status["in_memory"]:
+            raise StartError(
+                f"the sandbox {name!r} runs on this host, and only one with machines can: "
+                f"end it with `CLOUDSPILL_SANDBOX={name} cloudspill-sandbox down`"
+            )
 
 
 def build_guest_image(settings: Settings, progress: Progress) -> None:

@@ -49,6 +49,8 @@ def call(path: Path, method: str, resource: str, *, timeout: float = 30.0) -> An
         document = json.loads(response.read() or b"null")
     except (FileNotFoundError, ConnectionError) as error:
         raise NotRunningError("the sandbox is not running") from error
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, str(path)) from None
     except TimeoutError as error:
         raise AdminError(
             f"the sandbox has not answered within {timeout:.0f} s: see its log"
