@@ -11,6 +11,8 @@ short_description: Set metadata of a Compute Engine instance
 description:
   - Sets or removes custom metadata of an existing instance, under the fingerprint of its metadata,
     and leaves other keys alone.
+  - The value of C(ssh-keys) has a line for each key. The lines that are wanted are added, and the
+    lines of others stay.
   - The guest sees a changed ssh key at once and a changed startup script at its next boot.
   - The module M(google.cloud.gcp_compute_instance) reports a change of metadata and does not make
     it.
@@ -25,7 +27,7 @@ options:
     type: str
     required: true
   metadata:
-    description: Keys and values; a value of V(null) removes the key.
+    description: Keys and values; a value of V(null) removes the key, with all of its lines.
     type: dict
     required: true
   timeout:
@@ -39,7 +41,9 @@ attributes:
     description: Tells what would change and changes nothing.
     support: full
   diff_mode:
-    description: Shows a digest of each changed value, since values may be secret.
+    description:
+      - Shows a digest of each changed value, since values may be secret; of C(ssh-keys), which are
+        public, the lines that are added or removed.
     support: full
 author:
   - The cloudspill project
@@ -75,6 +79,9 @@ from ..module_utils.revision import revise
 if TYPE_CHECKING:
     from ..module_utils.compute import Compute
 
+_SSH_KEYS = "ssh-keys"
+"""One key a line, as https://cloud.google.com/compute/docs/connect/add-ssh-keys has it."""
+
 
 def items_of(instance: dict[str, Any]) -> dict[str, str]:
     """The metadata of an instance document as a mapping."""
@@ -82,13 +89,41 @@ def items_of(instance: dict[str, Any]) -> dict[str, str]:
     return {item["key"]: item.get("value", "") for item in items}
 
 
-def changed_keys(current: dict[str, str], wanted: dict[str, Any]) -> list[str]:
-    """The keys whose value is not as wanted, sorted; None stands for an absent key."""
-    return sorted(
-        key
-        for key, value in wanted.items()
-        if current.get(key) != (None if value is None else str(value))
-    )
+def lines_of(value: str | None) -> list[str]:
+    """The keys in a value of `ssh-keys`."""
+    return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+
+def with_lines(current: str | None, wanted: str) -> str:
+    """Add the lines of `wanted` that are not there; nothing else of the value changes."""
+    present = lines_of(current)
+    missing = [line for line in dict.fromkeys(lines_of(wanted)) if line not in present]
+    if current is not None and not missing:
+        return current
+    return "\n".join(present + missing)
+
+
+def changes(current: dict[str, str], wanted: dict[str, Any]) -> dict[str, str | None]:
+    """What has to become of which keys, sorted; None stands for a key that is removed."""
+    after = {key: None if value is None else str(value) for key, value in wanted.items()}
+    keys = after.get(_SSH_KEYS)
+    if keys is not None:
+        after[_SSH_KEYS] = with_lines(current.get(_SSH_KEYS), keys)
+    return {key: after[key] for key in sorted(after) if after[key] != current.get(key)}
+
+
+def difference(before: dict[str, str], after: dict[str, str | None]) -> dict[str, Any]:
+    """What changes, for a person: ssh keys by line, other values by digest."""
+    shown: dict[str, Any] = {"before": {}, "after": {}}
+    for key, value in after.items():
+        old = before.get(key)
+        if key == _SSH_KEYS:
+            was, becomes = lines_of(old), lines_of(value)
+            shown["before"][key] = [line for line in was if line not in becomes]
+            shown["after"][key] = [line for line in becomes if line not in was]
+        else:
+            shown["before"][key], shown["after"][key] = digest(old), digest(value)
+    return shown
 
 
 def digest(value: str | None) -> str:
@@ -105,11 +140,12 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
 
     def plan(instance: dict[str, Any]) -> dict[str, Any] | None:
         current = items_of(instance)
-        if not changed_keys(current, wanted):
+        changed = changes(current, wanted)
+        if not changed:
             return None
-        merged = {**current, **wanted}
+        merged = {**current, **changed}
         return {
-            "items": [{"key": k, "value": str(v)} for k, v in merged.items() if v is not None],
+            "items": [{"key": k, "value": v} for k, v in merged.items() if v is not None],
             "fingerprint": (instance.get("metadata") or {}).get("fingerprint"),
         }
 
@@ -122,15 +158,11 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
         dry_run=module.check_mode,
     )
     current = items_of(instance)
-    keys = changed_keys(current, wanted)
-    after = {key: None if wanted[key] is None else str(wanted[key]) for key in keys}
+    changed = changes(current, wanted)
     return {
         "changed": body is not None,
-        "keys": keys,
-        "diff": {
-            "before": {key: digest(current.get(key)) for key in keys},
-            "after": {key: digest(value) for key, value in after.items()},
-        },
+        "keys": list(changed),
+        "diff": difference(current, changed),
     }
 
 

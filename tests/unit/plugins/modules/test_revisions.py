@@ -129,3 +129,57 @@ def test_the_difference_of_metadata_shows_no_value(google: Any, compute: Compute
     result = change(compute, gce_metadata, metadata={"password": "secret"}, check_mode=True)
     assert result["changed"]
     assert "secret" not in str(result)
+
+
+OURS = "cloudspill:ssh-ed25519 AAAA cloudspill"
+THEIRS = "ada:ssh-rsa BBBB ada@laptop"
+
+
+def with_ssh_keys(google: Any, value: str) -> Any:
+    items = [{"key": "ssh-keys", "value": value}]
+    return google.add(INSTANCE, metadata={"items": items, "fingerprint": "f1"})
+
+
+def test_an_ssh_key_is_added_and_the_keys_of_others_stay(google: Any, compute: Compute) -> None:
+    instance = with_ssh_keys(google, THEIRS)
+    assert change(compute, gce_metadata, metadata={"ssh-keys": OURS})["changed"]
+    assert gce_metadata.items_of(instance) == {"ssh-keys": f"{THEIRS}\n{OURS}"}
+
+
+@pytest.mark.parametrize("value", [f"{OURS}\n{THEIRS}", f"{THEIRS}\n\n{OURS}\n"])
+def test_an_ssh_key_that_is_among_others_causes_no_change(
+    google: Any, compute: Compute, value: str
+) -> None:
+    with_ssh_keys(google, value)
+    result = change(compute, gce_metadata, metadata={"ssh-keys": OURS})
+    assert (result["changed"], result["keys"]) == (False, [])
+    assert [request.method for request in google.requests] == ["GET"]
+
+
+def test_check_mode_shows_the_ssh_key_that_is_added_and_no_other(
+    google: Any, compute: Compute
+) -> None:
+    instance = with_ssh_keys(google, THEIRS)
+    wanted = {"ssh-keys": f"{THEIRS}\n{OURS}"}
+    result = change(compute, gce_metadata, metadata=wanted, check_mode=True)
+    assert result["diff"] == {"before": {"ssh-keys": []}, "after": {"ssh-keys": [OURS]}}
+    assert gce_metadata.items_of(instance) == {"ssh-keys": THEIRS}
+
+
+def test_an_ssh_key_that_somebody_adds_meanwhile_is_not_lost(google: Any, compute: Compute) -> None:
+    instance = with_ssh_keys(google, "")
+
+    def somebody_else() -> None:
+        google.before_change = None
+        items = [{"key": "ssh-keys", "value": THEIRS}]
+        instance["metadata"] = {"items": items, "fingerprint": "f2"}
+
+    google.before_change = somebody_else
+    change(compute, gce_metadata, metadata={"ssh-keys": OURS})
+    assert gce_metadata.items_of(instance) == {"ssh-keys": f"{THEIRS}\n{OURS}"}
+
+
+def test_all_ssh_keys_go_when_the_key_is_removed(google: Any, compute: Compute) -> None:
+    instance = with_ssh_keys(google, THEIRS)
+    change(compute, gce_metadata, metadata={"ssh-keys": None})
+    assert gce_metadata.items_of(instance) == {}
