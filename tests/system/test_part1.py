@@ -222,5 +222,5 @@ def test_without_a_running_sandbox_the_error_names_the_command_that_starts_it(
     running.cli("down")
     play = running.play("part1.yml")
     assert play.status != 0
-    assert "cloudspill-sandbox up" in play.output
+    assert "make up" in play.output
     assert "Traceback" not in play.output

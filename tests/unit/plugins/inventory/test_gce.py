@@ -245,6 +245,27 @@ def test_the_path_of_the_environment_file_takes_variables(
     assert gce.expanded("/run/${CLOUD:-one}/x.json") == "/run/two/x.json"
 
 
+SANDBOX = Path(__file__).parents[4] / "inventory" / "sandbox" / "cloud.gce.yml"
+
+
+def test_the_sandboxs_inventory_looks_where_the_sandbox_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = yaml_load(SANDBOX.read_text())["environment_file"]
+    for name in ("CLOUDSPILL_RUN_ROOT", "CLOUDSPILL_SANDBOX"):
+        monkeypatch.delenv(name, raising=False)
+    assert gce.expanded(path) == "/run/cloudspill/cloudspill/environment.json"
+    monkeypatch.setenv("CLOUDSPILL_RUN_ROOT", "/srv/run")
+    monkeypatch.setenv("CLOUDSPILL_SANDBOX", "mine")
+    assert gce.expanded(path) == "/srv/run/mine/environment.json"
+
+
+def test_a_missing_sandbox_is_started_by_the_command_that_publishes_the_application() -> None:
+    hint = yaml_load(SANDBOX.read_text())["environment_hint"]
+    assert "`make up`" in hint
+    assert "cloudspill-sandbox" not in hint
+
+
 def test_without_a_project_it_says_what_to_set(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
