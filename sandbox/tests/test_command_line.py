@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,21 @@ def test_what_a_client_sends_cannot_forge_lines_of_the_log(shell: Shell) -> None
         connection.recv(4096)
     log = (shell.folder / "state" / "cli" / "sandbox.log").read_text()
     assert "\x1b" not in log
+
+
+def test_bytes_that_are_no_text_cost_one_line_of_the_log(shell: Shell) -> None:
+    shell("up", "--in-memory")
+    bundle = json.loads(shell("env", "--output", "json").stdout)["SSL_CERT_FILE"]
+    trusting = ssl.create_default_context(cafile=bundle)
+    with socket.create_connection(("127.0.0.1", shell.port)) as connection:
+        connection.sendall(b"CONNECT compute.googleapis.com:443 HTTP/1.1\r\n\r\n")
+        connection.recv(4096)
+        with trusting.wrap_socket(connection, server_hostname="compute.googleapis.com") as secure:
+            secure.sendall(b"GET /odd HTTP/1.1\r\nHost: no\xffname\r\n\r\n")
+            assert secure.recv(4096).startswith(b"HTTP/1.1 404 ")
+    log = (shell.folder / "state" / "cli" / "sandbox.log").read_text()
+    assert "Traceback" not in log
+    assert "GET no\\udcffname/odd: 404" in log
 
 
 def test_down_leaves_no_socket_and_a_second_down_finds_nothing(shell: Shell) -> None:
