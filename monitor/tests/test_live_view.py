@@ -54,6 +54,17 @@ def test_what_a_task_writes_cannot_draw_over_the_view() -> None:
     assert not any(control in text for control in ("\x1b]", "\x07", "\x08"))
 
 
+def test_a_terminal_that_lacks_a_letter_still_gets_the_line() -> None:
+    written = io.BytesIO()
+    screen = io.TextIOWrapper(written, encoding="iso-8859-1")
+    console = Console(file=screen, force_terminal=True, width=80, height=24)
+    with LiveReporter(console) as reporter:
+        reporter.log("a", "caf\u00e9 \u2192")
+        reporter.sample(SNAPSHOT)
+    screen.flush()
+    assert b"[a] caf\xe9 \\u2192" in written.getvalue()
+
+
 class Gone(io.StringIO):
     """A terminal whose window is closed at some time."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Self
 
@@ -35,8 +36,11 @@ class LiveReporter:
     """
 
     def __init__(self, console: Console | None = None) -> None:
+        console = console or Console()
+        if isinstance(console.file, TextIOWrapper):  # a letter that it lacks is shown as its code
+            console.file.reconfigure(errors="backslashreplace")
         # Transient: what it shows would no longer be true when the monitor has ended.
-        self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
         self._lines: list[str] = []
         self._gone = False
 
