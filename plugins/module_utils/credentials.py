@@ -8,9 +8,12 @@ The kinds and the names of the options are those of google.cloud's modules, so t
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +77,42 @@ def read_key_file(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise CredentialsError(f"cannot read the key file {path}: {reason}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise CredentialsError(f"cannot read the key file {path}: it is no text") from error
     if mode & stat.S_IROTH:
         raise CredentialsError(
             f"the key file {path} can be read by everybody (mode {mode:04o}): "
             f"run `chmod 600 {path}`"
         )
     return parse_key(text, str(path))
+
+
+def unreadable(path: Path, error: OSError) -> CredentialsError:
+    """Say why a key file cannot be read and, where it is another user's, who can."""
+    try:
+        found = path.stat()
+    except OSError:  # a folder on the way is closed to us
+        found = None
+    if not isinstance(error, PermissionError) or found is None:
+        return CredentialsError(f"cannot read the key file {path}: {error.strerror or error}")
+    owner = _name(pwd.getpwuid, found.st_uid)
+    readers = owner
+    if found.st_mode & stat.S_IRGRP:
+        readers += f" and the group {_name(grp.getgrgid, found.st_gid)}"
+    return CredentialsError(
+        f"only {readers} can read the key file {path}: run this as {owner}, or ask {owner} for a "
+        "key and a target of your own"
+    )
+
+
+def _name(look_up: Callable[[int], Sequence[Any]], number: int) -> str:
+    """The name of a user or group, else its number."""
+    try:
+        return str(look_up(number)[0])
+    except KeyError:
+        return str(number)
 
 
 def parse_key(contents: str | dict[str, Any], origin: str) -> dict[str, Any]:
@@ -123,10 +153,14 @@ def _application_default(scopes: list[str]) -> Any:
     from google.auth.exceptions import GoogleAuthError
 
     path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    if path and not Path(path).exists():
-        raise CredentialsError(f"GOOGLE_APPLICATION_CREDENTIALS names {path}, which does not exist")
     try:
+        if path and not Path(path).exists():
+            raise CredentialsError(
+                f"GOOGLE_APPLICATION_CREDENTIALS names {path}, which does not exist"
+            )
         return google.auth.default(scopes=scopes)[0]
+    except OSError as error:
+        raise unreadable(Path(path or error.filename or "?"), error) from error
     except GoogleAuthError as error:
         raise CredentialsError(
             "no application default credentials: set GCP_SERVICE_ACCOUNT_FILE to a service "

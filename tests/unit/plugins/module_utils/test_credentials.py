@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import errno
+import grp
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.cloudspill.gcp.plugins.module_utils.api_errors import CredentialsError
-from ansible_collections.cloudspill.gcp.plugins.module_utils.credentials import load_credentials
+from ansible_collections.cloudspill.gcp.plugins.module_utils.credentials import (
+    load_credentials,
+    unreadable,
+)
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -102,3 +109,25 @@ def test_default_credentials_that_do_not_exist_are_named(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "gone.json"))
     with pytest.raises(CredentialsError, match=r"gone\.json, which does not exist"):
         load_credentials({"auth_kind": "application"})
+
+
+@pytest.mark.parametrize("kind", ["application", "serviceaccount"])
+def test_a_key_file_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path))
+    with pytest.raises(CredentialsError, match=rf"cannot read the key file {tmp_path}: Is a dir"):
+        load_credentials({"auth_kind": kind, "service_account_file": str(tmp_path)})
+
+
+def test_a_key_file_of_another_user_says_who_can_read_it_and_what_to_do(key_file: Path) -> None:
+    key_file.chmod(0o640)
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    group = grp.getgrgid(key_file.stat().st_gid).gr_name
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    assert str(unreadable(key_file, refused)) == (
+        f"only {owner} and the group {group} can read the key file {key_file}: run this as "
+        f"{owner}, or ask {owner} for a key and a target of your own"
+    )
+    key_file.chmod(0o600)
+    assert str(unreadable(key_file, refused)).startswith(f"only {owner} can read the key file")
