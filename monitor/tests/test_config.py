@@ -105,6 +105,28 @@ def test_every_mistake_is_shown_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
+def test_mistakes_come_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    text = "tasks:\n  - name: ../a\n    command: x\n  - name: b\nlow_duration: 0\nnonsense: 1\n"
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    lines = [int(message.split(":")[1]) for message in str(caught.value).splitlines()]
+    assert lines == [2, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tasks:\n  - {name: ../a, command: x}\n  - {name: b, command: ''}\n",
+        TASKS + "burst: {zones: [1]}\n",
+    ],
+)
+def test_a_list_whose_items_are_wrong_is_not_said_to_be_empty(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    messages = str(caught.value).splitlines()
+    assert not [m for m in messages if ": tasks: " in m or ": burst.zones: " in m], messages
+
+
 def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "absent.yml")

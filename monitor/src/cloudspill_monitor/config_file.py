@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from cloudspill_monitor import config_txt
 from cloudspill_monitor.config import BurstConfig, MetricsConfig, MonitorConfig, TaskConfig
@@ -48,8 +49,16 @@ def _validate(path: Path, data: object, lines: dict[Location, int]) -> MonitorCo
     try:
         return MonitorConfig.model_validate(data, context=context)
     except ValidationError as error:
-        messages = [_message(path, detail, lines) for detail in error.errors()]
+        mistakes = sorted(_causes(error), key=lambda detail: _line(detail["loc"], lines))
+        messages = [_message(path, detail, lines) for detail in mistakes]
         raise ConfigError("\n".join(messages)) from error
+
+
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    # pydantic counts a list's valid items: one whose every item is wrong is "too short" as well.
+    details = error.errors()
+    inside = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+    return [d for d in details if d["type"] != "too_short" or d["loc"] not in inside]
 
 
 def _parse_yaml(text: str) -> tuple[object, dict[Location, int]]:
@@ -84,8 +93,7 @@ def _lines(node: yaml.Node | None, at: Location) -> Iterator[tuple[Location, int
             yield from _lines(value, (*at, key.value))
 
 
-def _message(path: Path, detail: object, lines: dict[Location, int]) -> str:
-    assert isinstance(detail, dict)
+def _message(path: Path, detail: ErrorDetails, lines: dict[Location, int]) -> str:
     location: Location = detail["loc"]
     named = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
