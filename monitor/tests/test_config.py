@@ -127,12 +127,22 @@ def test_a_list_whose_items_are_wrong_is_not_said_to_be_empty(tmp_path: Path, te
     assert not [m for m in messages if ": tasks: " in m or ": burst.zones: " in m], messages
 
 
-def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+def test_a_file_that_is_missing_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
         load(tmp_path / "absent.yml")
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/absent.yml: there is no such file")
+    assert "CONFIG" in said
+    assert "monitor/examples/monitor.yml" in said
+    assert "Errno" not in said
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"binary.yml: cannot be read: not UTF-8 text"):
         load(tmp_path / "binary.yml")
+    with pytest.raises(ConfigError, match=r": cannot be read: Is a directory$"):
+        load(tmp_path)
 
 
 CONFIG_TXT = """\

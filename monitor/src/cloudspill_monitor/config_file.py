@@ -34,8 +34,15 @@ def load(path: Path) -> MonitorConfig:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: there is no such file; name a configuration as CONFIG, such as the "
+            "project's example, monitor/examples/monitor.yml"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: not UTF-8 text") from error
     try:
         if path.suffix == ".txt":
             return _validate(path, *config_txt.parse(text))
