@@ -169,6 +169,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
 
     load = command.Load(cores=cores, share=share, demand=demand, boot_seconds=boot_seconds)
     try:
+        if plot is not None:
+            command.check_plot(plot)
         result = command.simulate(trace, config, row_seconds, column, load)
         if plot is not None:
             result.draw(plot)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +15,8 @@ from cloudspill_monitor.simulation.machine import Machine, ModelTask, classic_ta
 from cloudspill_monitor.simulation.replay import Cloud, Replay, replay
 from cloudspill_monitor.simulation.rules import HpaRule, ThresholdRule
 from cloudspill_monitor.simulation.trace import Trace, TraceError, read_trace
+
+_PICTURES = (".png", ".svg")
 
 
 class SimulationError(Exception):
@@ -93,8 +96,23 @@ class Comparison:
             ) from error
         try:
             plot.draw(self, path)
-        except (OSError, ValueError) as error:
-            raise SimulationError(f"--plot {path}: {error}") from error
+        except OSError as error:
+            raise SimulationError(f"--plot {path}: {error.strerror}") from error
+
+
+def check_plot(path: Path) -> None:
+    """Refuse a picture that `Comparison.draw` could not write. Raises SimulationError.
+
+    Meant for before the replay, which may take long.
+    """
+    if path.suffix.lower() not in _PICTURES:
+        raise SimulationError(f"--plot {path}: must end in {' or '.join(_PICTURES)}")
+    if path.is_dir():
+        raise SimulationError(f"--plot {path}: is a directory")
+    if not path.parent.is_dir():
+        raise SimulationError(f"--plot {path}: there is no directory {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SimulationError(f"--plot {path}: cannot be written by this account")
 
 
 def simulate(

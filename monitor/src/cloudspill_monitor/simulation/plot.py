@@ -23,9 +23,9 @@ _RECORDED, _HERE, _AWAY, _HIGH, _LOW = "#dcdcdc", "#1f5fa8", "#d9822b", "#c23030
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Write the picture to `path`; its ending says which kind (.png, .svg, .pdf).
+    """Write the picture to `path`; its ending says which kind (.png or .svg).
 
-    Raises OSError when it cannot be written, and ValueError for an ending that is not known.
+    Raises OSError when it cannot be written.
     """
     hours = comparison.trace.seconds >= 2 * 3600
     unit, scale = ("h", 3600.0) if hours else ("s", 1.0)
