@@ -104,7 +104,11 @@ class LiveReporter:
 
 
 def render(snapshot: Snapshot) -> Group:
-    """The state as a panel, and a line on which the terminal's echo of a key does no harm."""
+    """The state as a panel, and an empty line.
+
+    On that line the terminal's echo of a key does no harm; and if the monitor is killed, the
+    shell's prompt begins there.
+    """
     table = Table(box=None, pad_edge=False, expand=True)
     for heading in ("task", "place", "state", "process", "cores", "for", "restarts"):
         right = heading in ("process", "cores", "for", "restarts")
@@ -117,7 +121,7 @@ def render(snapshot: Snapshot) -> Group:
         title=title,
         title_align="left",
     )
-    return Group(panel, Text("Ctrl-C ends the tasks and the monitor ", style="dim"))
+    return Group(panel, Text("Ctrl-C ends the tasks and the monitor\n", style="dim"))
 
 
 def _row(task: TaskView) -> list[str]:
@@ -150,11 +154,13 @@ def _facts(snapshot: Snapshot) -> Text:
         f"thresholds {snapshot.threshold_low:g}/{snapshot.threshold_high:g} %",
         f"moves {snapshot.moves_out} out, {snapshot.moves_in} in",
     ]
+    uncounted = []
     if snapshot.ignored >= 0.05:
-        facts.append(f"ignored {snapshot.ignored:.1f} %")
+        uncounted.append(f"ignored {snapshot.ignored:.1f} %")
     if snapshot.elsewhere >= 0.05:
-        facts.append(f"counted elsewhere {snapshot.elsewhere:.1f} %")
-    return Text("    " + ", ".join(facts), style="dim")
+        uncounted.append(f"counted elsewhere {snapshot.elsewhere:.1f} %")
+    lines = [", ".join(part) for part in (facts, uncounted) if part]
+    return Text("\n".join(f"    {line}" for line in lines), style="dim")
 
 
 def duration(seconds: float) -> str:
