@@ -2,12 +2,8 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-# The sandbox and the tests that boot instances need root; it leaves no files in the checkout.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo \
-	--preserve-env=CLOUDSPILL_SANDBOX,CLOUDSPILL_SANDBOX_PORT,CLOUDSPILL_STATE_ROOT \
-	--preserve-env=CLOUDSPILL_RUN_ROOT,HTTPS_PROXY,https_proxy,NO_PROXY \
-	env PYTHONDONTWRITEBYTECODE=1)
-PYTEST := $(SUDO) $(BIN)/pytest $(if $(SUDO),-p no:cacheprovider)
+# The sandbox and the tests that boot instances need root.
+AS_ROOT := scripts/as-root
 PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
 
 .PHONY: help
@@ -24,20 +20,20 @@ demo:  ## Set up, start the sandbox, run part 1, show the result
 
 .PHONY: up down
 up: setup  ## Start the sandbox
-	@$(SUDO) $(BIN)/cloudspill-sandbox up --publish flask-app=roles/flask_app/files/app
+	@$(AS_ROOT) $(BIN)/cloudspill-sandbox up --publish flask-app=roles/flask_app/files/app
 down:  ## Stop the sandbox; its cloud's state is kept
-	@$(SUDO) $(BIN)/cloudspill-sandbox down
+	@$(AS_ROOT) $(BIN)/cloudspill-sandbox down
 
 .PHONY: test test-all
 test: lint  ## Lint and every test that is not slow (10 minutes at most)
-	$(PYTEST) -m "not slow"
+	$(AS_ROOT) $(BIN)/pytest -m "not slow"
 test-all: lint  ## Lint and every test
-	$(PYTEST)
+	$(AS_ROOT) $(BIN)/pytest
 
 .PHONY: bench
 bench: up  ## Measure API calls, instances and the monitor; the figures go to build/bench
 	$(BIN)/python bench/api.py
-	$(SUDO) $(BIN)/python bench/instances.py
+	$(AS_ROOT) $(BIN)/python bench/instances.py
 	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
 
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
@@ -62,7 +58,7 @@ lint-project:
 
 .PHONY: clean
 clean:  ## Stop the sandbox, remove all that it keeps on this host, and what tools cached here
-	@$(SUDO) scripts/clean
+	@$(AS_ROOT) scripts/clean
 	@rm -rf .ansible .cache .coverage .hypothesis .*_cache build dist
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

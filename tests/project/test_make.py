@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `make` says and leaves when something is missing, fails or is interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile and the scripts alone, as before `make setup`."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    return tmp_path
+
+
+def tools_without_sudo(folder: Path) -> str:
+    """Return a PATH of just what a shell and make need, where `id` says that nobody is root."""
+    folder.mkdir()
+    for name in ("make", "sh", "env", "bash"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    (folder / "id").write_text("#!/bin/sh\necho 1000\n")
+    (folder / "id").chmod(0o755)
+    return str(folder)
+
+
+def make(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=checkout,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_down_before_setup_says_what_to_do(checkout: Path) -> None:
+    done = make(checkout, "down")
+    assert done.returncode != 0
+    assert ".venv/bin/cloudspill-sandbox is not there: run `make setup` first" in done.stderr
+    assert "No such file" not in done.stderr
+
+
+def test_without_root_and_sudo_it_says_what_to_do(checkout: Path) -> None:
+    program = checkout / ".venv" / "bin" / "cloudspill-sandbox"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho ran\n")
+    program.chmod(0o755)
+    done = make(checkout, "down", PATH=tools_without_sudo(checkout / "tools"))
+    assert done.returncode != 0
+    assert "needs root, and there is no sudo" in done.stderr
+    assert "No such file" not in done.stderr
+    assert "ran" not in done.stdout
