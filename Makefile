@@ -57,9 +57,10 @@ lint-project:
 	$(BIN)/pytest -q tests/project
 
 .PHONY: clean
-clean:  ## Stop the sandbox, remove all that it keeps on this host, and what tools cached here
+clean:  ## Stop the sandbox, remove all that it keeps on this host, and what tools and examples left here
 	@$(AS_ROOT) scripts/clean
 	@rm -rf .ansible .cache .coverage .hypothesis .*_cache build dist
+	@rm -f monitor/examples/*.count monitor/examples/*.count.new
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -60,3 +60,14 @@ def test_without_root_and_sudo_it_says_what_to_do(checkout: Path) -> None:
     assert "needs root, and there is no sudo" in done.stderr
     assert "No such file" not in done.stderr
     assert "ran" not in done.stdout
+
+
+def test_clean_removes_the_counts_of_the_example(checkout: Path) -> None:
+    examples = checkout / "monitor" / "examples"
+    examples.mkdir(parents=True)
+    for name in ("task-1.count", "task-1.count.new", "monitor.yml"):
+        (examples / name).touch()
+    # In place of the script that stops the sandbox of this host.
+    (checkout / "scripts" / "clean").write_text("#!/bin/sh\n")
+    assert make(checkout, "clean", "AS_ROOT=").returncode == 0
+    assert [path.name for path in examples.iterdir()] == ["monitor.yml"]
