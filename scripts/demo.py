@@ -40,23 +40,30 @@ def run(name: str, command: list[str | Path]) -> tuple[Step, str]:
     Raises:
         StepError: it ended with another status than 0.
     """
-    Console(stderr=True).rule(f"[bold]{name}", align="left")
+    Console().rule(f"[bold]{name}", align="left")
     began = time.monotonic()
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    errors: int | None = subprocess.STDOUT
     if sys.stdout.isatty():
         environment["ANSIBLE_FORCE_COLOR"] = "1"
-    lines = []
+        errors = None  # where progress is drawn
+    lines: list[str] = []
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
     ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            lines.append(line)
+        relay(process, lines)
     if process.returncode:
         raise StepError(f"{name} failed (exit status {process.returncode}): see above")
     return Step(name, time.monotonic() - began), "".join(lines)
+
+
+def relay(process: subprocess.Popen[str], lines: list[str]) -> None:
+    """Show what the process writes until it has ended, and add it to `lines`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        lines.append(line)
 
 
 def page_address(output: str) -> str:
@@ -94,20 +101,31 @@ def show(url: str, status: int, steps: list[Step]) -> None:
     Console().print(table)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--started", type=float, default=time.time(), help="when set-up began")
-    steps = [Step("set-up", time.time() - parser.parse_args().started)]
-    try:
-        sandbox, _ = run("sandbox", ["make", "--no-print-directory", "up"])
-        part1, output = run("part 1", [BIN / "ansible-playbook", "playbooks/part1.yml"])
-        url = page_address(output)
-    except StepError as error:
-        Console(stderr=True).print(f"[red]{error}")
-        return 1
+def demonstrate(started: float) -> int:
+    """Take every step and show the result; return the exit status.
+
+    Raises:
+        StepError: a step failed.
+    """
+    steps = [Step("set-up", time.time() - started)]
+    sandbox, _ = run("sandbox", ["make", "--no-print-directory", "up"])
+    part1, output = run("part 1", [BIN / "ansible-playbook", "playbooks/part1.yml"])
+    url = page_address(output)
     status = http_status(url)
     show(url, status, [*steps, sandbox, part1])
     return 0 if status == 200 else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--started", type=float, default=time.time(), help="when set-up began")
+    started = parser.parse_args().started
+    # All is said on stdout: through a pipe, two streams would lose their order.
+    try:
+        return demonstrate(started)
+    except StepError as error:
+        Console().print(f"[red]{error}")
+        return 1
 
 
 if __name__ == "__main__":

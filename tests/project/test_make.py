@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,26 @@ def test_clean_removes_the_counts_of_the_example(checkout: Path) -> None:
     (checkout / "scripts" / "clean").write_text("#!/bin/sh\n")
     assert make(checkout, "clean", "AS_ROOT=").returncode == 0
     assert [path.name for path in examples.iterdir()] == ["monitor.yml"]
+
+
+def start_demo(checkout: Path, up: str) -> subprocess.Popen[str]:
+    """Start the demo with another recipe for `make up`; all that it says comes by its stdout."""
+    (checkout / "Makefile").write_text(f"up:\n\t@{up}\n")
+    return subprocess.Popen(
+        [sys.executable, checkout / "scripts" / "demo.py"],
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_demo_that_fails_tells_it_in_order_through_a_pipe(checkout: Path) -> None:
+    with start_demo(checkout, "echo begun; echo the cause >&2; false") as demo:
+        out, err = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    said = [out.find(text) for text in ("sandbox ", "begun", "the cause", "sandbox failed")]
+    assert -1 not in said, (out, err)
+    assert said == sorted(said)
+    assert err == ""
