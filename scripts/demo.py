@@ -7,6 +7,7 @@ The first step, set-up, has been done by whoever runs this (`make demo`).
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,9 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv" / "bin"
+
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 class StepError(RuntimeError):
@@ -39,6 +43,7 @@ def run(name: str, command: list[str | Path]) -> tuple[Step, str]:
 
     Raises:
         StepError: it ended with another status than 0.
+        KeyboardInterrupt: Ctrl-C, which the terminal gives to the command too; it has ended.
     """
     Console().rule(f"[bold]{name}", align="left")
     began = time.monotonic()
@@ -51,7 +56,12 @@ def run(name: str, command: list[str | Path]) -> tuple[Step, str]:
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
     ) as process:
-        relay(process, lines)
+        try:
+            relay(process, lines)
+        except KeyboardInterrupt:
+            relay(process, lines)
+            process.wait()
+            raise
     if process.returncode:
         raise StepError(f"{name} failed (exit status {process.returncode}): see above")
     return Step(name, time.monotonic() - began), "".join(lines)
@@ -106,6 +116,7 @@ def demonstrate(started: float) -> int:
 
     Raises:
         StepError: a step failed.
+        KeyboardInterrupt: Ctrl-C.
     """
     steps = [Step("set-up", time.time() - started)]
     sandbox, _ = run("sandbox", ["make", "--no-print-directory", "up"])
@@ -126,6 +137,11 @@ def main() -> int:
     except StepError as error:
         Console().print(f"[red]{error}")
         return 1
+    except KeyboardInterrupt:
+        Console(soft_wrap=True).print(
+            "Interrupted; the sandbox may be up: `make demo` goes on, `make down` stops it"
+        )
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

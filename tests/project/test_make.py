@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,16 @@ def test_a_demo_that_fails_tells_it_in_order_through_a_pipe(checkout: Path) -> N
     assert -1 not in said, (out, err)
     assert said == sorted(said)
     assert err == ""
+
+
+def test_a_demo_that_is_interrupted_says_what_is_left(checkout: Path) -> None:
+    with start_demo(checkout, "echo begun; exec sleep 60") as demo:
+        assert demo.stdout is not None
+        while demo.stdout.readline() not in ("begun\n", ""):
+            pass
+        os.killpg(demo.pid, signal.SIGINT)
+        out, err = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert "Traceback" not in out + err
+    last = " ".join(out.split())
+    assert "the sandbox may be up: `make demo` goes on, `make down` stops it" in last
