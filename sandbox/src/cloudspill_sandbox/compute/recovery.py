@@ -52,8 +52,7 @@ async def settle_operations(cloud: Cloud) -> None:
     for name, instance in list(_documents(cloud, "instances")):
         if name in deletes:
             with cloud.transaction() as tx:
-                removal.detach_shared(cloud, tx, name)
-            going = removal.auto_deleted(cloud.store, cloud.store.get(name) or instance)
+                going = removal.mark(cloud, tx, name)
             await _remove(cloud, name, going)
         elif name in inserts:
             await _remove(cloud, name, removal.half_made(cloud.store, instance))

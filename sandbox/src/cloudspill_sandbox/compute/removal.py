@@ -23,7 +23,7 @@ GUEST_ATTRIBUTES = "guestAttributes"
 
 
 def auto_deleted(store: Store | Transaction, instance: Document) -> list[Document]:
-    """Return the disks that go with an instance; `detach_shared` came before."""
+    """Return the disks that go with an instance; `mark` came before."""
     return [disk for disk, attached in _disks(store, instance) if attached["autoDelete"]]
 
 
@@ -38,7 +38,28 @@ def _disks(store: Store | Transaction, instance: Document) -> Iterator[tuple[Doc
             yield disk, attached
 
 
-def detach_shared(cloud: Cloud, tx: Transaction, name: str) -> None:
+def mark(cloud: Cloud, tx: Transaction, name: str) -> list[Document]:
+    """Write DELETING on the disks that go with an instance, so that nobody attaches them now.
+
+    Returns:
+        Those disks.
+    """
+    _detach_shared(cloud, tx, name)
+    instance = tx.get(name)
+    going = auto_deleted(tx, instance) if instance else []
+    for disk in going:
+        disks.write_status(tx, names.relative(disk["selfLink"]), "DELETING")
+    return going
+
+
+def unmark(tx: Transaction, instance: Document) -> None:
+    """Write READY on what `mark` marked: the instance stays."""
+    for disk in auto_deleted(tx, instance):
+        if disk["status"] == "DELETING":
+            disks.write_status(tx, names.relative(disk["selfLink"]), "READY")
+
+
+def _detach_shared(cloud: Cloud, tx: Transaction, name: str) -> None:
     """Detach from an instance the disks that others use too: the last user takes them along.
 
     https://cloud.google.com/compute/docs/disks/sharing-disks-between-vms.

@@ -124,12 +124,16 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
     async def remove() -> None:
         await machine.disconnect()
         with cloud.transaction() as tx:
-            removal.detach_shared(cloud, tx, name)
-        await removal.delete_volumes(cloud, removal.auto_deleted(cloud.store, machine.document))
+            going = removal.mark(cloud, tx, name)
+        await removal.delete_volumes(cloud, going)
 
     def done(tx: Transaction) -> None:
         going = removal.auto_deleted(tx, machine.document)
         removal.delete_documents(cloud, tx, name, going)
+
+    def failed(tx: Transaction) -> None:
+        removal.unmark(tx, machine.document)
+        machines.terminated(cloud, tx, name)
 
     return await cloud.operations.perform(
         operation,
@@ -139,7 +143,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
                 Step("instances.delete.remove", remove),
             ),
             done=done,
-            failed=lambda tx: machines.terminated(cloud, tx, name),
+            failed=failed,
         ),
     )
 
