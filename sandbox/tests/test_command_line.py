@@ -10,10 +10,13 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import google.auth
 import pytest
+from google.auth.transport.requests import AuthorizedSession
 
 COMMAND = str(Path(sys.executable).with_name("cloudspill-sandbox"))
 
@@ -72,6 +75,49 @@ def test_reset_of_a_sandbox_in_memory_starts_one_in_memory_again(shell: Shell) -
     assert after["in_memory"] is True
     assert after["port"] == before["port"]
     assert after["pid"] != before["pid"]
+
+
+def test_a_latency_profile_is_shown_kept_by_reset_and_not_changed_underway(shell: Shell) -> None:
+    started = shell("up", "--in-memory", "--latency", "gce", "--seed", "7")
+    assert started.returncode == 0, started.stderr
+    assert (shell.status()["latency"], shell.status()["seed"]) == ("gce", 7)
+    assert shell("up", "--in-memory").returncode == 0
+    for arguments, runs in (
+        (["--latency", "instant"], "latency gce"),
+        (["--seed", "8"], "seed 7"),
+        (["--port", str(free_port())], f"port {shell.port}"),
+    ):
+        refused = shell("up", "--in-memory", *arguments)
+        assert refused.returncode == 1
+        assert f"the sandbox is up with {runs}: `down` it first" in refused.stderr
+    assert shell("reset").returncode == 0
+    assert (shell.status()["latency"], shell.status()["seed"]) == ("gce", 7)
+
+
+def test_a_seed_without_a_profile_that_draws_is_refused(shell: Shell) -> None:
+    refused = shell("up", "--in-memory", "--seed", "7")
+    assert refused.returncode == 1
+    assert "--latency gce" in refused.stderr
+    assert shell.status() == {"running": False}
+
+
+def test_down_does_not_wait_for_what_waits_as_on_google_cloud(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("up", "--in-memory", "--latency", "gce")
+    for name, value in json.loads(shell("env", "--output", "json").stdout).items():
+        monkeypatch.setenv(name, value)
+    credentials, project = google.auth.default(
+        scopes=["https://www.googleapis.com/auth/cloud-platform"]
+    )
+    images = f"https://compute.googleapis.com/compute/v1/projects/{project}/global/images"
+    debian = "projects/debian-cloud/global/images/family/debian-12"
+    with AuthorizedSession(credentials) as session:
+        operation = session.post(images, json={"name": "copy", "sourceImage": debian}).json()
+    assert operation["status"] == "RUNNING", operation
+    began = time.monotonic()
+    assert shell("down").returncode == 0
+    assert time.monotonic() - began < 8  # an image takes two minutes, a stop waits ten seconds
 
 
 def test_after_a_kill_env_says_that_nothing_runs(shell: Shell) -> None:

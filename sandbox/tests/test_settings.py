@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from cloudspill_sandbox.settings import ENVIRONMENT, Settings
+from cloudspill_sandbox.settings import ENVIRONMENT, LatencyProfile, Settings
 
 
 def test_settings_survive_the_way_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(
-        name="other", port=1234, state_root=Path("/s"), run_root=Path("/r"), in_memory=True
+        name="other",
+        port=1234,
+        state_root=Path("/s"),
+        run_root=Path("/r"),
+        in_memory=True,
+        latency=LatencyProfile.GCE,
+        seed=-7,
     )
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
@@ -45,6 +51,14 @@ def test_only_a_sandbox_under_the_common_root_touches_the_host(tmp_path: Path) -
     assert Settings().owns_host
     assert not Settings(in_memory=True).owns_host
     assert not Settings(run_root=tmp_path).owns_host
+
+
+def test_a_latency_profile_that_does_not_exist_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLOUDSPILL_SANDBOX_LATENCY", "aws")
+    with pytest.raises(ValueError, match="CLOUDSPILL_SANDBOX_LATENCY='aws'"):
+        Settings.from_environment()
 
 
 def test_a_port_that_is_no_number_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from cloudspill_sandbox import provision, repositories
 from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.latency import Instant
+from cloudspill_sandbox.compute.latency import latency_of
 from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.control import environment
@@ -102,13 +102,14 @@ class Sandbox:
             accounts = ServiceAccounts(store, time.time)
             signers = Signers.kept_in(settings.state_dir / "keys", time.time)
             tokens = Tokens(signers, accounts, time.time)
+            latency = latency_of(settings.latency, settings.seed)
             self._cloud = cloud = Cloud(
                 store=store,
                 runtime=self._runtime,
                 network=network,
                 settings=settings,
                 clock=time.time,
-                latency=Instant(),
+                latency=latency,
                 tokens=tokens,
             )
             metadata_server = await metadata.serve(
@@ -137,6 +138,7 @@ class Sandbox:
             await front.listen_tls(network.listen(API_ADDRESS, 443, socket.SOCK_STREAM))
             self._progress("starting the cloud")
             stack.push_async_callback(cloud.stop)
+            stack.callback(latency.end_waits)  # before the cloud waits for its operations
             await cloud.start()
             self._write_client_files(accounts)
             await front.listen_proxy(port=settings.port)
@@ -157,6 +159,8 @@ class Sandbox:
             "project": self._settings.project,
             "pid": os.getpid(),
             "port": self._settings.port,
+            "latency": self._settings.latency,
+            "seed": self._settings.seed,
             "uptime_seconds": round(time.monotonic() - self._started),
             "memory_mb": _resident_mb(),
             "instances": [_summary(instance) for instance in self._instances()],

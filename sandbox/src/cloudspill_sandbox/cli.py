@@ -21,7 +21,7 @@ from rich.table import Table
 from cloudspill_sandbox import __version__, lifecycle
 from cloudspill_sandbox.control import client, environment, lock
 from cloudspill_sandbox.repositories import PublishError
-from cloudspill_sandbox.settings import Settings
+from cloudspill_sandbox.settings import LatencyProfile, Settings
 
 app = typer.Typer(
     help="A local Google Cloud: Compute Engine whose instances are real machines on this host.",
@@ -128,11 +128,22 @@ def up(
     in_memory: Annotated[
         bool, typer.Option("--in-memory", help="The API alone, without machines: needs no root.")
     ] = False,
+    latency: Annotated[
+        LatencyProfile | None,
+        typer.Option(help="How long operations take: only the work itself, or as on Google Cloud."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Take the same times as another sandbox with this seed.")
+    ] = None,
 ) -> None:
     """Start the sandbox; return when its API answers. Running already is no error."""
     settings = _settings()
     settings = dataclasses.replace(
-        settings, port=port or settings.port, in_memory=in_memory or settings.in_memory
+        settings,
+        port=port or settings.port,
+        in_memory=in_memory or settings.in_memory,
+        latency=latency or settings.latency,
+        seed=settings.seed if seed is None else seed,
     )
     report = _Reporter()
     with _refusals():
@@ -140,15 +151,24 @@ def up(
         if not (settings.in_memory or settings.owns_host):
             _fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
         running = lifecycle.wait_for_others(settings, report)
-        if running is not None and port not in (None, running["port"]):
-            _fail(f"the sandbox is up on port {running['port']}: `down` it first to change that")
-        if running is None:
+        if running is not None:
+            _refuse_change(running, port=port, latency=latency, seed=seed)
+        else:
+            if seed is not None and settings.latency is LatencyProfile.INSTANT:
+                _fail("--seed needs `--latency gce`: `instant` draws no times")
             running = _start(settings, folders, report)
         lifecycle.publish(settings, folders, report)
         report(
             f"the sandbox is up: project {running['project']}, API on port {running['port']} "
             f"(pid {running['pid']})"
         )
+
+
+def _refuse_change(running: dict[str, Any], **asked: int | str | None) -> None:
+    """Fail when what was asked for is not what runs; None asks for nothing."""
+    for name, value in asked.items():
+        if value not in (None, running[name]):
+            _fail(f"the sandbox is up with {name} {running[name]}: `down` it first to change that")
 
 
 def _start(settings: Settings, folders: dict[str, Path], report: _Reporter) -> dict[str, Any]:
@@ -192,7 +212,11 @@ def reset() -> None:
         running = lifecycle.wait_for_others(settings, report)
         if running is not None:
             settings = dataclasses.replace(
-                settings, port=running["port"], in_memory=running["in_memory"]
+                settings,
+                port=running["port"],
+                in_memory=running["in_memory"],
+                latency=LatencyProfile(running["latency"]),
+                seed=running["seed"],
             )
         lifecycle.stop_daemon(settings)
         lifecycle.sweep(settings)
@@ -218,7 +242,8 @@ def status(output: Json = "text") -> None:
 
 def _show(document: dict[str, object]) -> None:
     console = Console(soft_wrap=True)
-    for key in ("name", "project", "pid", "port", "uptime_seconds", "memory_mb"):
+    shown = ("name", "project", "pid", "port", "latency", "seed", "uptime_seconds", "memory_mb")
+    for key in shown:
         console.print(f"{key.replace('_', ' '):>15}  {document[key]}", highlight=False)
     table = Table("instance", "zone", "machine type", "status", "internal", "external")
     instances = document["instances"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +21,13 @@ RESERVED_NAMES = frozenset({"ca", "images"})
 RUN_ROOT = Path("/run/cloudspill")
 
 
+class LatencyProfile(enum.StrEnum):
+    """How long operations take: see compute/latency.py."""
+
+    INSTANT = "instant"
+    GCE = "gce"
+
+
 def _absolute(text: str) -> Path:
     return Path(text).absolute()
 
@@ -31,6 +39,8 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
         "state_root": ("CLOUDSPILL_STATE_ROOT", _absolute),
         "run_root": ("CLOUDSPILL_RUN_ROOT", _absolute),
         "in_memory": ("CLOUDSPILL_SANDBOX_IN_MEMORY", lambda text: bool(int(text))),
+        "latency": ("CLOUDSPILL_SANDBOX_LATENCY", LatencyProfile),
+        "seed": ("CLOUDSPILL_SANDBOX_SEED", int),
     }
 )
 """Fields that the environment may set, their variables, and how each is read."""
@@ -48,6 +58,8 @@ class Settings:
         state_root: holds what must survive a restart; outside any checkout.
         run_root: holds what must not.
         in_memory: machines, the VPC and the state exist in memory only; needs no root.
+        latency: how long operations take.
+        seed: with the same one, `gce` takes the same times.
     """
 
     name: str = "cloudspill"
@@ -57,6 +69,8 @@ class Settings:
     state_root: Path = Path("/var/lib/cloudspill")
     run_root: Path = RUN_ROOT
     in_memory: bool = False
+    latency: LatencyProfile = LatencyProfile.INSTANT
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a name that host resources could not carry.
