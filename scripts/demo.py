@@ -21,8 +21,6 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv" / "bin"
-
-
 INTERRUPTED = 128 + signal.SIGINT
 
 
