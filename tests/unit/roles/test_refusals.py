@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import Run
 
 
@@ -12,3 +14,31 @@ def test_a_refusal_is_its_sentence_and_nothing_of_how_it_was_found(play: Run) ->
     assert '"msg": "set cloudspill_run (My Run) and cloudspill_owner (unknown) to' in done.stdout
     for noise in ("assertion", "evaluated_to", "__teardown_unmet"):
         assert noise not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"firewall_name": "Allow!"}, "set firewall_name (Allow!) to at most 63"),
+        ({"firewall_target_tags": ["a", "Web_1"]}, "set firewall_target_tags (Web_1) to"),
+        ({"instance_tags": ["ok", "Web_1", "x" * 64]}, f"set instance_tags (Web_1, {'x' * 64}) to"),
+        ({"instance_name": "Flask"}, "set instance_name (Flask) to at most 63"),
+        ({"instance_disk_size_gb": "large"}, "instance_disk_size_gb"),
+        ({"flask_app_port": 0}, "set flask_app_port (0) to a TCP port"),
+        ({"flask_app_repository": ""}, "set flask_app_repository to the URL"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_part_1_checks_the_variables_of_every_role_before_it_asks_google(
+    play: Run, variables: dict[str, object], sentence: str
+) -> None:
+    done = play("part1.yml", **variables)
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+    assert "Read the" not in done.stdout, "the first task that needs credentials"
+
+
+def test_part_1_asks_google_when_all_variables_hold(play: Run) -> None:
+    done = play("part1.yml")
+    assert "Read the image and its source" in done.stdout
+    assert "no-key.json: No such file" in done.stdout
