@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -275,3 +277,29 @@ def test_every_command_explains_itself(program: Program, command: str) -> None:
     assert result.returncode == 0
     assert "--output" in result.stdout
     assert "--install-completion" in program.call("--help").stdout
+
+
+@pytest.mark.parametrize(("terminal", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_draw_gets_plain_lines(
+    program: Program, terminal: str, drawn: bool
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "--dry-run"],
+        cwd=program.directory,
+        stdout=theirs,
+        env=os.environ | {"TERM": terminal},
+        text=True,
+    )
+    program.started.append(process)
+    shown = b""
+    try:
+        while b"mem" not in shown:
+            assert select.select([ours], [], [], 10)[0], shown
+            shown += os.read(ours, 65536)
+    finally:
+        process.terminate()
+        os.close(ours)
+        os.close(theirs)
+    assert process.wait(30) == 0
+    assert (b"\x1b[" in shown) is drawn, shown

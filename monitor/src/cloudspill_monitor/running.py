@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from cloudspill_monitor.cgroups import CgroupCpu, find_hierarchies
 from cloudspill_monitor.clock import SystemClock, boot_id
@@ -103,12 +105,17 @@ def _checked(path: Path) -> MonitorConfig:
 def _reporter(view: View, clock: SystemClock, stack: ExitStack) -> Reporter:
     if view.json:
         return JsonReporter(sys.stdout, clock)
-    if view.plain or not sys.stdout.isatty():
+    if view.plain or not _can_draw(sys.stdout):
         return PlainReporter(sys.stdout, clock, view.every)
     # Not imported without a terminal: a daemon has no use for rich, and memory to save.
     from cloudspill_monitor.live_view import LiveReporter
 
     return stack.enter_context(LiveReporter())
+
+
+def _can_draw(out: TextIO) -> bool:
+    # An editor's shell and the like call themselves dumb: the cursor cannot be moved there.
+    return out.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _serve_metrics(
