@@ -110,6 +110,7 @@ from ansible_collections.google.cloud.plugins.inventory import gcp_compute
 from ..module_utils import ssh_options
 from ..module_utils.api_errors import CloudError, UnreachableError
 from ..module_utils.instances import address_of
+from ..module_utils.projects import require_project
 from ..module_utils.target_environment import (
     EnvironmentFileError,
     read_environment_file,
@@ -230,10 +231,13 @@ class InventoryModule(gcp_compute.InventoryModule):
 
         Raises:
             AnsibleParserError: no project is named.
+            CloudError: what is named can be no project.
         """
         config: dict[str, Any] = super()._read_config_data(path)  # type: ignore[no-untyped-call]
         if not self._option("projects") and not self._option("folders"):
             raise AnsibleParserError("no project: set GCP_PROJECT to the id of your project")
+        for project in self._option("projects") or []:
+            require_project(project)
         if not self._option("auth_kind"):
             key = self._option("service_account_file") or self._option("service_account_contents")
             kind = "serviceaccount" if key else "application"

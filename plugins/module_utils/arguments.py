@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
+from .projects import require_project
+
 if TYPE_CHECKING:
     from .compute import Compute
 
@@ -52,7 +54,7 @@ def compute_client(module: AnsibleModule) -> Compute:
     """Make the client that a module's options describe; ends the module where it cannot.
 
     Raises:
-        CredentialsError: the credentials are missing or malformed.
+        CloudError: the project is none, or the credentials are missing or malformed.
     """
     try:
         from .compute import Compute
@@ -61,6 +63,5 @@ def compute_client(module: AnsibleModule) -> Compute:
         module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=str(error))
     from .credentials import load_credentials
 
-    if not module.params["project"]:
-        module.fail_json(msg="no project: set gcp_project, or GCP_PROJECT in the environment")
+    require_project(module.params["project"])
     return Compute(Transport(load_credentials(module.params)), module.params["project"])

@@ -42,3 +42,9 @@ def test_part_1_asks_google_when_all_variables_hold(play: Run) -> None:
     done = play("part1.yml")
     assert "Read the image and its source" in done.stdout
     assert "no-key.json: No such file" in done.stdout
+
+
+def test_what_is_no_project_id_is_refused_before_credentials_are_asked_for(play: Run) -> None:
+    done = play("teardown.yml", gcp_project="My Project")
+    assert "'My Project' is no project id" in done.stdout
+    assert "no-key.json" not in done.stdout

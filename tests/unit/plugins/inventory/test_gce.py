@@ -282,3 +282,12 @@ def test_only_its_own_files_are_claimed(tmp_path: Path, name: str, claimed: bool
     path = tmp_path / name
     path.touch()
     assert loaded_plugin().verify_file(str(path)) is claimed
+
+
+def test_what_is_no_project_id_is_refused_before_anything_is_asked(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GCP_PROJECT", "My Project")
+    with pytest.raises(AnsibleParserError, match=r"^'My Project' is no project id: set"):
+        inventory.parse()
+    assert inventory.environments == []
