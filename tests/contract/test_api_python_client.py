@@ -54,6 +54,12 @@ def test_an_instance_is_inserted_got_and_deleted(
     assert refusal.value.status_code == 404
 
 
+def test_a_project_s_number_is_as_good_as_its_id(compute: Any, at: dict[str, str]) -> None:
+    number = compute.projects().get(project=at["project"]).execute()["id"]
+    by_number = compute.disks().list(project=number, zone=at["zone"]).execute()
+    assert by_number["id"] == compute.disks().list(**at).execute()["id"]
+
+
 def test_list_next_walks_through_the_pages(compute: Any, at: dict[str, str]) -> None:
     types = compute.machineTypes()
     request = types.list(**at, filter='name = "e2-*"', maxResults=3)

@@ -123,7 +123,8 @@ class Sandbox:
             )
             stack.push_async_callback(names.stop)
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
-            authorizer = ProjectAuthorizer(store, PUBLIC_PROJECTS)
+            numbers = {str(settings.project_number): settings.project}
+            authorizer = ProjectAuthorizer(store, PUBLIC_PROJECTS, numbers)
             services = implemented_services(cloud, authorizer)
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},

@@ -98,6 +98,15 @@ def test_members_act_in_their_project_alone(identity: Identity, key_file: KeyFil
     assert caught.value.message == "The resource 'projects/none' was not found"
 
 
+def test_a_project_s_number_is_as_good_as_its_id(identity: Identity, key_file: KeyFile) -> None:
+    authorizer = ProjectAuthorizer(identity.store, numbers={"42": "p1234"})
+    email = key_file["client_email"]
+    authorizer.authorize(call("compute.disks.list", email, project="42", zone="z"))
+    with pytest.raises(ApiError) as caught:
+        authorizer.authorize(call("compute.disks.list", "a-stranger", project="42", zone="z"))
+    assert caught.value.status == 403
+
+
 def test_public_images_are_for_everybody_to_read(identity: Identity) -> None:
     authorizer = ProjectAuthorizer(identity.store, ["debian-cloud"])
     stranger = "x@y.iam.gserviceaccount.com"

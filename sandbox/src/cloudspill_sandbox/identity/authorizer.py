@@ -7,7 +7,8 @@ the same two things, a permission and a resource, and take the place of `holds`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Call, Principal
 from cloudspill_sandbox.engine.errors import ApiError, not_found
@@ -29,11 +30,18 @@ class ProjectAuthorizer:
 
     Args:
         public_projects: ids of projects whose images everybody may read.
+        numbers: ids of projects by their numbers, which clients may write in their place.
     """
 
-    def __init__(self, store: Store, public_projects: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        public_projects: Collection[str] = (),
+        numbers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._store = store
         self._public = frozenset(public_projects)
+        self._numbers = dict(numbers)
 
     def authorize(self, call: Call) -> None:
         """Return when allowed.
@@ -47,7 +55,7 @@ class ProjectAuthorizer:
         permission = permission_of(call.method)
         if project in self._public and permission.rpartition(".")[2] in _READING:
             return
-        name = f"projects/{project}"
+        name = f"projects/{self._numbers.get(project, project)}"
         if self._store.get(name) is None:
             raise not_found(name)
         if not self.holds(call.principal, permission, name):
