@@ -60,9 +60,10 @@ def _refusals() -> Iterator[None]:
     except client.NotRunningError:
         _not_running()
     except PermissionError as error:
+        what = error.filename or "what this needs"
         _fail(
-            f"you may not use {error.filename}: run this with sudo, or, for a sandbox in memory, "
-            "set CLOUDSPILL_STATE_ROOT and CLOUDSPILL_RUN_ROOT to folders of your own"
+            f"you may not use {what}: run this with sudo, or, for a sandbox in memory, set "
+            "CLOUDSPILL_STATE_ROOT and CLOUDSPILL_RUN_ROOT to folders of your own"
         )
     except (OSError, RuntimeError, ValueError) as error:
         _fail(str(error))

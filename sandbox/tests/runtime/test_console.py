@@ -104,3 +104,12 @@ def test_old_output_goes_and_positions_stay_true(log: Path) -> None:
 def test_output_beyond_what_is_kept_is_counted_too(log: Path) -> None:
     append(log, *[b"F " + b"x" * 1023 + b"\n"] * (KEPT // 512))
     assert SerialConsole(log).read(-3) == (b"xx\n", 2 * KEPT)
+
+
+def test_a_new_log_under_the_old_one_s_inode_is_told_by_its_size(log: Path) -> None:
+    append(log, b"F a first log that was full\n")
+    console = SerialConsole(log)
+    _, position = console.read(0)
+    with log.open("wb") as file:  # the same inode
+        file.write(STAMP + b"F new\n")
+    assert console.read(position) == (b"new\n", position + 4)

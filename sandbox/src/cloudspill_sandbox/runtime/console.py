@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -52,8 +53,9 @@ class SerialConsole:
         if not self._log.exists():
             return
         with self._log.open("rb") as log:
-            status = self._log.stat()
-            if status.st_ino != self._inode:  # conmon began a new file: the old one was full
+            status = os.fstat(log.fileno())
+            # conmon began a new file, perhaps under the old one's number: the old one was full
+            if status.st_ino != self._inode or status.st_size < self._consumed:
                 self._inode, self._consumed = status.st_ino, 0
             log.seek(self._consumed)
             new = log.read()
