@@ -145,7 +145,7 @@ def test_more_cases_are_never_faster(one: float, other: float) -> None:
 def test_every_step_in_the_table_is_one_that_handlers_take() -> None:
     written = "".join(map(inspect.getsource, (disks, images, instance_power, instances, snapshots)))
     applied = {step for step in STEPS if step.endswith(".apply")}
-    assert {step for step in STEPS if f'Step("{step}"' in written} == set(STEPS) - applied
+    assert {step for step in STEPS if f'"{step}"' in written} == set(STEPS) - applied
     assert {step.split(".")[1] for step in applied} <= set(handlers.firewalls.METHODS)
 
 

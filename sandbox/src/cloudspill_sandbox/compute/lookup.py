@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import not_found
 from cloudspill_sandbox.engine.store import Store, Transaction
+
+
+class Locate(Protocol):
+    """One of `zonal`, `regional` and `worldwide` below."""
+
+    def __call__(self, call: Call, kind: str, parameter: str | None = None) -> str:
+        """Return a relative name."""
 
 
 def zonal(call: Call, kind: str, parameter: str | None = None) -> str:

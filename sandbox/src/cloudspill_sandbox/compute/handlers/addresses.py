@@ -4,31 +4,11 @@
 from __future__ import annotations
 
 from cloudspill_sandbox.compute import documents, labels, leases, names, refusals
-from cloudspill_sandbox.compute.catalogue.regions import REGIONS
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
-from cloudspill_sandbox.compute.listing import aggregated, page
+from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, regional
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, regional(call, "addresses", "address"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = regional(call, "addresses")
-    return page(call, "address", collection, cloud.store.children(collection).values())
-
-
-async def _aggregate(cloud: Cloud, call: Call) -> Document:
-    scopes = [f"regions/{region}" for region in REGIONS]
-    everywhere = {
-        scope: cloud.store.children(f"{cloud.project}/{scope}/addresses").values()
-        for scope in scopes
-    }
-    return aggregated(call, "address", "addresses", scopes, everywhere)
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -77,10 +57,8 @@ async def _set_labels(cloud: Cloud, call: Call) -> Document:
 
 
 METHODS: Methods = {
-    "aggregatedList": _aggregate,
+    **reading.methods(regional, "address", "addresses"),
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     "setLabels": _set_labels,
 }

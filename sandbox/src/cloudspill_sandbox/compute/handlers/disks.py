@@ -4,32 +4,12 @@
 from __future__ import annotations
 
 from cloudspill_sandbox.compute import disks, labels, names, refusals
-from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
 from cloudspill_sandbox.compute.handlers.snapshots import create_from_disk
-from cloudspill_sandbox.compute.listing import aggregated, page
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work
-from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, zonal(call, "disks", "disk"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = zonal(call, "disks")
-    return page(call, "disk", collection, cloud.store.children(collection).values())
-
-
-async def _aggregate(cloud: Cloud, call: Call) -> Document:
-    scopes = [f"zones/{zone}" for zone in ZONES]
-    everywhere = {
-        scope: cloud.store.children(f"{cloud.project}/{scope}/disks").values() for scope in scopes
-    }
-    return aggregated(call, "disk", "disks", scopes, everywhere)
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -60,26 +40,9 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "disks", "disk")
-    with cloud.transaction() as tx:
-        document = found(tx, name)
-        if users := document.get("users"):
-            raise refusals.in_use("disk", name, names.relative(users[0]))
-        if document["status"] != "READY":
-            raise refusals.not_ready(name)
-        disks.write_status(tx, name, "DELETING")
-        operation = cloud.operations.open(tx, call, "delete", name)
-
-    async def discard() -> None:
-        await cloud.runtime.delete_volume(volume_of(document))
-
-    return await cloud.operations.perform(
-        operation,
-        Work(
-            (Step("disks.delete.volume", discard),),
-            done=lambda tx: tx.delete(name),
-            failed=lambda tx: disks.write_status(tx, name, "READY"),
-        ),
-    )
+    if users := found(cloud.store, name).get("users"):
+        raise refusals.in_use("disk", name, names.relative(users[0]))
+    return await deleting.delete(cloud, call, name, "disks.delete.volume")
 
 
 async def _resize(cloud: Cloud, call: Call) -> Document:
@@ -111,12 +74,10 @@ async def _set_labels(cloud: Cloud, call: Call) -> Document:
 
 
 METHODS: Methods = {
-    "aggregatedList": _aggregate,
+    **reading.methods(zonal, "disk", "disks"),
     "createSnapshot": _create_snapshot,
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     "resize": _resize,
     "setLabels": _set_labels,
 }

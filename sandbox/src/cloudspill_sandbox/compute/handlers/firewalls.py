@@ -5,21 +5,11 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import documents, firewall_rules, names
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
-from cloudspill_sandbox.compute.listing import page
+from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, worldwide(call, "firewalls", "firewall"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = worldwide(call, "firewalls")
-    return page(call, "firewall", collection, cloud.store.children(collection).values())
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -69,10 +59,9 @@ def _apply(cloud: Cloud, method: str) -> Work:
 
 
 METHODS: Methods = {
+    **reading.methods(worldwide, "firewall", "firewalls"),
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     "patch": _patch,
     "update": _update,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import disks, documents, labels, names, refusals, sources
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.handlers import Methods, deleting
 from cloudspill_sandbox.compute.listing import page
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.compute.operations import Step, Work
@@ -115,24 +115,7 @@ def _document(cloud: Cloud, name: str, body: Document, origin: Document) -> Docu
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
     name = worldwide(call, "images", "image")
-    with cloud.transaction() as tx:
-        document = found(tx, name)
-        if document["status"] != "READY":
-            raise refusals.not_ready(name)
-        disks.write_status(tx, name, "DELETING")
-        operation = cloud.operations.open(tx, call, "delete", name)
-
-    async def discard() -> None:
-        await cloud.runtime.delete_volume(volume_of(document))
-
-    return await cloud.operations.perform(
-        operation,
-        Work(
-            (Step("images.delete.volume", discard),),
-            done=lambda tx: tx.delete(name),
-            failed=lambda tx: disks.write_status(tx, name, "READY"),
-        ),
-    )
+    return await deleting.delete(cloud, call, name, "images.delete.volume")
 
 
 async def _deprecate(cloud: Cloud, call: Call) -> Document:

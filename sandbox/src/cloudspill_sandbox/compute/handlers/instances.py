@@ -8,7 +8,6 @@ then boots. Whatever fails, all of it is taken back and the operation carries th
 from __future__ import annotations
 
 from cloudspill_sandbox.compute import disks, instance_plan, machines, refusals, removal
-from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import (
     Methods,
@@ -16,32 +15,14 @@ from cloudspill_sandbox.compute.handlers import (
     instance_guest,
     instance_power,
     instance_settings,
+    reading,
 )
-from cloudspill_sandbox.compute.listing import aggregated, page
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Transaction
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, zonal(call, "instances", "instance"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = zonal(call, "instances")
-    return page(call, "instance", collection, cloud.store.children(collection).values())
-
-
-async def _aggregate(cloud: Cloud, call: Call) -> Document:
-    scopes = [f"zones/{zone}" for zone in ZONES]
-    everywhere = {
-        scope: cloud.store.children(f"{cloud.project}/{scope}/instances").values()
-        for scope in scopes
-    }
-    return aggregated(call, "instance", "instances", scopes, everywhere)
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -149,11 +130,9 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
 
 
 METHODS: Methods = {
-    "aggregatedList": _aggregate,
+    **reading.methods(zonal, "instance", "instances"),
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     **instance_attachments.METHODS,
     **instance_guest.METHODS,
     **instance_power.METHODS,

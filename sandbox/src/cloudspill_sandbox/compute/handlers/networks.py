@@ -7,23 +7,13 @@ from collections.abc import Iterator
 
 from cloudspill_sandbox.compute import beginnings, documents, names, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
-from cloudspill_sandbox.compute.listing import page
+from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
 
 _PATCHABLE = ("routingConfig", "mtu", "description", "networkFirewallPolicyEnforcementOrder")
 _MTU = range(1300, 8897)
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, worldwide(call, "networks", "network"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = worldwide(call, "networks")
-    return page(call, "network", collection, cloud.store.children(collection).values())
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -110,10 +100,9 @@ def _check_mtu(body: Document) -> None:
 
 
 METHODS: Methods = {
+    **reading.methods(worldwide, "network", "networks"),
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     "patch": _patch,
     "switchToCustomMode": _switch_to_custom_mode,
 }

@@ -5,22 +5,12 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import disks, documents, labels, names, refusals, sources
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
-from cloudspill_sandbox.compute.listing import page
+from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, worldwide(call, "snapshots", "snapshot"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = worldwide(call, "snapshots")
-    return page(call, "snapshot", collection, cloud.store.children(collection).values())
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -104,24 +94,7 @@ def _document(cloud: Cloud, name: str, body: Document, source: Document) -> Docu
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
     name = worldwide(call, "snapshots", "snapshot")
-    with cloud.transaction() as tx:
-        document = found(tx, name)
-        if document["status"] != "READY":
-            raise refusals.not_ready(name)
-        disks.write_status(tx, name, "DELETING")
-        operation = cloud.operations.open(tx, call, "delete", name)
-
-    async def discard() -> None:
-        await cloud.runtime.delete_volume(volume_of(document))
-
-    return await cloud.operations.perform(
-        operation,
-        Work(
-            (Step("snapshots.delete.volume", discard),),
-            done=lambda tx: tx.delete(name),
-            failed=lambda tx: disks.write_status(tx, name, "READY"),
-        ),
-    )
+    return await deleting.delete(cloud, call, name, "snapshots.delete.volume")
 
 
 async def _set_labels(cloud: Cloud, call: Call) -> Document:
@@ -129,9 +102,8 @@ async def _set_labels(cloud: Cloud, call: Call) -> Document:
 
 
 METHODS: Methods = {
+    **reading.methods(worldwide, "snapshot", "snapshots"),
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     "setLabels": _set_labels,
 }

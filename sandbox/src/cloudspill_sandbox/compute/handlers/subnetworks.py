@@ -6,10 +6,8 @@ from __future__ import annotations
 import ipaddress
 
 from cloudspill_sandbox.compute import beginnings, documents, names, refusals
-from cloudspill_sandbox.compute.catalogue.regions import REGIONS
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
-from cloudspill_sandbox.compute.listing import aggregated, page
+from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, regional
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError, already_exists
@@ -17,24 +15,6 @@ from cloudspill_sandbox.engine.store import Transaction
 
 _PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _LONGEST_PREFIX = 29
-
-
-async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, regional(call, "subnetworks", "subnetwork"))
-
-
-async def _list(cloud: Cloud, call: Call) -> Document:
-    collection = regional(call, "subnetworks")
-    return page(call, "subnetwork", collection, cloud.store.children(collection).values())
-
-
-async def _aggregate(cloud: Cloud, call: Call) -> Document:
-    scopes = [f"regions/{region}" for region in REGIONS]
-    everywhere = {
-        scope: cloud.store.children(f"{cloud.project}/{scope}/subnetworks").values()
-        for scope in scopes
-    }
-    return aggregated(call, "subnetwork", "subnetworks", scopes, everywhere)
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -138,10 +118,8 @@ def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
 
 
 METHODS: Methods = {
-    "aggregatedList": _aggregate,
+    **reading.methods(regional, "subnetwork", "subnetworks"),
     "delete": _delete,
-    "get": _get,
     "insert": _insert,
-    "list": _list,
     "setPrivateIpGoogleAccess": _set_private_access,
 }

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""delete of a disk, snapshot or image: a document with a volume behind it."""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import disks, refusals
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.lookup import found
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.volumes import volume_of
+from cloudspill_sandbox.engine.call import Call, Document
+
+
+async def delete(cloud: Cloud, call: Call, name: str, step: str) -> Document:
+    """Remove a resource and its volume; it is READY again when that fails.
+
+    Args:
+        name: relative name.
+        step: what latency profiles call the removal of the volume.
+
+    Raises:
+        ApiError: there is none, or it is not READY.
+    """
+    with cloud.transaction() as tx:
+        document = found(tx, name)
+        if document["status"] != "READY":
+            raise refusals.not_ready(name)
+        disks.write_status(tx, name, "DELETING")
+        operation = cloud.operations.open(tx, call, "delete", name)
+
+    async def discard() -> None:
+        await cloud.runtime.delete_volume(volume_of(document))
+
+    return await cloud.operations.perform(
+        operation,
+        Work(
+            (Step(step, discard),),
+            done=lambda tx: tx.delete(name),
+            failed=lambda tx: disks.write_status(tx, name, "READY"),
+        ),
+    )
