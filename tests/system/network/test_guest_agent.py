@@ -154,6 +154,7 @@ async def guest(
     finally:
         await runtime.stop()
         sweep(settings)
+        settings.run_dir.rmdir()
         await names.stop()
         await metadata.cleanup()
 
