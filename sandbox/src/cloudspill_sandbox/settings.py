@@ -150,6 +150,11 @@ class Settings:
         return self.state_dir / "v"
 
     @property
+    def objects_dir(self) -> Path:
+        """The bytes of Cloud Storage's objects; without documents that last, they do not either."""
+        return (self.run_dir if self.in_memory else self.state_dir) / "objects"
+
+    @property
     def repositories_dir(self) -> Path:
         """Bare git repositories that guests can clone."""
         return self.state_dir / "git"

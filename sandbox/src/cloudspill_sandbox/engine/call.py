@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 Document = dict[str, Any]
 """A resource in API form (camelCase keys). Shared by all readers: never changed in place."""
@@ -16,7 +17,7 @@ class Principal:
     """Who calls.
 
     Attributes:
-        email: of the service account or user.
+        email: of the service account or user; "" for an anonymous caller.
         scopes: OAuth scopes of the token; empty for a self-signed JWT without scopes.
         instance: numeric id of the instance whose metadata server issued the token, if any.
     """
@@ -24,6 +25,55 @@ class Principal:
     email: str
     scopes: frozenset[str] = frozenset()
     instance: str | None = None
+
+
+ANONYMOUS = Principal("")
+"""A caller without credentials, whom some APIs let in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What of the HTTP request itself some methods have to see.
+
+    Attributes:
+        http_method: in capitals, `PUT` for a part of a resumable upload.
+        host: that the client asked, `storage.googleapis.com`; links in answers lead there.
+        headers: keys match in any case.
+    """
+
+    http_method: str = "GET"
+    host: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The bytes of an upload, as they come; they can be read once.
+
+    Attributes:
+        content_type: of the bytes, None when the client did not say.
+        chunks: raises ApiError 408 when the client stops sending, ConnectionError when it left.
+    """
+
+    content_type: str | None
+    chunks: AsyncIterable[bytes]
+
+
+class Content(Protocol):
+    """Bytes of an answer that are too many to be held in memory.
+
+    The front calls `read` in a thread until it returns nothing, and `close` in any case.
+    """
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to come; None when that is not known before."""
+
+    def read(self) -> bytes:
+        """Return the next bytes, b"" at the end."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +87,8 @@ class Call:
             (`maxResults` int, `orderBy` str, `returnPartialSuccess` bool, repeated ones list).
         body: request body, `{}` when there is none; unknown fields never get here.
         principal: the caller.
+        wire: the HTTP request.
+        media: what is uploaded by this very request; None when nothing is.
     """
 
     method: str
@@ -44,6 +96,8 @@ class Call:
     query: Mapping[str, Any]
     body: Document
     principal: Principal
+    wire: Wire = Wire()
+    media: Media | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +105,7 @@ class Reply:
     """An answer that is more than a JSON document with status 200."""
 
     status: int = 200
-    body: Document | bytes = field(default_factory=dict)
+    body: Document | bytes | Content = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bytes of objects, in files of their own.
+
+A file is written, synced and only then given its name; whoever commits a document that names it can
+rely on it after a kill of the process. A file that no document names is an orphan of such a kill:
+the next start removes it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import BinaryIO
+
+_KEPT = "kept"
+_PARTIAL = "partial"
+
+
+class Blobs:
+    """A directory of content files.
+
+    Ids of contents are random; each document has its own file, which may be a hard link: removing
+    one never takes bytes from another.
+
+    Args:
+        directory: made when absent, mode 0700.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._kept = directory / _KEPT
+        self._partial = directory / _PARTIAL
+        for folder in (directory, self._kept, self._partial):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def create(self) -> str:
+        """Make an empty content that is still written to; return its id."""
+        content = secrets.token_hex(16)
+        self.partial_path(content).touch(0o600, exist_ok=False)
+        return content
+
+    def partial_path(self, content: str) -> Path:
+        """Return where a content lies while it is written."""
+        return self._partial / content
+
+    def append(self, content: str) -> BinaryIO:
+        """Open a content that is still written to, at its end; unbuffered."""
+        return self.partial_path(content).open("ab", buffering=0)
+
+    def partial_size(self, content: str) -> int:
+        """Return how many bytes a content has that is still written to; 0 when it is gone."""
+        try:
+            return self.partial_path(content).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def keep(self, content: str) -> None:
+        """Make a content durable: synced, and under its final name. Blocks for the disk."""
+        partial = self.partial_path(content)
+        descriptor = os.open(partial, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        kept = self._path(content)
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        partial.rename(kept)
+        _sync_folder(kept.parent)
+
+    def copy(self, content: str) -> str:
+        """Return the id of a durable content with the same bytes; takes no space of its own."""
+        copy = secrets.token_hex(16)
+        path = self._path(copy)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        os.link(self._path(content), path)
+        _sync_folder(path.parent)
+        return copy
+
+    def open(self, content: str) -> BinaryIO:
+        """Open a durable content; it can be read on after it was removed."""
+        return self._path(content).open("rb", buffering=0)
+
+    def remove(self, *contents: str) -> None:
+        """Remove contents, durable or not; what is absent is no error."""
+        for content in contents:
+            self._path(content).unlink(missing_ok=True)
+            self.partial_path(content).unlink(missing_ok=True)
+
+    def sweep(self, named: Collection[str]) -> int:
+        """Remove what no document names; return how many files that were."""
+        orphans = [
+            file
+            for folder in (self._partial, *self._kept.iterdir())
+            for file in folder.iterdir()
+            if file.name not in named
+        ]
+        for file in orphans:
+            file.unlink()
+        return len(orphans)
+
+    def clear(self) -> None:
+        """Remove every content."""
+        for folder in (self._kept, self._partial):
+            shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+
+    def _path(self, content: str) -> Path:
+        return self._kept / content[:2] / content
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

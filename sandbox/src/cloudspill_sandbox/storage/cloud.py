@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the handlers of Cloud Storage work on; they hold no state themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from cloudspill_sandbox.engine.call import Call, Document, Reply
+from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.storage.blobs import Blobs
+from cloudspill_sandbox.storage.generations import Generations
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCloud:
+    """The buckets of a sandbox and what is in them.
+
+    Attributes:
+        store: every document.
+        blobs: the bytes of objects.
+        generations: numbers new versions of objects.
+        clock: returns seconds since the epoch.
+        project: id of the one project.
+        project_number: its number.
+    """
+
+    store: Store
+    blobs: Blobs
+    generations: Generations
+    clock: Callable[[], float]
+    project: str
+    project_number: int
+
+
+StorageHandler = Callable[[StorageCloud, Call], Awaitable[Document | Reply]]
+Methods = Mapping[str, StorageHandler]
+"""Handlers by the last part of their method's id: `insert`, `getIamPolicy`."""

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The implemented methods of Cloud Storage v1, by their ids in Google's discovery document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
+from cloudspill_sandbox.storage.cloud import Methods, StorageCloud, StorageHandler
+
+_RESOURCES: Mapping[str, Methods] = {}
+
+
+def storage_service(cloud: StorageCloud) -> Service:
+    """Return every implemented method of this cloud, ready to be called."""
+    return MappingProxyType(
+        {
+            f"storage.{resource}.{method}": _bound(cloud, handler)
+            for resource, methods in _RESOURCES.items()
+            for method, handler in methods.items()
+        }
+    )
+
+
+def _bound(cloud: StorageCloud, handler: StorageHandler) -> Handler:
+    async def answer(call: Call) -> Document | Reply:
+        return await handler(cloud, call)
+
+    return answer
