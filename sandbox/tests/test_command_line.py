@@ -9,7 +9,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,42 +17,7 @@ import google.auth
 import pytest
 from google.auth.transport.requests import AuthorizedSession
 
-COMMAND = str(Path(sys.executable).with_name("cloudspill-sandbox"))
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
-class Shell:
-    """Runs the command with a state of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.environment = os.environ | {
-            "CLOUDSPILL_SANDBOX": "cli",
-            "CLOUDSPILL_SANDBOX_PORT": str(self.port),
-            "CLOUDSPILL_STATE_ROOT": str(folder / "state"),
-            "CLOUDSPILL_RUN_ROOT": str(folder / "run"),
-        }
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [COMMAND, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    def status(self) -> dict[str, object]:
-        document: dict[str, object] = json.loads(self("status", "--output", "json").stdout)
-        return document
+from .shell import COMMAND, Shell, free_port
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.control import environment
 from cloudspill_sandbox.engine.call import Document, Service
+from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.front.server import Front
@@ -99,16 +100,17 @@ class Sandbox:
             self._progress("making the VPC")
             await network.start()
             stack.push_async_callback(network.stop)
-            accounts = ServiceAccounts(store, time.time)
+            self._clock = clock = Clock(store)
+            accounts = ServiceAccounts(store, clock)
             signers = Signers.kept_in(settings.state_dir / "keys", time.time)
-            tokens = Tokens(signers, accounts, time.time)
+            tokens = Tokens(signers, accounts, clock, time.time)
             latency = latency_of(settings.latency, settings.seed)
             self._cloud = cloud = Cloud(
                 store=store,
                 runtime=self._runtime,
                 network=network,
                 settings=settings,
-                clock=time.time,
+                clock=clock,
                 latency=latency,
                 tokens=tokens,
             )
@@ -129,7 +131,7 @@ class Sandbox:
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},
                 services=services,
-                authenticator=TokenAuthenticator(accounts, tokens, time.time),
+                authenticator=TokenAuthenticator(accounts, tokens, clock, time.time),
                 authorizer=authorizer,
                 certificate=ServerCertificate(authority, [repositories.HOST], _now),
                 sites={repositories.HOST: settings.repositories_dir},
@@ -163,9 +165,20 @@ class Sandbox:
             "latency": self._settings.latency,
             "seed": self._settings.seed,
             "uptime_seconds": round(time.monotonic() - self._started),
+            "clock": self.clock(),
             "memory_mb": _resident_mb(),
             "instances": [_summary(instance) for instance in self._instances()],
         }
+
+    def clock(self) -> dict[str, Any]:
+        """Return the cloud's time; see control.admin.Administered."""
+        now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
+        return {"now": now.isoformat(timespec="seconds"), "ahead_seconds": self._clock.offset}
+
+    def advance_clock(self, seconds: float) -> dict[str, Any]:
+        """Set the cloud's time ahead; see control.admin.Administered."""
+        self._clock.advance(seconds)
+        return self.clock()
 
     def serial_output(self, instance: str, start: int) -> tuple[bytes, int]:
         """Return console output of an instance; see control.admin.Administered."""

@@ -8,18 +8,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cloudspill_sandbox import __version__, lifecycle
+from cloudspill_sandbox import __version__, clock_commands, lifecycle
 from cloudspill_sandbox.control import client, environment, lock
+from cloudspill_sandbox.exits import NOT_RUNNING, chosen_settings, fail, not_running, refusals
 from cloudspill_sandbox.repositories import PublishError
 from cloudspill_sandbox.settings import LatencyProfile, Settings
 
@@ -30,48 +29,10 @@ app = typer.Typer(
 )
 image = typer.Typer(help="The guest image from which every instance boots.", no_args_is_help=True)
 app.add_typer(image, name="image")
-
-NOT_RUNNING = 3
-"""Exit status of commands that need a running sandbox, as systemctl's for an inactive unit."""
+app.add_typer(clock_commands.app, name="clock")
 
 Json = Annotated[str, typer.Option("--output", help="`text` or `json`.", metavar="FORMAT")]
 Instance = Annotated[str, typer.Argument(help="Name of the instance.", metavar="NAME")]
-
-
-def _fail(message: str, status: int = 1) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"cloudspill-sandbox: {message}", markup=False)
-    raise typer.Exit(status)
-
-
-def _not_running() -> NoReturn:
-    _fail("the sandbox is not running: start it with `cloudspill-sandbox up`", NOT_RUNNING)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what the parts refuse into one sentence and an exit status.
-
-    Every part's own errors are RuntimeErrors or ValueErrors whose message says what to do.
-    """
-    try:
-        yield
-    except typer.Exit:  # a RuntimeError too, and already said
-        raise
-    except client.NotRunningError:
-        _not_running()
-    except PermissionError as error:
-        what = error.filename or "what this needs"
-        _fail(
-            f"you may not use {what}: run this with sudo, or, for a sandbox in memory, set "
-            "CLOUDSPILL_STATE_ROOT and CLOUDSPILL_RUN_ROOT to folders of your own"
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        _fail(str(error))
-
-
-def _settings() -> Settings:
-    with _refusals():
-        return Settings.from_environment()
 
 
 class _Reporter:
@@ -93,7 +54,7 @@ def _require_host(settings: Settings) -> None:
     lacking = requirements.missing(settings)
     if lacking:
         lines = "\n".join(f"  - {item}" for item in lacking)
-        _fail(f"this host cannot run the sandbox, and nothing was changed:\n{lines}")
+        fail(f"this host cannot run the sandbox, and nothing was changed:\n{lines}")
 
 
 @app.callback(invoke_without_command=True)
@@ -138,7 +99,7 @@ def up(
     ] = None,
 ) -> None:
     """Start the sandbox; return when its API answers. Running already is no error."""
-    settings = _settings()
+    settings = chosen_settings()
     settings = dataclasses.replace(
         settings,
         port=port or settings.port,
@@ -147,16 +108,16 @@ def up(
         seed=settings.seed if seed is None else seed,
     )
     report = _Reporter()
-    with _refusals():
+    with refusals():
         folders = _folders(publish or [])
         if not (settings.in_memory or settings.owns_host):
-            _fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
+            fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
         running = lifecycle.wait_for_others(settings, report)
         if running is not None:
             _refuse_change(running, port=port, latency=latency, seed=seed)
         else:
             if seed is not None and settings.latency is LatencyProfile.INSTANT:
-                _fail("--seed needs `--latency gce`: `instant` draws no times")
+                fail("--seed needs `--latency gce`: `instant` draws no times")
             running = _start(settings, folders, report)
         lifecycle.publish(settings, folders, report)
         report(
@@ -169,7 +130,7 @@ def _refuse_change(running: dict[str, Any], **asked: int | str | None) -> None:
     """Fail when what was asked for is not what runs; None asks for nothing."""
     for name, value in asked.items():
         if value not in (None, running[name]):
-            _fail(f"the sandbox is up with {name} {running[name]}: `down` it first to change that")
+            fail(f"the sandbox is up with {name} {running[name]}: `down` it first to change that")
 
 
 def _start(settings: Settings, folders: dict[str, Path], report: _Reporter) -> dict[str, Any]:
@@ -192,9 +153,9 @@ def _start(settings: Settings, folders: dict[str, Path], report: _Reporter) -> d
 @app.command()
 def down() -> None:
     """Stop every instance and give the host back; the cloud's state is kept for the next `up`."""
-    settings = _settings()
+    settings = chosen_settings()
     report = _Reporter()
-    with _refusals():
+    with refusals():
         lifecycle.wait_for_others(settings, report)
         if lifecycle.stop_daemon(settings):
             report("the sandbox is down")
@@ -207,9 +168,9 @@ def down() -> None:
 @app.command()
 def reset() -> None:
     """Empty the cloud: every resource and disk is forgotten. A running sandbox starts again."""
-    settings = _settings()
+    settings = chosen_settings()
     report = _Reporter()
-    with _refusals():
+    with refusals():
         running = lifecycle.wait_for_others(settings, report)
         if running is not None:
             settings = dataclasses.replace(
@@ -231,14 +192,14 @@ def reset() -> None:
 @app.command()
 def status(output: Json = "text") -> None:
     """Show what runs. Exit status 3 when the sandbox does not."""
-    with _refusals():
-        document = lifecycle.running_status(_settings())
+    with refusals():
+        document = lifecycle.running_status(chosen_settings())
     if output == "json":
         print(json.dumps(document or {"running": False}, indent=2))
     elif document is not None:
         _show(document)
     if document is None:
-        _not_running() if output != "json" else sys.exit(NOT_RUNNING)
+        not_running() if output != "json" else sys.exit(NOT_RUNNING)
 
 
 def _show(document: dict[str, object]) -> None:
@@ -246,6 +207,10 @@ def _show(document: dict[str, object]) -> None:
     shown = ("name", "project", "pid", "port", "latency", "seed", "uptime_seconds", "memory_mb")
     for key in shown:
         console.print(f"{key.replace('_', ' '):>15}  {document[key]}", highlight=False)
+    clock = document["clock"]
+    assert isinstance(clock, dict)
+    if clock["ahead_seconds"]:
+        console.print(f"{'clock':>15}  {clock_commands.sentence(clock)}", highlight=False)
     table = Table("instance", "zone", "machine type", "status", "internal", "external")
     instances = document["instances"]
     assert isinstance(instances, list)
@@ -268,15 +233,15 @@ def env(
     if unset:
         print(environment.unsets())
         return
-    settings = _settings()
+    settings = chosen_settings()
     try:
         play = environment.read(settings.environment_file)
     except FileNotFoundError:
-        _not_running()
+        not_running()
     if not lock.is_held(settings.lock_file):  # a sandbox that was killed leaves the file
-        _not_running()
+        not_running()
     if not os.access(key := play["GOOGLE_APPLICATION_CREDENTIALS"], os.R_OK):
-        _fail(f"you may not read {key}: the sandbox was started by another user, or by root")
+        fail(f"you may not read {key}: the sandbox was started by another user, or by root")
     variables = environment.shell_environment(settings, play)
     print(json.dumps(variables, indent=2) if output == "json" else environment.exports(variables))
 
@@ -288,9 +253,9 @@ def ssh(
 ) -> None:
     """Open a root shell in an instance, or run a command there, over its console."""
     tty = int(sys.stdin.isatty() and sys.stdout.isatty())
-    with _refusals():
+    with refusals():
         answer = client.call(
-            _settings().admin_socket, "GET", f"/instances/{quote(name)}/console?tty={tty}"
+            chosen_settings().admin_socket, "GET", f"/instances/{quote(name)}/console?tty={tty}"
         )
     wanted = command[1:] if command and command[0] == "--" else command
     words = [*answer["command"], *(wanted or ["bash", "--login"])]
@@ -304,10 +269,12 @@ def serial(
 ) -> None:
     """Print the serial console of an instance."""
     position = 0
-    with _refusals():
+    with refusals():
         while True:
             page = client.call(
-                _settings().admin_socket, "GET", f"/instances/{quote(name)}/serial?start={position}"
+                chosen_settings().admin_socket,
+                "GET",
+                f"/instances/{quote(name)}/serial?start={position}",
             )
             sys.stdout.write(page["contents"])
             sys.stdout.flush()
@@ -321,7 +288,7 @@ def serial(
 @image.command("build")
 def image_build() -> None:
     """Build the guest image unless it is there already."""
-    settings = _settings()
+    settings = chosen_settings()
     _require_host(settings)
-    with _refusals():
+    with refusals():
         lifecycle.build_guest_image(settings, _Reporter())

@@ -20,9 +20,19 @@ class Subject:
 
     def __init__(self) -> None:
         self.stopped = asyncio.Event()
+        self.ahead = 0.0
 
     def status(self) -> dict[str, Any]:
         return {"name": "test", "instances": [{"name": "vm"}]}
+
+    def clock(self) -> dict[str, Any]:
+        return {"now": "2027-01-15T08:00:00+00:00", "ahead_seconds": self.ahead}
+
+    def advance_clock(self, seconds: float) -> dict[str, Any]:
+        if seconds <= 0:
+            raise ValueError("the clock only goes forward")
+        self.ahead += seconds
+        return self.clock()
 
     def serial_output(self, instance: str, start: int) -> tuple[bytes, int]:
         self._know(instance)
@@ -86,3 +96,18 @@ async def test_a_stale_socket_is_replaced_and_an_absent_one_is_no_sandbox(tmp_pa
     assert (await ask(tmp_path, "GET", "/status"))["name"] == "test"
     await second.cleanup()
     await first.cleanup()
+
+
+async def test_the_clock_is_shown_and_set_ahead(subject: Subject, tmp_path: Path) -> None:
+    assert (await ask(tmp_path, "GET", "/clock"))["ahead_seconds"] == 0
+    assert (await ask(tmp_path, "POST", "/clock/advance?seconds=90.5"))["ahead_seconds"] == 90.5
+    assert (await ask(tmp_path, "GET", "/clock"))["ahead_seconds"] == 90.5
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon", ""])
+async def test_a_step_that_is_none_is_refused(
+    subject: Subject, tmp_path: Path, seconds: str
+) -> None:
+    with pytest.raises(client.AdminError):
+        await ask(tmp_path, "POST", f"/clock/advance?seconds={seconds}")
+    assert subject.ahead == 0

@@ -17,6 +17,16 @@ class Administered(Protocol):
     def status(self) -> dict[str, Any]:
         """Return the sandbox's state as JSON-ready values."""
 
+    def clock(self) -> dict[str, Any]:
+        """Return `now` (RFC 3339, UTC) and `ahead_seconds` of the cloud's clock."""
+
+    def advance_clock(self, seconds: float) -> dict[str, Any]:
+        """Set the cloud's clock ahead and return as `clock`.
+
+        Raises:
+            ValueError: it would not go forward, or too far.
+        """
+
     def serial_output(self, instance: str, start: int) -> tuple[bytes, int]:
         """Return console output of an instance from a byte position, and the next position.
 
@@ -38,6 +48,13 @@ def admin_application(subject: Administered, shut_down: Callable[[], None]) -> w
     async def status(_: web.Request) -> web.Response:
         return web.json_response(subject.status())
 
+    async def clock(_: web.Request) -> web.Response:
+        return web.json_response(subject.clock())
+
+    async def advance_clock(request: web.Request) -> web.Response:
+        seconds = float(request.query.get("seconds", ""))
+        return web.json_response(subject.advance_clock(seconds))
+
     async def serial(request: web.Request) -> web.Response:
         name = request.match_info["instance"]
         start = int(request.query.get("start", "0"))
@@ -56,6 +73,8 @@ def admin_application(subject: Administered, shut_down: Callable[[], None]) -> w
 
     application = web.Application(middlewares=[_refusals])
     application.router.add_get("/status", status)
+    application.router.add_get("/clock", clock)
+    application.router.add_post("/clock/advance", advance_clock)
     application.router.add_get("/instances/{instance}/serial", serial)
     application.router.add_get("/instances/{instance}/console", console)
     application.router.add_post("/shutdown", stop)

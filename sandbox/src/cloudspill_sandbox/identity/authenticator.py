@@ -36,11 +36,13 @@ class _Known:
 
     Attributes:
         expires: seconds since the epoch.
+        clock: by which it expires.
         key_id: the account's key that it stands and falls with; None for access tokens.
     """
 
     principal: Principal
     expires: float
+    clock: Clock
     key_id: str | None
 
 
@@ -48,17 +50,25 @@ class TokenAuthenticator:
     """Turns tokens into principals; implements `front.interface.Authenticator`.
 
     Args:
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, of the cloud: by it access tokens expire.
+        host_clock: the same for what clients date and sign themselves, by clocks that nobody sets
+            ahead; the cloud's when not given.
         remembered: how many verified tokens are kept at most.
     """
 
     def __init__(
-        self, accounts: ServiceAccounts, tokens: Tokens, clock: Clock, remembered: int = 4096
+        self,
+        accounts: ServiceAccounts,
+        tokens: Tokens,
+        clock: Clock,
+        host_clock: Clock | None = None,
+        remembered: int = 4096,
     ) -> None:
         self._accounts = accounts
         self._tokens = tokens
         self._clock = clock
-        self._assertions = AssertionReader(accounts, clock)
+        self._host_clock = host_clock or clock
+        self._assertions = AssertionReader(accounts, self._host_clock)
         self._remembered = remembered
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
@@ -76,7 +86,7 @@ class TokenAuthenticator:
         if known is None:
             known = self._access_token(token) if token.startswith(PREFIX) else self._jwt(token)
             self._remember(token, known)
-        if known.expires <= self._clock():
+        if known.expires <= known.clock():
             raise unauthenticated("ACCESS_TOKEN_EXPIRED")
         self._check_account(known)
         return known.principal
@@ -130,7 +140,7 @@ class TokenAuthenticator:
 
     def _access_token(self, token: str) -> _Known:
         principal, expires = self._tokens.read(token)
-        return _Known(principal, expires, None)
+        return _Known(principal, expires, self._clock, None)
 
     def _jwt(self, token: str) -> _Known:
         """Accept a JWT in place of an access token.
@@ -148,7 +158,12 @@ class TokenAuthenticator:
             raise unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
         if assertion.claims.get("sub", assertion.email) != assertion.email:
             raise unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
-        return _Known(Principal(assertion.email, scopes), assertion.expires, assertion.key_id)
+        return _Known(
+            Principal(assertion.email, scopes),
+            assertion.expires,
+            self._host_clock,
+            assertion.key_id,
+        )
 
     def _check_account(self, known: _Known) -> None:
         email = known.principal.email

@@ -73,13 +73,22 @@ class Tokens:
     """Makes tokens and reads access tokens.
 
     Args:
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, of the cloud: it dates and reads access tokens itself.
+        host_clock: the same for identity tokens, which others verify by clocks of their own; the
+            cloud's when not given.
     """
 
-    def __init__(self, signers: Signers, accounts: ServiceAccounts, clock: Clock) -> None:
+    def __init__(
+        self,
+        signers: Signers,
+        accounts: ServiceAccounts,
+        clock: Clock,
+        host_clock: Clock | None = None,
+    ) -> None:
         self._signers = signers
         self._accounts = accounts
         self._clock = clock
+        self._host_clock = host_clock or clock
 
     def issue(self, principal: Principal, lifetime: int = LIFETIME) -> str:
         """Return an access token that speaks for a principal for `lifetime` seconds."""
@@ -127,7 +136,7 @@ class Tokens:
         """
         account = self._accounts.find(principal.email) or {}
         subject = account.get("uniqueId", principal.email)
-        now = int(self._clock())
+        now = int(self._host_clock())
         claims = {
             "aud": audience,
             "azp": subject,
