@@ -20,10 +20,15 @@ _IGNORED_FIELDS = frozenset((entry.schema, entry.field) for entry in UNKNOWN_FIE
 
 
 class BodyChecker:
-    """Walks a body beside its schema, collecting violations."""
+    """Walks a body beside its schema, collecting violations.
 
-    def __init__(self, api: Api) -> None:
+    Args:
+        merge_patch: whether null means "remove" (RFC 7396) and is kept, not "not set".
+    """
+
+    def __init__(self, api: Api, *, merge_patch: bool = False) -> None:
         self._api = api
+        self._merge_patch = merge_patch
         self.violations: list[Violation] = []
 
     def message(self, schema: Schema, value: Mapping[str, Any], path: str, name: str) -> Document:
@@ -34,7 +39,10 @@ class BodyChecker:
             if field is None:
                 if (name, key) not in _IGNORED_FIELDS:
                     self._unknown(key, path, "Cannot find field.")
-            elif inner is not None:  # null is "not set"
+            elif inner is None:
+                if self._merge_patch:
+                    body[key] = None
+            else:
                 where = f"{path}.{snake_case(key)}" if path else snake_case(key)
                 body[key] = self._value(field, inner, (path, key, where))
         return body
@@ -79,7 +87,9 @@ class BodyChecker:
         if schema.additional is None:
             return self.message(schema, value, path, name)
         return {
-            key: self._value(schema.additional, inner, (path, key, f"{path}[{index}].value"))
+            key: None
+            if inner is None and self._merge_patch
+            else self._value(schema.additional, inner, (path, key, f"{path}[{index}].value"))
             for index, (key, inner) in enumerate(value.items())
         }
 

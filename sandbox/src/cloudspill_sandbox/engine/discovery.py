@@ -58,6 +58,8 @@ class Method:
         request: name of the body's schema, None when there is no body.
         response: name of the answer's schema, None when it is empty.
         scopes: OAuth scopes, any of which suffices.
+        uploads: whether media may be sent with it.
+        downloads: whether it can answer with media instead of a document.
         captures: (parameter, first segment, last segment exclusive or None for the end, custom
             verb that follows it).
     """
@@ -70,7 +72,17 @@ class Method:
     request: str | None
     response: str | None
     scopes: frozenset[str]
+    uploads: bool
+    downloads: bool
     captures: tuple[tuple[str, int, int | None, str], ...]
+
+    @property
+    def is_merge_patch(self) -> bool:
+        """Whether null in a body removes a field; an update mask names the fields otherwise.
+
+        https://cloud.google.com/storage/docs/json_api#patch
+        """
+        return self.http_method == "PATCH" and "updateMask" not in self.query_parameters
 
     def path_values(self, segments: list[str]) -> dict[str, str]:
         """Return the path parameters, percent-decoded, out of the raw segments of a path."""
@@ -182,6 +194,8 @@ class _MethodReader:
             request=text.get("request", {}).get("$ref"),
             response=text.get("response", {}).get("$ref"),
             scopes=frozenset(text.get("scopes", ())),
+            uploads=text.get("supportsMediaUpload", False),
+            downloads=text.get("supportsMediaDownload", False),
             captures=tuple(_captures(text["path"])),
         )
 

@@ -2,8 +2,9 @@
 """Requests and answers against the discovery document.
 
 `request_body` and `query_parameters` return what handlers get, in one canonical form (64-bit
-integers as strings, bytes as padded base64, no nulls); what does not fit is refused in the words
-of Google's API front end, all faults of a body at once. `validate_response` is for tests.
+integers as strings, bytes as padded base64, nulls in merge patches alone); what does not fit is
+refused in the words of Google's API front end, all faults of a body at once. `validate_response`
+is for tests.
 
 Sentences: as that front end writes them, fields in snake_case,
 `Invalid JSON payload received. Unknown name "foo" at 'resource.disks[0]': Cannot find field.`
@@ -40,6 +41,10 @@ _MAXIMA = {"compute": {"maxResults": 500}}
 """Limits that documents give in prose alone."""
 
 
+_REMOVING_PATCHES = frozenset({"storage"})
+"""APIs in whose patches `null` removes a field (RFC 7386), handed to the handlers as None."""
+
+
 def parse_json(raw: bytes) -> Any:
     """Return the value of a JSON text.
 
@@ -67,7 +72,7 @@ def parse_json(raw: bytes) -> Any:
 
 
 def request_body(api: Api, method: Method, value: Any) -> Document:
-    """Return the canonical body of a request.
+    """Return the canonical body of a request; nulls are left out, but of a merge patch.
 
     Args:
         value: what the JSON text says; None for no body.
@@ -81,7 +86,7 @@ def request_body(api: Api, method: Method, value: Any) -> Document:
         raise malformed(
             Violation("", UNKNOWN_NAME.format("") + ": Root element must be a message.")
         )
-    checker = BodyChecker(api)
+    checker = BodyChecker(api, merge_patch=method.is_merge_patch)
     body = checker.message(
         api.schemas[method.request], value, _BODY_ROOTS.get(api.name, ""), method.request
     )
