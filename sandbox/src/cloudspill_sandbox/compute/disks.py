@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 _DEVICE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _READ_ONLY = "READ_ONLY"
+_BLOCK_SIZES = ("4096", "16384")
+_UNSUPPORTED = (
+    "asyncPrimaryDisk",
+    "diskEncryptionKey",
+    "replicaZones",
+    "resourcePolicies",
+    "sourceImageEncryptionKey",
+    "sourceInstantSnapshot",
+    "sourceMachineImage",
+    "sourceSnapshotEncryptionKey",
+    "sourceStorageObject",
+    "storagePool",
+)
+_MOST_ATTACHED = 16
+"""Of a shared-core machine type: https://cloud.google.com/compute/docs/disks#pdnumberlimits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +87,61 @@ def reserve(
     if tx.get(name):
         raise already_exists(name)
     disk_type = _disk_type(cloud, name, f"{field}.type", body.get("type"))
+    refusals.check_supported(field, body, *_UNSUPPORTED)
     origin, facts = _origin(cloud, tx, name, field, body)
-    least = int(origin.get("diskSizeGb") or origin.get("sizeGb") or 0) if origin else 0
-    size = int(body.get("sizeGb") or least or DISK_TYPES[names.last(disk_type)].default_gb)
-    if size < least and origin:
-        kind = origin["kind"].removeprefix("compute#")
-        raise refusals.invalid_value(
-            f"{field}.{size_field}",
-            size,
-            f"Requested disk size cannot be smaller than the {kind} size ({least} GB)",
-        )
-    check_size(f"{field}.{size_field}", size, names.last(disk_type), boot=bool(least))
+    at = f"{field}.{size_field}"
+    size = checked_size(at, body.get("sizeGb"), origin)
+    size = size or DISK_TYPES[names.last(disk_type)].default_gb
+    check_size(at, size, names.last(disk_type), boot=origin is not None)
     document = (
         documents.resource("disk", name, cloud.clock())
         | {
             "sizeGb": str(size),
             "status": "CREATING",
             "type": names.link(disk_type),
-            "physicalBlockSizeBytes": "4096",
+            "physicalBlockSizeBytes": _block_size(field, body),
             "enableConfidentialCompute": False,
         }
         | facts
-        | documents.given(body, "description", "resourcePolicies")
+        | documents.given(body, "description", "licenses", "locationHint", "provisionedIops")
     )
     document = documents.labelled(
         document, names.check_labels(f"{field}.labels", body.get("labels"))
     )
     tx.put(name, document)
     return NewDisk(document, volume_of(origin) if origin else None)
+
+
+def checked_size(field: str, asked: int | str | None, origin: Document | None) -> int:
+    """Return the size in GB of what is made from `origin`: as asked, or that of the origin; 0 when
+    neither says.
+
+    Raises:
+        ApiError: 400, it is smaller than the origin.
+    """
+    if origin is None:
+        return int(asked or 0)
+    least = int(origin.get("diskSizeGb") or origin["sizeGb"])
+    size = int(asked or least)
+    if size < least:
+        kind = origin["kind"].removeprefix("compute#")
+        raise refusals.invalid_value(
+            field,
+            size,
+            f"Requested disk size cannot be smaller than the {kind} size ({least} GB)",
+        )
+    return size
+
+
+def _block_size(field: str, body: Document) -> str:
+    size = str(body.get("physicalBlockSizeBytes") or _BLOCK_SIZES[0])
+    if size not in _BLOCK_SIZES:
+        raise refusals.invalid_value(
+            f"{field}.physicalBlockSizeBytes",
+            size,
+            f"Supported block sizes are {', '.join(_BLOCK_SIZES)}.",
+        )
+    return size
 
 
 def check_size(field: str, size: int, disk_type: str, *, boot: bool = False) -> None:
@@ -156,6 +198,11 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
         ApiError: 400 when it does not exist, is in another zone, or is in use elsewhere.
     """
     zone = instance.split("/")[3]
+    refusals.check_supported(field, body, "diskEncryptionKey", "forceAttach")
+    if body.get("initializeParams"):
+        raise refusals.invalid_value(
+            field, "", "At most one of source and initializeParams may be specified."
+        )
     disk = sources.disk(cloud, tx, f"{field}.source", body["source"], zone)
     name = names.relative(disk["selfLink"])
     if names.scope(name) != f"zones/{zone}":
@@ -179,6 +226,12 @@ def _only_read(tx: Transaction, name: str, disk: Document) -> bool:
     return all(entry["mode"] == _READ_ONLY for entry in attached)
 
 
+def check_count(field: str, count: int) -> None:
+    """Return when an instance may have so many disks. Raises ApiError, 400."""
+    if count > _MOST_ATTACHED:
+        raise refusals.invalid_value(field, count, f"Maximum number of disks is {_MOST_ATTACHED}.")
+
+
 def check_device_names(field: str, attached: list[Document]) -> None:
     """Return when device names have the right form and each is there once.
 
@@ -195,6 +248,36 @@ def check_device_names(field: str, attached: list[Document]) -> None:
                 f"{field}[{at}].deviceName", device, "Device name is already in use."
             )
         seen.add(device)
+
+
+def attached(instance: Document, device: str) -> Document:
+    """Return the AttachedDisk of an instance with a device name.
+
+    Raises:
+        ApiError: 400, there is none.
+    """
+    for entry in instance["disks"]:
+        if entry["deviceName"] == device:
+            return dict(entry)
+    raise refusals.invalid_value(
+        "deviceName", device, f"No attached disk found with device name '{device}'"
+    )
+
+
+def check_attachment(field: str, body: Document, *, boot: bool) -> None:
+    """Return when a disk may be attached as an AttachedDisk asks.
+
+    Raises:
+        ApiError: 400 for a scratch disk, or a boot disk that could not be written to.
+    """
+    if body.get("type") == "SCRATCH":
+        raise refusals.invalid_value(
+            f"{field}.type", "SCRATCH", "Not supported by this sandbox (docs/fidelity.md)."
+        )
+    if boot and body.get("mode") == _READ_ONLY:
+        raise refusals.invalid_value(
+            f"{field}.mode", _READ_ONLY, "A boot disk must be attached in READ_WRITE mode."
+        )
 
 
 def attachment(
@@ -232,6 +315,21 @@ def let_go(cloud: Cloud, tx: Transaction, disk: str, instance: str) -> None:
         detached = documents.timestamp(cloud.clock())
         found = {"users": users} if users else {}
         tx.put(disk, rest | found | {"lastDetachTimestamp": detached})
+
+
+def resize(tx: Transaction, name: str, size: int) -> None:
+    """Write a disk's new size in GB, there and where it is attached; never a smaller one."""
+    disk = tx.get(name)
+    if disk is None or int(disk["sizeGb"]) > size:
+        return
+    tx.put(name, disk | {"sizeGb": str(size)})
+    for user in disk.get("users", ()):
+        if instance := tx.get(names.relative(user)):
+            entries = [
+                entry | {"diskSizeGb": str(size)} if entry["source"] == disk["selfLink"] else entry
+                for entry in instance["disks"]
+            ]
+            tx.put(names.relative(user), instance | {"disks": entries})
 
 
 def write_status(tx: Transaction, name: str, status: str) -> None:

@@ -31,7 +31,6 @@ from cloudspill_sandbox.engine.store import Transaction
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
-_MOST_DISKS = 16
 _UNSUPPORTED = ("guestAccelerators", "sourceMachineImage", "instanceEncryptionKey")
 
 
@@ -58,11 +57,7 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
     name = f"{cloud.project}/zones/{zone}/instances/{key}"
     if tx.get(name):
         raise already_exists(name)
-    for field in _UNSUPPORTED:
-        if body.get(field):
-            raise refusals.invalid_value(
-                f"resource.{field}", "", "Not supported by this sandbox (docs/fidelity.md)."
-            )
+    refusals.check_supported("resource", body, *_UNSUPPORTED)
     base = documents.resource("instance", name, cloud.clock())
     attached, new_disks = _disks(cloud, tx, name, body.get("disks") or [])
     document = base | {
@@ -135,10 +130,7 @@ def _disks(
     """Return the AttachedDisk documents, boot disk first, and the disks to make."""
     if not body:
         raise refusals.invalid_value("resource.disks", "", "At least one disk is required.")
-    if len(body) > _MOST_DISKS:
-        raise refusals.invalid_value(
-            "resource.disks", len(body), f"Maximum number of disks is {_MOST_DISKS}."
-        )
+    disks.check_count("resource.disks", len(body))
     if not body[0].get("boot"):
         raise refusals.invalid_value(
             "resource.disks[0].boot",
@@ -151,10 +143,7 @@ def _disks(
         field = f"resource.disks[{index}]"
         if index and entry.get("boot"):
             raise refusals.invalid_value(f"{field}.boot", "true", "Only one boot disk is allowed.")
-        if entry.get("type") == "SCRATCH":
-            raise refusals.invalid_value(
-                f"{field}.type", "SCRATCH", "Not supported by this sandbox (docs/fidelity.md)."
-            )
+        disks.check_attachment(field, entry, boot=index == 0)
         if entry.get("source"):
             disk = disks.existing(cloud, tx, instance, entry, field)
         else:

@@ -89,7 +89,9 @@ STEPS: Mapping[str, Times] = MappingProxyType(
         # A snapshot holds what the disk held when it was asked for; the upload takes the time.
         "snapshots.create.freeze": AT_ONCE,
         "snapshots.create.upload": SNAPSHOT,
+        "images.insert.freeze": AT_ONCE,
         "images.insert.copy": IMAGE,
+        "disks.insert.copy": AT_ONCE,
         "disks.delete.volume": DISK_DELETE,
         "firewalls.insert.apply": FIREWALL,
         "firewalls.patch.apply": FIREWALL,

@@ -42,6 +42,10 @@ def _nothing(_: Transaction) -> None:
     return None
 
 
+async def nothing() -> None:
+    """Do nothing: the action of a step that only takes its time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of an operation.

@@ -8,6 +8,8 @@ quote it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cloudspill_sandbox.engine.errors import ApiError
 
 
@@ -29,6 +31,19 @@ def no_match(field: str, value: object, pattern: str) -> ApiError:
 def malformed(field: str, value: object) -> ApiError:
     """400 for a reference that has no known form."""
     return invalid_value(field, value, "The URL is malformed.")
+
+
+def check_supported(field: str, body: Mapping[str, object], *unsupported: str) -> None:
+    """Return when a request has no value for fields that Google has and the sandbox does not.
+
+    Raises:
+        ApiError: 400 that names the field; what is asked for is never passed over in silence.
+    """
+    for key in unsupported:
+        if body.get(key):
+            raise invalid_value(
+                f"{field}.{key}", "", "Not supported by this sandbox (docs/fidelity.md)."
+            )
 
 
 def dangling(field: str, value: object, kind: str) -> ApiError:
@@ -53,6 +68,17 @@ def in_use(kind: str, name: str, user: str) -> ApiError:
 def not_ready(name: str) -> ApiError:
     """400 for a resource that is being changed."""
     return ApiError(400, "resourceNotReady", f"The resource '{name}' is not ready")
+
+
+def obsolete(field: str, value: object, name: str, replacement: str | None) -> ApiError:
+    """400 for an image that is OBSOLETE or DELETED, after Google's warning for a DEPRECATED one.
+
+    https://cloud.google.com/compute/docs/images/deprecate-custom.
+    """
+    sentence = f"The resource '{name}' is obsolete."
+    if replacement:
+        sentence += f" A suggested replacement is '{replacement}'."
+    return invalid_value(field, value, sentence)
 
 
 def invalid_usage(sentence: str) -> ApiError:

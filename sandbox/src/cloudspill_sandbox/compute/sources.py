@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PUBLIC_SINCE = "2025-06-10T00:00:00.000-07:00"
 _IMAGE_GB = "10"
+_UNUSABLE = {"OBSOLETE", "DELETED"}
 _GUEST_FEATURES = ("VIRTIO_SCSI_MULTIQUEUE", "UEFI_COMPATIBLE", "GVNIC")
 
 
@@ -84,7 +85,7 @@ def image(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document
     https://cloud.google.com/compute/docs/images/image-families-best-practices.
 
     Raises:
-        ApiError: 400 or 404 when there is none; 400 when it is not ready.
+        ApiError: 400 or 404 when there is none; 400 when it is not ready, or obsolete.
     """
     view = "/imageFamilyViews/" in reference
     collection = "zones/-/imageFamilyViews" if view else "global/images"
@@ -92,7 +93,11 @@ def image(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document
     if view or "/family/" in name:
         project = "/".join(name.split("/")[:2])
         return newest_of_family(cloud.store, project, names.last(name))
-    return _ready(PUBLIC_DOCUMENTS.get(name) or tx.get(name), field, reference, "image", name)
+    found = PUBLIC_DOCUMENTS.get(name) or tx.get(name)
+    ready = _ready(found, field, reference, "image", name)
+    if ready.get("deprecated", {}).get("state") in _UNUSABLE:
+        raise refusals.obsolete(field, reference, name, ready["deprecated"].get("replacement"))
+    return ready
 
 
 def snapshot(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document:

@@ -101,7 +101,24 @@ class Runtime(Protocol):
     async def freeze_volume(self, volume: str, source: str) -> None:
         """Make a read-only, crash-consistent copy of a (possibly mounted) writable volume.
 
-        A running machine is paused for the copy.
+        A running machine is paused for the copy. The source may be deleted meanwhile.
+
+        Raises:
+            VolumeError: the source does not exist or the copy failed (nothing is left).
+        """
+
+    async def resize_volume(self, volume: str, size_gb: int) -> None:
+        """Give a volume another size; what runs on it goes on.
+
+        Raises:
+            VolumeError: it does not exist.
+        """
+
+    async def stored_bytes(self, volume: str) -> int:
+        """Return what the content of a frozen volume takes, its base volume's not counted.
+
+        Raises:
+            VolumeError: it does not exist.
         """
 
     async def delete_volume(self, volume: str) -> None:

@@ -181,6 +181,14 @@ class PodmanRuntime:
                 return machine.container
         return None
 
+    async def resize_volume(self, volume: str, size_gb: int) -> None:
+        """Note another size of a volume. Raises VolumeError: it does not exist."""
+        await asyncio.to_thread(self._volumes.resize, volume, size_gb)
+
+    async def stored_bytes(self, volume: str) -> int:
+        """Return what the content of a volume takes. Raises VolumeError: it does not exist."""
+        return await asyncio.to_thread(self._volumes.stored_bytes, volume)
+
     async def delete_volume(self, volume: str) -> None:
         """Remove a volume; content that others build on stays until they go.
 

@@ -81,6 +81,17 @@ class MemoryRuntime:
         size = self._volume(source).size_gb
         self.volumes[volume] = self._copy(volume, source, size, frozen=True)
 
+    async def resize_volume(self, volume: str, size_gb: int) -> None:
+        """Give a volume another size."""
+        self._fail("resize_volume")
+        self._volume(volume).size_gb = size_gb
+
+    async def stored_bytes(self, volume: str) -> int:
+        """Return what the files take that are not those of the base volume."""
+        base = self.volumes["debian-12"].files
+        files = self._volume(volume).files
+        return sum(len(text) for path, text in files.items() if base.get(path) != text)
+
     async def delete_volume(self, volume: str) -> None:
         """Remove a volume; what was copied from it keeps its files. No error when it is gone."""
         self._fail("delete_volume")

@@ -28,7 +28,7 @@ from cloudspill_sandbox.runtime.mounts import (
     overlay_options,
     unmount,
 )
-from cloudspill_sandbox.runtime.trees import remove_tree
+from cloudspill_sandbox.runtime.trees import remove_tree, tree_bytes
 from cloudspill_sandbox.runtime.volume_records import (
     VolumeRecord,
     image_digest,
@@ -134,6 +134,7 @@ class VolumeStore:
             with self._lock:
                 del self._layers[name]
             _discard(draft)
+            self._collect()  # what it was to stand on may have been deleted meanwhile
             if isinstance(error, OSError | ValueError | subprocess.CalledProcessError):
                 origin = f" from {source}" if source else ""
                 raise VolumeError(f"volume {volume}{origin} could not be made: {error}") from error
@@ -175,6 +176,27 @@ class VolumeStore:
         if record.writable:
             return record.lowers, layer
         return (layer, *record.lowers), None
+
+    def resize(self, volume: str, size_gb: int) -> None:
+        """Note another size of a volume.
+
+        Raises:
+            VolumeError: it does not exist.
+        """
+        with self._lock:
+            layer = self._layer(volume)
+            self._keep(layer, replace(self._layers[layer], size_gb=size_gb))
+
+    def stored_bytes(self, volume: str) -> int:
+        """Return what the layers of a volume take on the disk, the guest image not counted.
+
+        Raises:
+            VolumeError: it does not exist.
+        """
+        layer = self._layer(volume)
+        lowers = self._layers[layer].lowers
+        layers = [layer, *(lower for lower in lowers if lower in self._layers)]
+        return sum(tree_bytes(self._directory / each / "u") for each in layers)
 
     def delete(self, volume: str) -> None:
         """Remove a volume; its layer stays while others stand on it. No error when it is gone.

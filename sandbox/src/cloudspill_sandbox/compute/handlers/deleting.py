@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, refusals
+from cloudspill_sandbox.compute import copies, disks, names, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.lookup import found
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.store import Transaction
 
 
 async def delete(cloud: Cloud, call: Call, name: str, step: str) -> Document:
@@ -19,23 +20,30 @@ async def delete(cloud: Cloud, call: Call, name: str, step: str) -> Document:
         step: what latency profiles call the removal of the volume.
 
     Raises:
-        ApiError: there is none, or it is not READY.
+        ApiError: there is none, it is not READY, an instance has it, or it is being copied.
     """
     with cloud.transaction() as tx:
         document = found(tx, name)
         if document["status"] != "READY":
             raise refusals.not_ready(name)
+        if users := document.get("users"):
+            raise refusals.in_use("disk", name, names.relative(users[0]))
+        copies.check_not_read(cloud, document)
         disks.write_status(tx, name, "DELETING")
         operation = cloud.operations.open(tx, call, "delete", name)
 
     async def discard() -> None:
         await cloud.runtime.delete_volume(volume_of(document))
 
+    def done(tx: Transaction) -> None:
+        copies.forget_source(cloud, tx, document)
+        tx.delete(name)
+
     return await cloud.operations.perform(
         operation,
         Work(
             (Step(step, discard),),
-            done=lambda tx: tx.delete(name),
+            done=done,
             failed=lambda tx: disks.write_status(tx, name, "READY"),
         ),
     )

@@ -8,7 +8,8 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
 from cloudspill_sandbox.compute.handlers.snapshots import create_from_disk
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.operations import Step, Work, nothing
+from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
 
 
@@ -31,7 +32,8 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
     return await cloud.operations.perform(
         operation,
         Work(
-            (Step("disks.insert.volume", make, unmake),),
+            # A clone holds what its source held when it was asked for.
+            (Step("disks.insert.copy", make, unmake), Step("disks.insert.volume", nothing)),
             done=lambda tx: disks.write_status(tx, name, "READY"),
             failed=lambda tx: tx.delete(name),
         ),
@@ -40,18 +42,20 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "disks", "disk")
-    if users := found(cloud.store, name).get("users"):
-        raise refusals.in_use("disk", name, names.relative(users[0]))
     return await deleting.delete(cloud, call, name, "disks.delete.volume")
 
 
 async def _resize(cloud: Cloud, call: Call) -> Document:
     """Grow a disk; https://cloud.google.com/compute/docs/disks/resize-persistent-disk."""
     name = zonal(call, "disks", "disk")
-    size = int(call.body.get("sizeGb") or 0)
+    if call.body.get("sizeGb") is None:
+        raise refusals.missing("sizeGb")
+    size = int(call.body["sizeGb"])
     with cloud.transaction() as tx:
         document = found(tx, name)
-        if size < int(document["sizeGb"]):
+        if document["status"] != "READY":
+            raise refusals.not_ready(name)
+        if size <= int(document["sizeGb"]):
             raise refusals.invalid_value(
                 "sizeGb",
                 size,
@@ -59,10 +63,15 @@ async def _resize(cloud: Cloud, call: Call) -> Document:
                 f"'{document['sizeGb']}' GiB.",
             )
         disks.check_size("sizeGb", size, names.last(document["type"]), boot=True)
-        tx.put(name, document | {"sizeGb": str(size)})
         operation = cloud.operations.open(tx, call, "resizeDisk", name)
-        cloud.operations.close(tx, operation)
-    return found(cloud.store, operation)
+
+    async def grow() -> None:
+        await cloud.runtime.resize_volume(volume_of(document), size)
+
+    return await cloud.operations.perform(
+        operation,
+        Work((Step("disks.resize.volume", grow),), done=lambda tx: disks.resize(tx, name, size)),
+    )
 
 
 async def _create_snapshot(cloud: Cloud, call: Call) -> Document:

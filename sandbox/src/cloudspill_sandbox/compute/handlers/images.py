@@ -3,18 +3,26 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, documents, labels, names, refusals, sources
+from cloudspill_sandbox.compute import copies, disks, documents, labels, names, refusals, sources
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, deleting
 from cloudspill_sandbox.compute.listing import page
 from cloudspill_sandbox.compute.lookup import found, worldwide
-from cloudspill_sandbox.compute.operations import Step, Work
-from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
 from cloudspill_sandbox.engine.store import Transaction
 
 _SOURCES = ("sourceDisk", "sourceImage", "sourceSnapshot")
+_UNSUPPORTED = (
+    "imageEncryptionKey",
+    "rawDisk",
+    "sourceDiskEncryptionKey",
+    "sourceImageEncryptionKey",
+    "sourceSnapshotEncryptionKey",
+)
+_CHANGEABLE = ("deprecated", "description", "family")
+_IGNORED = {"kind", "id", "name", "selfLink"}
+"""What a client may send back as it read it."""
 
 
 async def _get(cloud: Cloud, call: Call) -> Document:
@@ -38,6 +46,7 @@ async def _list(cloud: Cloud, call: Call) -> Document:
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
     key = names.check_name("resource.name", call.body.get("name"))
+    refusals.check_supported("resource", call.body, *_UNSUPPORTED)
     name = f"{worldwide(call, 'images')}/{key}"
     with cloud.transaction() as tx:
         if tx.get(name):
@@ -46,21 +55,13 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         document = _document(cloud, name, call.body, origin)
         tx.put(name, document)
         operation = cloud.operations.open(tx, call, "insert", name)
-    volume = volume_of(document)
-
-    async def copy() -> None:
-        await cloud.runtime.freeze_volume(volume, volume_of(origin))
-
-    async def discard() -> None:
-        await cloud.runtime.delete_volume(volume)
-
-    return await cloud.operations.perform(
+    return await copies.perform(
+        cloud,
         operation,
-        Work(
-            (Step("images.insert.copy", copy, discard),),
-            done=lambda tx: disks.write_status(tx, name, "READY"),
-            failed=lambda tx: tx.delete(name),
-        ),
+        name,
+        origin,
+        steps=("images.insert.freeze", "images.insert.copy"),
+        uploading="PENDING",
     )
 
 
@@ -89,23 +90,21 @@ def _running_users(cloud: Cloud, disk: Document) -> list[str]:
 def _document(cloud: Cloud, name: str, body: Document, origin: Document) -> Document:
     kind = origin["kind"].removeprefix("compute#")
     source = f"source{kind.capitalize()}"
-    size = origin.get("diskSizeGb") or origin["sizeGb"]
+    size = disks.checked_size("resource.diskSizeGb", body.get("diskSizeGb"), origin)
     document = (
         documents.resource("image", name, cloud.clock())
         | {
             "sourceType": "RAW",
             "status": "PENDING",
-            "diskSizeGb": size,
+            "diskSizeGb": str(size),
             "archiveSizeBytes": "0",
             "architecture": "X86_64",
-            "storageLocations": ["us"],
+            "storageLocations": copies.storage_locations("resource.storageLocations", body, origin),
             source: origin["selfLink"],
             f"{source}Id": origin["id"],
         }
         | documents.given(origin, "licenses", "guestOsFeatures", "architecture")
-        | documents.given(
-            body, "description", "family", "guestOsFeatures", "storageLocations", "licenses"
-        )
+        | documents.given(body, "description", "family", "guestOsFeatures", "licenses")
     )
     if "family" in document:
         names.check_name("resource.family", document["family"])
@@ -119,12 +118,29 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
 
 
 async def _deprecate(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/compute/docs/images/image-management-best-practices#deprecating."""
+    return await _change(cloud, call, "deprecate", {"deprecated": dict(call.body)})
+
+
+async def _patch(cloud: Cloud, call: Call) -> Document:
+    """Change family, description and deprecation; the reference says that nothing else can be."""
+    fields = {key: call.body[key] for key in _CHANGEABLE if key in call.body}
+    if fixed := sorted(call.body.keys() - _CHANGEABLE - _IGNORED):
+        raise refusals.invalid_value(f"resource.{fixed[0]}", "", "The field cannot be changed.")
+    if family := fields.get("family"):
+        names.check_name("resource.family", family)
+    return await _change(cloud, call, "patch", fields)
+
+
+async def _change(cloud: Cloud, call: Call, kind: str, fields: Document) -> Document:
+    """Replace fields of an image; what is set to nothing goes, and so does the state ACTIVE."""
     name = worldwide(call, "images", "image")
+    if ((fields.get("deprecated") or {}).get("state") or "ACTIVE") == "ACTIVE":
+        fields = {key: None if key == "deprecated" else value for key, value in fields.items()}
     with cloud.transaction() as tx:
-        image = {key: value for key, value in found(tx, name).items() if key != "deprecated"}
-        state = call.body.get("state") or "ACTIVE"
-        tx.put(name, image if state == "ACTIVE" else image | {"deprecated": dict(call.body)})
-        operation = cloud.operations.open(tx, call, "deprecate", name)
+        image = found(tx, name) | fields
+        tx.put(name, {key: value for key, value in image.items() if value is not None})
+        operation = cloud.operations.open(tx, call, kind, name)
         cloud.operations.close(tx, operation)
     return found(cloud.store, operation)
 
@@ -140,6 +156,7 @@ METHODS: Methods = {
     "getFromFamily": _get_from_family,
     "insert": _insert,
     "list": _list,
+    "patch": _patch,
     "setLabels": _set_labels,
 }
 FAMILY_VIEW_METHODS: Methods = {"get": _get_family_view}

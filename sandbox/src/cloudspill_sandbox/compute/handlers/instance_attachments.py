@@ -79,12 +79,14 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
             raise refusals.missing("source")
         disk = disks.existing(cloud, tx, name, call.body, "resource")
         boot = bool(call.body.get("boot"))
+        disks.check_attachment("resource", call.body, boot=boot)
         if boot and any(entry["boot"] for entry in instance["disks"]):
             raise refusals.invalid_value("boot", "true", "The instance has a boot disk.")
         index = 1 + max((entry["index"] for entry in instance["disks"]), default=-1)
         auto_delete = bool(call.body.get("autoDelete"))
         new = disks.attachment(disk, call.body, index, boot=boot, auto_delete=auto_delete)
         attached = [*instance["disks"], new]
+        disks.check_count("disks", len(attached))
         disks.check_device_names("disks", attached)
         tx.put(name, instance | {"disks": attached})
         disks.use(cloud, tx, names.relative(disk["selfLink"]), name)
@@ -98,13 +100,13 @@ async def _detach_disk(cloud: Cloud, call: Call) -> Document:
     device = call.query["deviceName"]
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        going = next((d for d in instance["disks"] if d["deviceName"] == device), None)
-        if going is None:
-            raise refusals.invalid_value(
-                "deviceName", device, "No attached disk found with device name."
+        going = disks.attached(instance, device)
+        if going["boot"] and instance["status"] != "TERMINATED":
+            raise refusals.invalid_usage(
+                "To detach the boot disk, the instance must be in TERMINATED state."
             )
         _check_off(name, instance)
-        rest = [entry for entry in instance["disks"] if entry is not going]
+        rest = [entry for entry in instance["disks"] if entry["deviceName"] != device]
         tx.put(name, instance | {"disks": rest})
         disks.let_go(cloud, tx, names.relative(going["source"]), name)
         operation = cloud.operations.open(tx, call, "detachDisk", name)

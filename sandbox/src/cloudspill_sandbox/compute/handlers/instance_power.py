@@ -22,6 +22,8 @@ async def _start(cloud: Cloud, call: Call) -> Document:
         if instance["status"] == "RUNNING":  # starting what runs is well and changes nothing
             cloud.operations.close(tx, operation)
         elif instance["status"] == "TERMINATED":
+            if not any(disk["boot"] for disk in instance["disks"]):
+                raise refusals.invalid_usage("The instance has no boot disk")
             staged = interfaces.with_ephemeral(cloud, tx, name, instance)
             tx.put(name, staged | {"status": "STAGING"})
         else:

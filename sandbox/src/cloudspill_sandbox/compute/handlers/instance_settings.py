@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloudspill_sandbox.compute import (
+    disks,
     instance_metadata,
     instance_plan,
     labels,
@@ -116,15 +117,11 @@ async def _set_disk_auto_delete(cloud: Cloud, call: Call) -> Document:
     device, auto = call.query["deviceName"], bool(call.query["autoDelete"])
 
     def change(_: Transaction, instance: Document) -> Document:
-        if all(disk["deviceName"] != device for disk in instance["disks"]):
-            raise refusals.invalid_value(
-                "deviceName", device, "No attached disk found with device name."
-            )
-        disks = [
-            disk | {"autoDelete": auto} if disk["deviceName"] == device else disk
-            for disk in instance["disks"]
+        changed = disks.attached(instance, device) | {"autoDelete": auto}
+        entries = [
+            changed if entry["deviceName"] == device else entry for entry in instance["disks"]
         ]
-        return instance | {"disks": disks}
+        return instance | {"disks": entries}
 
     return await _change(cloud, call, "setDiskAutoDelete", change)
 

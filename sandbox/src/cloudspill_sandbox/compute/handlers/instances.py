@@ -7,7 +7,7 @@ then boots. Whatever fails, all of it is taken back and the operation carries th
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, instance_plan, machines, refusals, removal
+from cloudspill_sandbox.compute import copies, disks, instance_plan, machines, refusals, removal
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import (
     Methods,
@@ -92,6 +92,8 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
             )
         if instance["status"] not in {"RUNNING", "TERMINATED"}:
             raise refusals.not_ready(name)
+        for disk in removal.auto_deleted(tx, instance):
+            copies.check_not_read(cloud, disk)
         before = instance["status"]
         tx.put(name, instance | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "delete", name)

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, documents, labels, names, refusals, sources
+from cloudspill_sandbox.compute import copies, documents, labels, names, refusals, sources
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
-from cloudspill_sandbox.compute.operations import Step, Work
-from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
 
+_UNSUPPORTED = (
+    "snapshotEncryptionKey",
+    "sourceDiskEncryptionKey",
+    "sourceDiskForRecoveryCheckpoint",
+    "sourceInstantSnapshot",
+)
+
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
+    refusals.check_supported("resource", call.body, *_UNSUPPORTED)
     reference = call.body.get("sourceDisk")
     if not reference:
         raise refusals.missing("resource.sourceDisk")
@@ -33,6 +39,7 @@ async def create_from_disk(cloud: Cloud, call: Call, disk: str, kind: str) -> Do
         ApiError: 404 without the disk, 409 when the name is taken, 400 otherwise.
     """
     key = names.check_name("resource.name", call.body.get("name"))
+    refusals.check_supported("resource", call.body, *_UNSUPPORTED)
     name = f"{cloud.project}/global/snapshots/{key}"
     with cloud.transaction() as tx:
         source = found(tx, disk)
@@ -44,28 +51,13 @@ async def create_from_disk(cloud: Cloud, call: Call, disk: str, kind: str) -> Do
         tx.put(name, document)
         target = disk if kind == "createSnapshot" else name
         operation = cloud.operations.open(tx, call, kind, target)
-    volume = volume_of(document)
-
-    async def freeze() -> None:
-        await cloud.runtime.freeze_volume(volume, volume_of(source))
-
-    async def upload() -> None:
-        with cloud.transaction() as tx:
-            disks.write_status(tx, name, "UPLOADING")
-
-    async def discard() -> None:
-        await cloud.runtime.delete_volume(volume)
-
-    return await cloud.operations.perform(
+    return await copies.perform(
+        cloud,
         operation,
-        Work(
-            (
-                Step("snapshots.create.freeze", freeze, discard),
-                Step("snapshots.create.upload", upload),
-            ),
-            done=lambda tx: disks.write_status(tx, name, "READY"),
-            failed=lambda tx: tx.delete(name),
-        ),
+        name,
+        source,
+        steps=("snapshots.create.freeze", "snapshots.create.upload"),
+        uploading="UPLOADING",
     )
 
 
@@ -80,14 +72,17 @@ def _document(cloud: Cloud, name: str, body: Document, source: Document) -> Docu
             "storageBytes": "0",
             "storageBytesStatus": "UP_TO_DATE",
             "downloadBytes": "0",
-            "storageLocations": ["us"],
+            "storageLocations": copies.storage_locations("resource.storageLocations", body, source),
             "snapshotType": "STANDARD",
             "creationSizeBytes": "0",
+            "autoCreated": False,
             "enableConfidentialCompute": False,
         }
         | documents.given(source, "licenses", "guestOsFeatures", "architecture")
-        | documents.given(body, "description", "storageLocations", "snapshotType", "chainName")
+        | documents.given(body, "description", "snapshotType", "locationHint")
     )
+    if chain := body.get("chainName"):
+        document["chainName"] = names.check_name("resource.chainName", chain)
     checked = names.check_labels("resource.labels", body.get("labels"))
     return documents.labelled(document, checked)
 
