@@ -16,10 +16,15 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers
+from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers, json_response
 
 MAX_CALLS = 1000
 """Google's own limit."""
+
+_NO_MEDIA = json_response(
+    ApiError(400, "badRequest", "Media cannot be downloaded within a batch request.").body(),
+    status=400,
+)
 
 Answerer = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
@@ -35,6 +40,9 @@ async def answer_batch(request: HttpRequest, answer: Answerer) -> HttpResponse:
     content = bytearray()
     for content_id, call in calls:
         response = await answer(call)
+        if response.content is not None:
+            response.content.close()
+            response = _NO_MEDIA
         content += f"--{boundary}\r\n".encode() + _part(content_id, response)
     content += f"--{boundary}--\r\n".encode()
     return HttpResponse(200, bytes(content), f'multipart/mixed; boundary="{boundary}"')

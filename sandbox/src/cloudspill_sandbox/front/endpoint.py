@@ -2,7 +2,8 @@
 """One API call from its request to its answer, in a straight line.
 
 route → authenticate → scopes → validate → authorize → handler → render. So an unknown path is a 404
-to everyone, and what is wrong with a body is told only to those who may ask.
+to everyone, and what is wrong with a body is told only to those who may ask. An upload's media are
+read by the handler alone: whoever may not upload is refused before.
 """
 
 from __future__ import annotations
@@ -11,22 +12,23 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
-from cloudspill_sandbox.engine.call import Call, Document, Handler, Principal, Reply, Service
+from cloudspill_sandbox.engine.call import ANONYMOUS, Call, Handler, Principal, Service, Wire
 from cloudspill_sandbox.engine.discovery import Api, Method
-from cloudspill_sandbox.engine.errors import ApiError, invalid_parameter, not_implemented
-from cloudspill_sandbox.engine.fields import Mask, parse_fields, select
+from cloudspill_sandbox.engine.errors import ApiError, not_implemented
 from cloudspill_sandbox.engine.validation import (
     check_path,
     parse_json,
     query_parameters,
     request_body,
 )
+from cloudspill_sandbox.front.dialects import DEFAULT, DIALECTS
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
 from cloudspill_sandbox.front.interface import Authenticator, Authorizer
+from cloudspill_sandbox.front.routing import Route, Router, Transfer
+from cloudspill_sandbox.front.uploads import UPLOAD_ID, received
+from cloudspill_sandbox.front.views import View
 
 _LOG = logging.getLogger("cloudspill_sandbox.api")
 
@@ -35,7 +37,7 @@ class Endpoint:
     """Answers the calls of some APIs.
 
     Args:
-        apis: by any key; which one a path belongs to is found by host and service path.
+        apis: by any key.
         services: implemented methods by the same keys.
         legacy_hosts: hosts that serve every API whose path begins with its name.
         timer: monotonic seconds, for the log.
@@ -55,19 +57,7 @@ class Endpoint:
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._timer = timer
-        by_length = sorted(apis.values(), key=lambda api: -len(api.service_path))
-        legacy = [api for api in by_length if api.service_path]
-        self._hosts: dict[str, list[Api]] = dict.fromkeys(legacy_hosts, legacy)
-        for api in by_length:
-            self._hosts[api.host] = [other for other in by_length if other.host == api.host]
-
-    def serves(self, host: str) -> bool:
-        """Whether any API lives on this host."""
-        return host in self._hosts
-
-    def batch_paths(self, host: str) -> frozenset[str]:
-        """Where on this host several calls may be sent at once."""
-        return frozenset("/" + api.batch_path for api in self._hosts.get(host, ()))
+        self.router = Router(list(apis.values()), legacy_hosts)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer one call; refusals become Google's error JSON, accidents a 500 with an id."""
@@ -76,61 +66,66 @@ class Endpoint:
         try:
             response = await self._answer(request, progress)
         except ApiError as error:
-            response = json_response(error.body(), status=error.status, headers=error.headers)
+            response = _refusal(error)
             progress.refusal = f"{error.reason}: {error.logged}"
+        except ConnectionError as error:
+            response = HttpResponse(499, b"", None)  # to nobody: the client left while it sent
+            progress.refusal = f"the client is gone: {error}"
         except Exception:  # noqa: BLE001 - a handler's accident must not end the connection
             response = self._accident(progress)
         progress.log(response.status, self._timer() - started)
         return response
 
     async def _answer(self, request: HttpRequest, progress: _Progress) -> HttpResponse:
-        api, method, path = self._route(request)
-        progress.method = method.id
+        route = self.router.route(request)
+        progress.method = route.method.id
         pairs = _query_pairs(request)
+        if route.transfer is Transfer.UPLOAD and any(name == UPLOAD_ID for name, _ in pairs):
+            return await self._go_on(request, route, dict(pairs))
         try:
-            principal = self._authenticator.authenticate(_authorization(request, pairs))
-            _check_scopes(principal, method)
+            principal = self._principal(route.api, _authorization(request, pairs))
+            _check_scopes(principal, route.method)
         except ApiError as error:
-            raise _located(error, api, method) from None
-        progress.principal = principal.email
-        handler, call = self._validated(api, method, path, pairs, request.body, principal)
-        view = _View.of(call.query)
+            raise _located(error, route.api, route.method) from None
+        progress.principal = principal.email or "anonymous"
+        handler = self._handler(route)
+        check_path(route.method, route.path)
+        query = query_parameters(route.api, route.method, pairs)
+        body, media = request.body, None
+        if route.transfer is Transfer.UPLOAD:
+            body, media = await received(request, query.get("uploadType"), None)
+        elif route.transfer is Transfer.DOWNLOAD:
+            query["alt"] = "media"
+        content = parse_json(body) if body and route.method.request else None
+        document = request_body(route.api, route.method, content)
+        wire = Wire(request.method, request.host, request.headers)
+        call = Call(route.method.id, route.path, query, document, principal, wire, media)
+        view = View.of(query)
         self._authorizer.authorize(call)
         return view.render(await handler(call))
 
-    def _route(self, request: HttpRequest) -> tuple[Api, Method, dict[str, str]]:
-        path = request.path[1:]
-        http_method = _http_method(request)
-        for api in self._hosts.get(request.host, ()):
-            if not path.startswith(api.service_path):
-                continue
-            segments = path[len(api.service_path) :].split("/")
-            method = api.routes.find(http_method, segments)
-            if method is not None:
-                return api, method, method.path_values(segments)
-        raise ApiError(
-            404,
-            "notFound",
-            f"The requested URL {request.path} was not found on {request.host} for {http_method}.",
-        )
+    async def _go_on(
+        self, request: HttpRequest, route: Route, query: Mapping[str, str]
+    ) -> HttpResponse:
+        """Pass a part of a resumable upload on: its id is secret, and all the credentials it needs.
 
-    def _validated(
-        self,
-        api: Api,
-        method: Method,
-        path: dict[str, str],
-        pairs: Sequence[tuple[str, str]],
-        body: bytes,
-        principal: Principal,
-    ) -> tuple[Handler, Call]:
-        handler = self._services.get(id(api), {}).get(method.id)
+        https://cloud.google.com/storage/docs/resumable-uploads#session-uris
+        """
+        _, media = await received(request, None, query[UPLOAD_ID])
+        wire = Wire(request.method, request.host, request.headers)
+        call = Call(route.method.id, route.path, query, {}, ANONYMOUS, wire, media)
+        return View.of({}).render(await self._handler(route)(call))
+
+    def _handler(self, route: Route) -> Handler:
+        handler = self._services.get(id(route.api), {}).get(route.method.id)
         if handler is None:
-            raise not_implemented(method.id)
-        check_path(method, path)
-        query = query_parameters(api, method, pairs)
-        content = parse_json(body) if body and method.request else None
-        document = request_body(api, method, content)
-        return handler, Call(method.id, path, query, document, principal)
+            raise not_implemented(route.method.id)
+        return handler
+
+    def _principal(self, api: Api, authorization: str | None) -> Principal:
+        if authorization is None and DIALECTS.get(api.name, DEFAULT).anonymous:
+            return ANONYMOUS
+        return self._authenticator.authenticate(authorization)
 
     def _accident(self, progress: _Progress) -> HttpResponse:
         number = secrets.token_hex(4).upper()
@@ -170,11 +165,10 @@ class _Progress:
         )
 
 
-def _http_method(request: HttpRequest) -> str:
-    """Return the method that is meant: long GETs come as POST with an override."""
-    if request.method == "POST":
-        return request.headers.get("X-HTTP-Method-Override", "POST").upper()
-    return "GET" if request.method == "HEAD" else request.method
+def _refusal(error: ApiError) -> HttpResponse:
+    if error.status == 304:  # no refusal, and without a body
+        return HttpResponse(304, b"", None, error.headers)
+    return json_response(error.body(), status=error.status, headers=error.headers)
 
 
 def _query_pairs(request: HttpRequest) -> list[tuple[str, str]]:
@@ -236,34 +230,3 @@ def _located(error: ApiError, api: Api, method: Method) -> ApiError:
     }
     error.details = [{**detail, "metadata": metadata} for detail in error.details]
     return error
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """How the caller wants the answer: which parts of it, indented or not."""
-
-    mask: Mask
-    indent: bool
-
-    @classmethod
-    def of(cls, query: Mapping[str, Any]) -> _View:
-        """Read the standard parameters. Raises ApiError 400 for a view that cannot be given."""
-        alternative = query.get("alt", "json")
-        if alternative not in ("json", "media"):
-            raise invalid_parameter("alt", f"Invalid value '{alternative}': the sandbox sends json")
-        fields = query.get("fields")
-        return cls(parse_fields(fields) if fields else {}, query.get("prettyPrint", False))
-
-    def render(self, result: Document | Reply) -> HttpResponse:
-        """Turn what a handler returned into a response."""
-        if not isinstance(result, Reply):
-            return json_response(select(self.mask, result), indent=self.indent)
-        if isinstance(result.body, bytes):
-            kind = result.headers.get("Content-Type", "application/octet-stream")
-            return HttpResponse(result.status, result.body, kind, result.headers)
-        return json_response(
-            select(self.mask, result.body),
-            status=result.status,
-            headers=result.headers,
-            indent=self.indent,
-        )

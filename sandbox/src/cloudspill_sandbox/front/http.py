@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from multidict import CIMultiDict
+
+from cloudspill_sandbox.engine.call import Content
 
 JSON_TYPE = "application/json; charset=UTF-8"
 
@@ -22,6 +24,8 @@ class HttpRequest:
         host: from the Host header, lower case, without port.
         target: raw path and query as they came over the wire.
         headers: keys match in any case.
+        body: what was sent, if it is held in memory.
+        stream: the bytes of an upload as they come, not read yet; None for other requests.
     """
 
     method: str
@@ -29,6 +33,7 @@ class HttpRequest:
     target: str
     headers: Mapping[str, str]
     body: bytes
+    stream: AsyncIterator[bytes] | None = None
 
     @property
     def path(self) -> str:
@@ -43,12 +48,17 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One answer."""
+    """One answer.
+
+    Attributes:
+        content: sent instead of `body` where it is there; whoever has the answer closes it.
+    """
 
     status: int
     body: bytes = b""
     content_type: str | None = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
+    content: Content | None = None
 
 
 def json_response(

@@ -41,12 +41,12 @@ from cloudspill_sandbox.front.endpoint import Endpoint
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
 from cloudspill_sandbox.front.interface import Authenticator, Authorizer
 from cloudspill_sandbox.front.oauth import OAuthEndpoint
+from cloudspill_sandbox.front.routing import UPLOAD_PATHS
 from cloudspill_sandbox.front.sites import Sites
 from cloudspill_sandbox.front.tls import ServerCertificate
+from cloudspill_sandbox.front.transport import MAX_BODY, chunks, send, whole
 from cloudspill_sandbox.front.tunnel import Tunneller
 
-MAX_BODY = 10 * 1024 * 1024
-BODY_TIMEOUT = 60.0
 KEEP_ALIVE = 300.0
 MAX_CONNECTIONS = 256
 """Connections at once from one address other than loopback, that is from one guest."""
@@ -140,9 +140,9 @@ class Front:
             raise ApiError(405, "httpMethodNotAllowed", message)
         if self._oauth.serves(request):
             return self._oauth.answer(request)
-        if request.path in self._endpoint.batch_paths(request.host):
+        if request.path in self._endpoint.router.batch_paths(request.host):
             return await answer_batch(request, self._endpoint.answer)
-        if not self._endpoint.serves(request.host):
+        if not self._endpoint.router.serves(request.host):
             raise ApiError(
                 404,
                 "notFound",
@@ -158,17 +158,24 @@ class Front:
         return self._door
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        host = _host(request.headers.get("Host", ""))
         try:
             target = _target(request)
-            body = await _body(request)
+            if target.startswith(UPLOAD_PATHS):
+                body, stream = b"", chunks(request)
+            else:
+                body, stream = await whole(request), None
         except ApiError as error:
             # What the client still sends would be read as its next request: end the connection.
-            response = _to_aiohttp(json_response(error.body(), status=error.status))
+            response = web.Response(status=error.status, body=json_response(error.body()).body)
+            response.content_type = "application/json"
             response.force_close()
             return response
-        host = _host(request.headers.get("Host", ""))
-        return _to_aiohttp(
-            await self.answer(HttpRequest(request.method, host, target, request.headers, body))
+        return await send(
+            request,
+            await self.answer(
+                HttpRequest(request.method, host, target, request.headers, body, stream)
+            ),
         )
 
 
@@ -236,27 +243,7 @@ def _target(request: web.BaseRequest) -> str:
     return target
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    if not request.can_read_body:
-        return b""
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        limit = f"The request body is larger than {MAX_BODY} bytes."
-        raise ApiError(413, "requestTooLarge", limit) from None
-    except TimeoutError:
-        raise ApiError(408, "requestTimeout", "The request body did not come in time.") from None
-
-
 def _host(header: str) -> str:
     """Return the Host header's name without port, in lower case."""
     name, colon, port = header.rpartition(":")
     return (name if colon and port.isdigit() else header).rstrip(".").lower()
-
-
-def _to_aiohttp(response: HttpResponse) -> web.Response:
-    headers = {"Server": "ESF", **response.headers}
-    if response.content_type is not None:
-        headers["Content-Type"] = response.content_type
-    return web.Response(status=response.status, body=response.body, headers=headers)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which method of which API a request is for, and whether media go with it.
+
+Media have paths of their own, the service path with a word before it: `/upload/storage/v1/b/…`.
+https://cloud.google.com/storage/docs/json_api/v1/objects/insert
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudspill_sandbox.engine.discovery import Api, Method
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.http import HttpRequest
+
+
+class Transfer(enum.Enum):
+    """What a request carries beside documents."""
+
+    NONE = enum.auto()
+    UPLOAD = enum.auto()
+    DOWNLOAD = enum.auto()
+
+
+UPLOAD_PATHS = ("/upload/", "/resumable/upload/")
+_TRANSFERS = (
+    ("upload/", Transfer.UPLOAD),
+    ("resumable/upload/", Transfer.UPLOAD),
+    ("download/", Transfer.DOWNLOAD),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes.
+
+    Attributes:
+        path: the path's parameters.
+    """
+
+    api: Api
+    method: Method
+    path: Mapping[str, str]
+    transfer: Transfer
+
+
+class Router:
+    """Finds the method that a path means.
+
+    Args:
+        apis: what exists; by host and service path.
+        legacy_hosts: hosts that serve every API whose path begins with its name.
+    """
+
+    def __init__(self, apis: Sequence[Api], legacy_hosts: Sequence[str]) -> None:
+        by_length = sorted(apis, key=lambda api: -len(api.service_path))
+        legacy = [api for api in by_length if api.service_path]
+        self._hosts: dict[str, list[Api]] = dict.fromkeys(legacy_hosts, legacy)
+        for api in by_length:
+            self._hosts[api.host] = [other for other in by_length if other.host == api.host]
+
+    def serves(self, host: str) -> bool:
+        """Whether any API lives on this host."""
+        return host in self._hosts
+
+    def batch_paths(self, host: str) -> frozenset[str]:
+        """Where on this host several calls may be sent at once."""
+        return frozenset("/" + api.batch_path for api in self._hosts.get(host, ()))
+
+    def route(self, request: HttpRequest) -> Route:
+        """Return where a request goes.
+
+        Raises:
+            ApiError: 404, nowhere.
+        """
+        path = request.path[1:]
+        http_method = _http_method(request)
+        apis = self._hosts.get(request.host, ())
+        for api in apis:
+            if path.startswith(api.service_path):
+                segments = path[len(api.service_path) :].split("/")
+                method = api.routes.find(http_method, segments)
+                if method is not None:
+                    return Route(api, method, method.path_values(segments), Transfer.NONE)
+        for prefix, transfer in _TRANSFERS:
+            if path.startswith(prefix):
+                rest = path.removeprefix(prefix)
+                if (route := _transfer_route(apis, transfer, http_method, rest)) is not None:
+                    return route
+        raise ApiError(
+            404,
+            "notFound",
+            f"The requested URL {request.path} was not found on {request.host} for {http_method}.",
+        )
+
+
+def _transfer_route(
+    apis: Sequence[Api], transfer: Transfer, http_method: str, path: str
+) -> Route | None:
+    if transfer is Transfer.UPLOAD and http_method in ("PUT", "DELETE"):
+        http_method = "POST"  # a part of a resumable upload belongs to the call that began it
+    for api in apis:
+        if not api.service_path or not path.startswith(api.service_path):
+            continue
+        segments = path[len(api.service_path) :].split("/")
+        method = api.routes.find(http_method, segments)
+        if method is not None and (
+            method.uploads if transfer is Transfer.UPLOAD else method.downloads
+        ):
+            return Route(api, method, method.path_values(segments), transfer)
+    return None
+
+
+def _http_method(request: HttpRequest) -> str:
+    """Return the method that is meant: long GETs come as POST with an override."""
+    if request.method == "POST":
+        return request.headers.get("X-HTTP-Method-Override", "POST").upper()
+    return "GET" if request.method == "HEAD" else request.method

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bodies over the socket: read whole or as they come, sent from memory or from a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientPayloadError
+
+from cloudspill_sandbox.engine.call import Content
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.http import HttpResponse
+
+MAX_BODY = 10 * 1024 * 1024
+"""Bytes of a body that is held in memory."""
+
+BODY_TIMEOUT = 60.0
+"""Seconds for a body that is read whole, and for the next bytes of an upload."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def whole(request: web.BaseRequest) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        ApiError: 413, it is longer than MAX_BODY; 408, it does not come in time.
+    """
+    if not request.can_read_body:
+        return b""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        limit = f"The request body is larger than {MAX_BODY} bytes."
+        raise ApiError(413, "requestTooLarge", limit) from None
+    except TimeoutError:
+        raise _too_slow() from None
+
+
+async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """Yield a request's body as it comes, some 64 KiB at a time at most.
+
+    Raises:
+        ApiError: 408, the client stopped sending.
+        ConnectionError: the client left.
+    """
+    if not request.can_read_body:
+        return
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(_CONTINUE)
+        request.writer.output_size = 0
+    try:
+        while True:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                chunk = await request.content.readany()
+            if not chunk:
+                return
+            yield chunk
+    except TimeoutError:
+        raise _too_slow() from None
+    except ClientPayloadError as error:
+        raise ConnectionError(str(error)) from error
+
+
+async def send(request: web.BaseRequest, response: HttpResponse) -> web.StreamResponse:
+    """Return the response to a request; one from a file has been sent by then."""
+    headers = {"Server": "ESF", **response.headers}
+    if response.content_type is not None:
+        headers["Content-Type"] = response.content_type
+    if response.content is None:
+        return web.Response(status=response.status, body=response.body, headers=headers)
+    streamed = web.StreamResponse(status=response.status, headers=headers)
+    try:
+        await _stream(request, streamed, response.content)
+    finally:
+        response.content.close()
+    return streamed
+
+
+async def _stream(request: web.BaseRequest, response: web.StreamResponse, content: Content) -> None:
+    if content.size is None:
+        response.enable_chunked_encoding()
+    else:
+        response.content_length = content.size
+    await response.prepare(request)
+    if request.method != "HEAD":
+        while chunk := await asyncio.to_thread(content.read):
+            await response.write(chunk)
+    await response.write_eof()
+
+
+def _too_slow() -> ApiError:
+    return ApiError(408, "requestTimeout", "The request body did not come in time.")
