@@ -31,9 +31,10 @@ test-all: lint  ## Lint and every test
 	$(AS_ROOT) $(BIN)/pytest
 
 .PHONY: bench
-bench: up  ## Measure API calls, instances and the monitor; the figures go to build/bench
+bench: up  ## Measure API calls, instances (30 at once too) and the monitor; the figures go to build/bench
 	$(BIN)/python bench/api.py
 	$(AS_ROOT) $(BIN)/python bench/instances.py
+	$(AS_ROOT) $(BIN)/python -m bench.scale
 	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
 
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
