@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Allow policies of buckets, and the access control list that is another view of the same.
+
+Of a bucket's list nothing is stored: its entries are the policy's bindings of the three legacy
+bucket roles, as on Google Cloud, so neither can say what the other does not.
+https://cloud.google.com/storage/docs/access-control/iam#acls
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.storage.access_control import (
+    BUCKET_ROLES,
+    PUBLIC,
+    AccessControlList,
+    Project,
+    project_private,
+)
+from cloudspill_sandbox.storage.buckets import BINDINGS, prevents_public_access
+
+Bindings = list[Document]
+"""`[{"role": …, "members": […], "condition": …}]`, in Google's form."""
+
+_LEGACY_BUCKET_ROLES = {
+    "OWNER": "roles/storage.legacyBucketOwner",
+    "WRITER": "roles/storage.legacyBucketWriter",
+    "READER": "roles/storage.legacyBucketReader",
+}
+_LEGACY_OBJECT_ROLES = {
+    "OWNER": "roles/storage.legacyObjectOwner",
+    "READER": "roles/storage.legacyObjectReader",
+}
+_TEAM_MEMBERS = {"owners": "projectOwner", "editors": "projectEditor", "viewers": "projectViewer"}
+_SERVICE_ACCOUNTS = ".gserviceaccount.com"
+
+
+def first_bindings(acl: AccessControlList, project: Project, *, uniform: bool) -> Bindings:
+    """Return the policy of a new bucket.
+
+    Args:
+        acl: the bucket's access control list.
+        uniform: whether IAM alone will decide about its objects too.
+    """
+    objects = object_bindings(project_private(project), project) if uniform else []
+    return with_list([], acl, project) + objects
+
+
+def list_of(bindings: Iterable[Document], project: Project) -> AccessControlList:
+    """Return the access control list of a bucket with this policy."""
+    members = {
+        role: [
+            member
+            for binding in bindings
+            if binding["role"] == _LEGACY_BUCKET_ROLES[role] and "condition" not in binding
+            for member in binding["members"]
+        ]
+        for role in BUCKET_ROLES
+    }
+    entries: AccessControlList = {}
+    for role in BUCKET_ROLES:  # who has several roles is listed with the highest
+        for member in members[role]:
+            entries.setdefault(_entity(member, project), role)
+    return entries
+
+
+def with_list(bindings: Iterable[Document], acl: AccessControlList, project: Project) -> Bindings:
+    """Return a policy that says what an access control list does of its bucket."""
+    legacy = set(_LEGACY_BUCKET_ROLES.values())
+    others = [b for b in bindings if b["role"] not in legacy or "condition" in b]
+    return _bindings(acl, _LEGACY_BUCKET_ROLES, project) + others
+
+
+def object_bindings(acl: AccessControlList, project: Project) -> Bindings:
+    """Return what an object's access control list says as a policy would."""
+    return _bindings(acl, _LEGACY_OBJECT_ROLES, project)
+
+
+def effective_bindings(bucket: Document) -> Bindings:
+    """Return the bindings that count: without the public where the bucket prevents that."""
+    bindings: Bindings = bucket[BINDINGS]
+    if not prevents_public_access(bucket):
+        return bindings
+    return [
+        binding | {"members": [m for m in binding["members"] if m not in PUBLIC]}
+        for binding in bindings
+    ]
+
+
+def is_public_policy(bindings: Iterable[Document]) -> bool:
+    """Whether a policy lets in everybody to something."""
+    return any(not PUBLIC.isdisjoint(binding["members"]) for binding in bindings)
+
+
+def _bindings(acl: AccessControlList, roles: Mapping[str, str], project: Project) -> Bindings:
+    members = {
+        role: sorted(_member(entity, project) for entity, held in acl.items() if held == role)
+        for role in roles
+    }
+    return [{"role": roles[role], "members": held} for role, held in members.items() if held]
+
+
+def _member(entity: str, project: Project) -> str:
+    """Return an entity as members of policies are written."""
+    if entity in PUBLIC:
+        return entity
+    kind, _, rest = entity.partition("-")
+    if kind == "project":
+        team, _, number = rest.partition("-")
+        owner = project.id if number == str(project.number) else number
+        return f"{_TEAM_MEMBERS[team]}:{owner}"
+    if kind == "user" and rest.endswith(_SERVICE_ACCOUNTS):
+        return f"serviceAccount:{rest}"
+    return f"{kind}:{rest}"
+
+
+def _entity(member: str, project: Project) -> str:
+    """Return a member as access control lists write it."""
+    if member in PUBLIC:
+        return member
+    kind, _, rest = member.partition(":")
+    for team, convenience in _TEAM_MEMBERS.items():
+        if kind == convenience:
+            return f"project-{team}-{project.number if rest == project.id else rest}"
+    return f"{'user' if kind == 'serviceAccount' else kind}-{rest}"

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bucket documents: finding one, its preconditions, and what it decides for its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.storage.access_control import is_public
+from cloudspill_sandbox.storage.names import bucket_name
+from cloudspill_sandbox.storage.refusals import (
+    condition_not_met,
+    no_such_bucket,
+    not_with_uniform_access,
+    precondition_failed,
+)
+from cloudspill_sandbox.storage.timestamps import seconds_of, timestamp
+
+BINDINGS = "_bindings"
+"""Key of a bucket's allow policy: the role bindings."""
+
+POLICY_VERSION = "_policyVersion"
+DEFAULT_OBJECT_ACL = "_defaultObjectAcl"
+"""Key of the list that new objects get: roles by entity."""
+
+
+class Reader(Protocol):
+    """The store, or a transaction on it."""
+
+    def get(self, name: str) -> Document | None:
+        """Return the document of this name, or None."""
+
+
+class NotModifiedError(ApiError):
+    """304: the version that the client has is the current one."""
+
+    def __init__(self) -> None:
+        super().__init__(304, "notModified", "Not Modified")
+
+
+def found(reader: Reader, bucket: str) -> Document:
+    """Return a bucket's document.
+
+    Raises:
+        ApiError: 404, there is none.
+    """
+    document = reader.get(bucket_name(bucket))
+    if document is None:
+        raise no_such_bucket()
+    return document
+
+
+def check_metageneration(
+    document: Document, query: Mapping[str, Any], *, reading: bool = False
+) -> None:
+    """Refuse a call whose `ifMetageneration…` does not hold.
+
+    https://cloud.google.com/storage/docs/request-preconditions
+
+    Args:
+        document: of a bucket.
+        reading: whether the call changes nothing, so that "not modified" is an answer.
+
+    Raises:
+        ApiError: 412, or 304 when reading.
+    """
+    current = document["metageneration"]
+    if query.get("ifMetagenerationMatch", current) != current:
+        raise precondition_failed()
+    if query.get("ifMetagenerationNotMatch") == current:
+        raise NotModifiedError() if reading else precondition_failed()
+
+
+def is_versioned(bucket: Document) -> bool:
+    """Whether what is deleted or overwritten stays as a noncurrent version."""
+    return bool(bucket.get("versioning", {}).get("enabled"))
+
+
+def is_uniform(bucket: Document) -> bool:
+    """Whether IAM alone decides about access, and no access control list."""
+    return bool(bucket["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"])
+
+
+def prevents_public_access(bucket: Document) -> bool:
+    """Whether nobody unnamed is let in, whatever lists and policies say."""
+    return bool(bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced")
+
+
+def check_lists_apply(bucket: Document, doing: str) -> None:
+    """Refuse what is about access control lists where they do not count.
+
+    Args:
+        doing: see `refusals.not_with_uniform_access`.
+
+    Raises:
+        ApiError: 400, the bucket has uniform access.
+    """
+    if is_uniform(bucket):
+        raise not_with_uniform_access(doing)
+
+
+def check_not_public(bucket: Document, entries: Mapping[str, str]) -> None:
+    """Refuse a list that lets in everybody where the bucket prevents that.
+
+    Raises:
+        ApiError: 412.
+    """
+    if prevents_public_access(bucket) and is_public(entries):
+        raise condition_not_met(
+            "The object or bucket access control list cannot contain allUsers or "
+            "allAuthenticatedUsers since public access prevention is enforced."
+        )
+
+
+def retention_expires(bucket: Document, created: str) -> str | None:
+    """Return until when the bucket's retention policy keeps an object, None without a policy.
+
+    https://cloud.google.com/storage/docs/bucket-lock
+
+    Args:
+        created: RFC 3339 time of the object's creation, or of the release of its event-based hold.
+    """
+    policy = bucket.get("retentionPolicy")
+    if policy is None:
+        return None
+    return timestamp(seconds_of(created) + int(policy["retentionPeriod"]))
