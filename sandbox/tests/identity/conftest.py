@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.identity.accounts import KeyFile, ServiceAccounts
+from cloudspill_sandbox.identity.account_keys import KeyFile
+from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import JWT_BEARER, TokenAuthenticator
 from cloudspill_sandbox.identity.keys import KeyPair
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
@@ -43,7 +44,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         self.accounts = ServiceAccounts(
-            self.store, self.clock, lambda _subject, _now: next(self.pairs)
+            self.store, self.clock, lambda _subject, _now, _bits=2048: next(self.pairs)
         )
         self.tokens = Tokens(self.signers, self.accounts, self.clock)
         self.authenticator = TokenAuthenticator(self.accounts, self.tokens, self.clock)
@@ -70,7 +71,7 @@ def identity(signers: Signers, pairs: list[KeyPair]) -> Identity:
 @pytest.fixture
 def key_file(identity: Identity) -> KeyFile:
     email = identity.accounts.create("p1234", "owner-1")["email"]
-    return identity.accounts.create_key(email)
+    return identity.accounts.keys.create(email)
 
 
 @pytest.fixture

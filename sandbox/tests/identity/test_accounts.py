@@ -10,7 +10,7 @@ import pytest
 
 from cloudspill_sandbox.engine.call import Call, Principal
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.identity.accounts import KeyFile
+from cloudspill_sandbox.identity.account_keys import KeyFile
 from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer, permission_of
 from cloudspill_sandbox.identity.owner import ensure_owner
 
@@ -57,7 +57,7 @@ def test_an_account_goes_with_its_keys(identity: Identity, key_file: KeyFile) ->
     assert identity.accounts.find(email) is None
     assert not identity.store.children(f"projects/p1234/serviceAccounts/{email}/keys")
     with pytest.raises(ApiError) as caught:
-        identity.accounts.create_key(email)
+        identity.accounts.keys.create(email)
     assert caught.value.status == 404
 
 
@@ -68,7 +68,7 @@ def test_the_owner_s_key_file_stays_while_its_key_holds(identity: Identity, tmp_
     assert path.stat().st_mode & 0o777 == 0o600
     ensure_owner(identity.accounts, "p1234", path)
     assert path.read_bytes() == first
-    identity.accounts.delete_key(email, json.loads(first)["private_key_id"])
+    identity.accounts.keys.delete(email, json.loads(first)["private_key_id"])
     ensure_owner(identity.accounts, "p1234", path)
     assert path.read_bytes() != first
     path.write_text("damaged")

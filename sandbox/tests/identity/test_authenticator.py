@@ -11,7 +11,7 @@ import pytest
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.identity.accounts import KeyFile
+from cloudspill_sandbox.identity.account_keys import KeyFile
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
 from cloudspill_sandbox.identity.tokens import Signers
 
@@ -118,7 +118,7 @@ def test_a_self_signed_jwt_ends_with_its_time_and_with_its_key(
     identity.clock.now = NOW + 3600
     assert refused(identity, header) == "ACCESS_TOKEN_EXPIRED"
     identity.clock.now = NOW
-    identity.accounts.delete_key(key_file["client_email"], key_file["private_key_id"])
+    identity.accounts.keys.delete(key_file["client_email"], key_file["private_key_id"])
     assert refused(identity, header) == "ACCESS_TOKEN_TYPE_UNSUPPORTED"
 
 

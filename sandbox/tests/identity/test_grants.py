@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.identity.accounts import KeyFile
+from cloudspill_sandbox.identity.account_keys import KeyFile
 
 from .conftest import NOW, Identity
 
@@ -92,7 +92,7 @@ def test_somebody_else_s_key_does_not_sign_for_the_account(
     identity: Identity, key_file: KeyFile, sign: Sign, exchange: Exchange
 ) -> None:
     other = identity.accounts.create("p1234", "other-1")["email"]
-    stolen = identity.accounts.create_key(other)
+    stolen = identity.accounts.keys.create(other)
     for kid in (stolen["private_key_id"], key_file["private_key_id"]):
         with pytest.raises(ApiError, match="Invalid JWT Signature"):
             exchange(sign(key=stolen["private_key"], kid=kid, aud=AUDIENCE, scope=SCOPE))
@@ -118,7 +118,7 @@ def test_a_deleted_key_signs_no_more(
     identity: Identity, key_file: KeyFile, sign: Sign, exchange: Exchange
 ) -> None:
     assertion = sign(aud=AUDIENCE, scope=SCOPE)
-    identity.accounts.delete_key(key_file["client_email"], key_file["private_key_id"])
+    identity.accounts.keys.delete(key_file["client_email"], key_file["private_key_id"])
     with pytest.raises(ApiError, match="Invalid JWT Signature"):
         exchange(assertion)
 

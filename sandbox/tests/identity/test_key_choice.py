@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.identity.accounts import KeyFile
+from cloudspill_sandbox.identity.account_keys import KeyFile
 
 from .conftest import NOW, Identity
 
@@ -33,7 +33,7 @@ def test_every_key_of_the_account_is_tried(
     identity: Identity, key_file: KeyFile, exchange: Exchange
 ) -> None:
     email = key_file["client_email"]
-    second = identity.accounts.create_key(email)
+    second = identity.accounts.keys.create(email)
     for signer in (key_file, second):
         assert exchange(unnamed(signer, email))["token_type"] == "Bearer"
 
@@ -42,8 +42,8 @@ def test_a_deleted_key_is_not_tried(
     identity: Identity, key_file: KeyFile, exchange: Exchange
 ) -> None:
     email = key_file["client_email"]
-    identity.accounts.create_key(email)
-    identity.accounts.delete_key(email, key_file["private_key_id"])
+    identity.accounts.keys.create(email)
+    identity.accounts.keys.delete(email, key_file["private_key_id"])
     with pytest.raises(ApiError, match="Invalid JWT Signature"):
         exchange(unnamed(key_file, email))
 
@@ -52,7 +52,7 @@ def test_another_account_s_key_is_not_tried(
     identity: Identity, key_file: KeyFile, exchange: Exchange
 ) -> None:
     other = identity.accounts.create("p1234", "other-1")["email"]
-    stolen = identity.accounts.create_key(other)
+    stolen = identity.accounts.keys.create(other)
     with pytest.raises(ApiError, match="Invalid JWT Signature"):
         exchange(unnamed(stolen, key_file["client_email"]))
 
@@ -63,6 +63,6 @@ def test_a_token_in_place_of_an_access_token_falls_with_the_key_that_signed_it(
     email = key_file["client_email"]
     header = f"Bearer {unnamed(key_file, email)}"
     assert identity.authenticator.authenticate(header).email == email
-    identity.accounts.delete_key(email, key_file["private_key_id"])
+    identity.accounts.keys.delete(email, key_file["private_key_id"])
     with pytest.raises(ApiError):
         identity.authenticator.authenticate(header)

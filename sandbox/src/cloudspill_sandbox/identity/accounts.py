@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Service accounts and their keys, as documents of the store.
+"""Service accounts as documents of the store.
 
-`projects/P/serviceAccounts/EMAIL` and `…/EMAIL/keys/ID` hold the resources of
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts; private keys are
-handed out once and never kept.
+`projects/P/serviceAccounts/EMAIL` holds the resource of
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts; its keys lie below it
+(account_keys.py). What was deleted lies for 30 days in `projects/P/deletedServiceAccounts/ID`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,27 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.errors import ApiError, already_exists, not_found
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.identity.keys import KeyPair, load_public_key
+from cloudspill_sandbox.identity import refusals
+from cloudspill_sandbox.identity.account_keys import AccountKeys, Clock, GenerateKey
+from cloudspill_sandbox.identity.keys import KeyPair
 
-ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
+ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])")
 """https://cloud.google.com/iam/docs/service-accounts-create"""
 
-TOKEN_URI = "https://oauth2.googleapis.com/token"
-KeyFile = dict[str, str]
-Clock = Callable[[], float]
+LIMIT = 100
+"""Accounts that users may make in a project: https://cloud.google.com/iam/quotas"""
+
+DAYS_TO_UNDELETE = 30
+
+_USERS = ".iam.gserviceaccount.com"
+"""Ends the addresses of accounts that users make, after the project's id."""
+
+_LENGTHS = {"displayName": ("display name", 100), "description": ("description", 256)}
 
 
 class ServiceAccounts:
@@ -33,121 +39,205 @@ class ServiceAccounts:
 
     Args:
         clock: seconds since the epoch.
-        generate: makes a key pair for a unique id at a time; slow, hence replaceable.
+        generate: makes key pairs; slow, hence replaceable.
+        numbers: ids of projects by their numbers, which clients may write in their place.
+
+    Attributes:
+        keys: the accounts' keys.
     """
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        generate: Callable[[str, float], KeyPair] = KeyPair.generate,
+        generate: GenerateKey = KeyPair.generate,
+        numbers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._store = store
-        self._generate = generate
         self._clock = clock
+        self._numbers = dict(numbers)
+        self.keys = AccountKeys(store, clock, generate, self.find)
 
     def create(
-        self, project: str, account_id: str, *, display_name: str = "", email: str | None = None
+        self, project: str, account_id: str, *, display_name: str = "", description: str = ""
     ) -> Document:
         """Make an account and return its document.
 
         Args:
-            account_id: first part of its address, ACCOUNT_ID.
-            email: the whole address where Google forms it otherwise, as for
-                `NUMBER-compute@developer.gserviceaccount.com`.
+            project: its id.
+            account_id: first part of the address, 6 to 30 characters of ACCOUNT_ID.
+            display_name: at most 100 bytes.
+            description: at most 256 bytes.
 
         Raises:
-            ApiError: 400 for a bad id, 409 when it exists.
+            ApiError: 400 for a bad id or text, 409 when the account exists, 429 when the project
+                has LIMIT of them.
         """
-        if email is None:
-            if not ACCOUNT_ID.fullmatch(account_id):
-                raise ApiError(
-                    400,
-                    "badRequest",
-                    f"Invalid service account ID '{account_id}': it must have 6 to 30 characters "
-                    "of a-z, 0-9 and hyphens, begin with a letter and end with no hyphen.",
-                    code="INVALID_ARGUMENT",
-                )
-            email = f"{account_id}@{project}.iam.gserviceaccount.com"
+        _check_id(account_id)
+        email = f"{account_id}@{project}{_USERS}"
         name = f"projects/{project}/serviceAccounts/{email}"
         if self._store.get(name) is not None:
-            raise already_exists(name)
-        document = {
+            raise refusals.account_exists(project, account_id, name)
+        if sum(other.endswith(_USERS) for other in self.of_project(project)) >= LIMIT:
+            raise refusals.refused(
+                "RESOURCE_EXHAUSTED", "Maximum number of service accounts on project reached."
+            )
+        identity = {
             "name": name,
             "projectId": project,
             "uniqueId": str(10**20 + secrets.randbelow(10**20)),
             "email": email,
-            "displayName": display_name,
-            "etag": base64.b64encode(secrets.token_bytes(8)).decode(),
         }
+        document = _described(identity, {"displayName": display_name, "description": description})
         self._store.put(name, document)
         return document
 
     def find(self, email: str) -> Document | None:
         """Return the account with this address, in whichever project it is."""
+        domain = email.partition("@")[2]
+        if domain.endswith(_USERS):  # its project stands in it; this is asked at every call
+            project = domain.removesuffix(_USERS)
+            return self._store.get(f"projects/{project}/serviceAccounts/{email}")
         for _, accounts in self._store.collections("projects", "serviceAccounts"):
             if email in accounts:
                 return accounts[email]
         return None
 
-    def delete(self, email: str) -> None:
-        """Remove an account and its keys. Raises ApiError 404 when there is none."""
-        account = self._account(email)
-        with self._store.transaction() as transaction:
-            for key_id in self._store.children(f"{account['name']}/keys"):
-                transaction.delete(f"{account['name']}/keys/{key_id}")
-            transaction.delete(account["name"])
-
-    def create_key(self, email: str) -> KeyFile:
-        """Make a key; return the content of the key file that Google's clients read.
-
-        Takes some 50 ms. Raises ApiError 404 when there is no such account.
-        """
-        account = self._account(email)
-        pair = self._generate(account["uniqueId"], self._clock())
-        self._store.put(f"{account['name']}/keys/{pair.id}", pair.resource(account["name"]))
-        return {
-            "type": "service_account",
-            "project_id": account["projectId"],
-            "private_key_id": pair.id,
-            "private_key": pair.private_pem(),
-            "client_email": email,
-            "client_id": account["uniqueId"],
-            "auth_uri": "https://accounts.google.com/o/oauth2/auth",
-            "token_uri": TOKEN_URI,
-            "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
-            "client_x509_cert_url": f"https://www.googleapis.com/robot/v1/metadata/x509/{email}",
-            "universe_domain": "googleapis.com",
-        }
-
-    def has_key(self, email: str, key_id: str) -> bool:
-        """Whether a key may be used: it exists, and neither it nor its account is disabled."""
-        account = self.find(email)
-        if account is None or account.get("disabled"):
-            return False
-        key = self._store.get(f"{account['name']}/keys/{key_id}")
-        return key is not None and not key.get("disabled", False)
-
-    def key_ids(self, email: str) -> list[str]:
-        """Return the ids of an account's keys. Raises ApiError 404 when there is no account."""
-        return list(self._store.children(f"{self._account(email)['name']}/keys"))
-
-    def public_key(self, email: str, key_id: str) -> RSAPublicKey | None:
-        """Return the public half of a usable key, None when there is none."""
-        if not self.has_key(email, key_id):
-            return None
-        key = self._store.get(f"{self._account(email)['name']}/keys/{key_id}")
-        return load_public_key(key) if key is not None else None
-
-    def delete_key(self, email: str, key_id: str) -> None:
-        """Revoke a key. Raises ApiError 404 when there is none."""
-        name = f"{self._account(email)['name']}/keys/{key_id}"
-        if self._store.get(name) is None:
-            raise not_found(name)
-        self._store.delete(name)
-
-    def _account(self, email: str) -> Document:
+    def existing(self, email: str) -> Document:
+        """Return the account with this address. Raises ApiError 404 when there is none."""
         account = self.find(email)
         if account is None:
-            raise not_found(f"projects/-/serviceAccounts/{email}")
+            raise refusals.unknown_account()
         return account
+
+    def resolve(self, name: str) -> Document | None:
+        """Return the account that a resource name means, None when there is none.
+
+        Args:
+            name: `projects/P/serviceAccounts/A`: P is an id, a number, or `-` for whichever it is;
+                A is an address or a unique id.
+        """
+        _, project, _, account = name.split("/")
+        found = self.find(account) if "@" in account else self._by_unique_id(account)
+        if found is None or project not in ("-", found["projectId"], *self._aliases(found)):
+            return None
+        return found
+
+    def project_id(self, project: str) -> str:
+        """Return a project's id, given that or its number."""
+        return self._numbers.get(project, project)
+
+    def of_project(self, project: str) -> Mapping[str, Document]:
+        """Return a project's accounts by their addresses, oldest first."""
+        return self._store.children(f"projects/{project}/serviceAccounts")
+
+    def update(self, account: Document, changes: Mapping[str, str]) -> Document:
+        """Set `displayName` or `description`; return the new document.
+
+        Raises:
+            ApiError: 400, a text is too long.
+        """
+        updated = _described(account, changes)
+        self._store.put(account["name"], updated)
+        return updated
+
+    def set_disabled(self, account: Document, disabled: bool) -> Document:
+        """Disable or enable an account; return its document.
+
+        Tokens and keys of a disabled one do not hold.
+        """
+        state = {name: value for name, value in account.items() if name != "disabled"}
+        state |= {"disabled": True} if disabled else {}
+        self._store.put(account["name"], state)
+        return state
+
+    def delete(self, email: str) -> None:
+        """Remove an account; with its keys it can be brought back for 30 days.
+
+        Raises:
+            ApiError: 404 when there is none.
+        """
+        account = self.existing(email)
+        keys = dict(self.keys.of(email))
+        with self._store.transaction() as transaction:
+            for key_id in keys:
+                transaction.delete(f"{account['name']}/keys/{key_id}")
+            transaction.delete(account["name"])
+            transaction.put(
+                _grave(account), {"account": account, "keys": keys, "deleted": self._clock()}
+            )
+
+    def deleted(self, name: str) -> Document | None:
+        """Return the deleted account that a resource name means, while it can come back."""
+        _, project, _, wanted = name.split("/")
+        for _, graves in self._store.collections("projects", "deletedServiceAccounts"):
+            for grave in reversed(list(graves.values())):
+                account: Document = grave["account"]
+                if (
+                    wanted in (account["uniqueId"], account["email"])
+                    and project in ("-", account["projectId"], *self._aliases(account))
+                    and self._clock() < grave["deleted"] + DAYS_TO_UNDELETE * 86_400
+                ):
+                    return account
+        return None
+
+    def undelete(self, account: Document) -> Document:
+        """Bring a deleted account back, with its keys; return its document.
+
+        https://cloud.google.com/iam/docs/service-accounts-delete-undelete
+
+        Raises:
+            ApiError: 400, there is an account of its name again.
+        """
+        if self._store.get(account["name"]) is not None:
+            raise refusals.refused(
+                "FAILED_PRECONDITION",
+                f"A service account named {account['email']} exists: the deleted one with the "
+                f"unique ID {account['uniqueId']} cannot come back beside it.",
+            )
+        grave = self._store.get(_grave(account)) or {}
+        with self._store.transaction() as transaction:
+            transaction.put(account["name"], account)
+            for key_id, key in grave.get("keys", {}).items():
+                transaction.put(f"{account['name']}/keys/{key_id}", key)
+            transaction.delete(_grave(account))
+        return account
+
+    def _by_unique_id(self, unique_id: str) -> Document | None:
+        for _, accounts in self._store.collections("projects", "serviceAccounts"):
+            for account in accounts.values():
+                if account["uniqueId"] == unique_id:
+                    return account
+        return None
+
+    def _aliases(self, account: Document) -> list[str]:
+        return [number for number, own in self._numbers.items() if own == account["projectId"]]
+
+
+def _check_id(account_id: str) -> None:
+    if not 6 <= len(account_id) <= 30:
+        raise refusals.refused(
+            "INVALID_ARGUMENT",
+            f'The account ID "{account_id}" does not have a length between 6 and 30.',
+        )
+    if not ACCOUNT_ID.fullmatch(account_id):
+        raise refusals.refused(
+            "INVALID_ARGUMENT",
+            f'The account ID "{account_id}" does not match the regular expression '
+            "[a-z]([-a-z0-9]*[a-z0-9]).",
+        )
+
+
+def _described(account: Document, changes: Mapping[str, str]) -> Document:
+    """Return an account with other texts; empty ones are left out, as Google does."""
+    for field, text in changes.items():
+        words, limit = _LENGTHS[field]
+        if len(text.encode()) > limit:
+            raise refusals.too_long(words, limit)
+    etag = base64.b64encode(secrets.token_bytes(8)).decode()
+    described = account | dict(changes) | {"etag": etag}
+    return {name: value for name, value in described.items() if name not in _LENGTHS or value}
+
+
+def _grave(account: Document) -> str:
+    return f"projects/{account['projectId']}/deletedServiceAccounts/{account['uniqueId']}"

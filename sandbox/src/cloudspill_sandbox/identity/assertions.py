@@ -14,7 +14,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.types import Options
 
-from cloudspill_sandbox.identity.accounts import Clock, ServiceAccounts
+from cloudspill_sandbox.identity.account_keys import Clock
+from cloudspill_sandbox.identity.accounts import ServiceAccounts
 
 SKEW = 300
 """Seconds that a client's clock may differ."""
@@ -74,18 +75,22 @@ class AssertionReader:
         except (jwt.InvalidTokenError, ValueError):
             raise AssertionRefusedError("Invalid JWT: Failed to parse the assertion.") from None
         email = unverified.get("iss")
-        if not isinstance(email, str) or self._accounts.find(email) is None:
+        if not isinstance(email, str) or not self._in_use(email):
             raise AssertionRefusedError("Invalid grant: account not found")
         key_id, claims = self._verified(token, email, key_id)
         return Assertion(email, key_id, claims, self._checked_expiry(claims))
+
+    def _in_use(self, email: str) -> bool:
+        account = self._accounts.find(email)
+        return account is not None and not account.get("disabled")
 
     def _verified(self, token: str, email: str, named: object) -> tuple[str, dict[str, Any]]:
         """Return the key that signed a token, and its claims.
 
         The header need not name the key; then each of the account's is tried.
         """
-        for key_id in [named] if isinstance(named, str) else self._accounts.key_ids(email):
-            claims = self._claims(token, self._accounts.public_key(email, key_id))
+        for key_id in [named] if isinstance(named, str) else self._accounts.keys.of(email):
+            claims = self._claims(token, self._accounts.keys.public_key(email, key_id))
             if claims is not None:
                 return key_id, claims
         raise AssertionRefusedError("Invalid JWT Signature.")

@@ -10,7 +10,8 @@ from typing import Any
 
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError, unauthenticated
-from cloudspill_sandbox.identity.accounts import TOKEN_URI, Clock, ServiceAccounts
+from cloudspill_sandbox.identity.account_keys import TOKEN_URI, Clock
+from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.assertions import (
     Assertion,
     AssertionReader,
@@ -37,12 +38,14 @@ class _Known:
     Attributes:
         expires: seconds since the epoch.
         clock: by which it expires.
+        account: unique id of the account that it is for.
         key_id: the account's key that it stands and falls with; None for access tokens.
     """
 
     principal: Principal
     expires: float
     clock: Clock
+    account: str
     key_id: str | None
 
 
@@ -139,8 +142,8 @@ class TokenAuthenticator:
         return {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"}
 
     def _access_token(self, token: str) -> _Known:
-        principal, expires = self._tokens.read(token)
-        return _Known(principal, expires, self._clock, None)
+        issued = self._tokens.read(token)
+        return _Known(issued.principal, issued.expires, self._clock, issued.account, None)
 
     def _jwt(self, token: str) -> _Known:
         """Accept a JWT in place of an access token.
@@ -162,16 +165,17 @@ class TokenAuthenticator:
             Principal(assertion.email, scopes),
             assertion.expires,
             self._host_clock,
+            self._accounts.existing(assertion.email)["uniqueId"],
             assertion.key_id,
         )
 
     def _check_account(self, known: _Known) -> None:
         email = known.principal.email
-        if known.key_id is not None and not self._accounts.has_key(email, known.key_id):
-            raise unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
         account = self._accounts.find(email)
-        if account is None or account.get("disabled"):
+        if account is None or account.get("disabled") or account["uniqueId"] != known.account:
             raise unauthenticated("ACCOUNT_STATE_INVALID")
+        if known.key_id is not None and not self._accounts.keys.usable(email, known.key_id):
+            raise unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
 
     def _remember(self, token: str, known: _Known) -> None:
         self._known[token] = known

@@ -19,13 +19,16 @@ from cloudspill_sandbox.engine.call import Document
 _FOR_EVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 """Google's keys do not expire: https://cloud.google.com/iam/docs/keys-create-delete"""
 
+ALGORITHM_BITS = (1024, 2048)
+"""Sizes that Google's API has names for, `KEY_ALG_RSA_2048`."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """A private key and the certificate of its public half.
 
     Attributes:
-        private: RSA, 2048 bits.
+        private: RSA.
         certificate: self-signed.
     """
 
@@ -33,9 +36,9 @@ class KeyPair:
     certificate: x509.Certificate
 
     @classmethod
-    def generate(cls, subject: str, now: float) -> KeyPair:
+    def generate(cls, subject: str, now: float, bits: int = 2048) -> KeyPair:
         """Make a pair for a subject (an account's unique id); takes some 50 ms."""
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
         builder = x509.CertificateBuilder(
             issuer_name=name,
@@ -57,9 +60,8 @@ class KeyPair:
 
     @property
     def id(self) -> str:
-        """Forty hexadecimal digits that name the pair: the certificate's SHA-1, as at Google."""
-        der = self.certificate.public_bytes(serialization.Encoding.DER)
-        return hashlib.sha1(der, usedforsecurity=False).hexdigest()
+        """What names the pair: its certificate's fingerprint."""
+        return fingerprint(self.certificate)
 
     def private_pem(self) -> str:
         """The private key as key files carry it."""
@@ -79,15 +81,35 @@ class KeyPair:
 
     def resource(self, account: str) -> Document:
         """The public half as a key resource of an account, given by its relative name."""
-        return {
-            "name": f"{account}/keys/{self.id}",
-            "keyAlgorithm": "KEY_ALG_RSA_2048",
-            "keyOrigin": "GOOGLE_PROVIDED",
-            "keyType": "USER_MANAGED",
-            "validAfterTime": _timestamp(self.certificate.not_valid_before_utc),
-            "validBeforeTime": _timestamp(self.certificate.not_valid_after_utc),
-            "publicKeyData": base64.b64encode(self.certificate_pem().encode()).decode(),
-        }
+        return certificate_resource(account, self.certificate, "GOOGLE_PROVIDED")
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return the forty hexadecimal digits that name a key: the SHA-1, as at Google."""
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest()
+
+
+def certificate_resource(account: str, certificate: x509.Certificate, origin: str) -> Document:
+    """Return a certificate as a key resource of an account.
+
+    Args:
+        account: relative name.
+        certificate: of an RSA key.
+        origin: `GOOGLE_PROVIDED` or `USER_PROVIDED`.
+    """
+    bits = cast("rsa.RSAPublicKey", certificate.public_key()).key_size
+    return {
+        "name": f"{account}/keys/{fingerprint(certificate)}",
+        "keyAlgorithm": f"KEY_ALG_RSA_{bits}" if bits in ALGORITHM_BITS else "KEY_ALG_UNSPECIFIED",
+        "keyOrigin": origin,
+        "keyType": "USER_MANAGED",
+        "validAfterTime": timestamp(certificate.not_valid_before_utc),
+        "validBeforeTime": timestamp(certificate.not_valid_after_utc),
+        "publicKeyData": base64.b64encode(
+            certificate.public_bytes(serialization.Encoding.PEM)
+        ).decode(),
+    }
 
 
 def load_public_key(resource: Document) -> rsa.RSAPublicKey:
@@ -96,5 +118,6 @@ def load_public_key(resource: Document) -> rsa.RSAPublicKey:
     return cast("rsa.RSAPublicKey", certificate.public_key())
 
 
-def _timestamp(moment: datetime.datetime) -> str:
+def timestamp(moment: datetime.datetime) -> str:
+    """Return a moment in UTC as Google writes it, to the second."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.identity.accounts import KeyFile, ServiceAccounts
+from cloudspill_sandbox.identity.account_keys import LIMIT, KeyFile
+from cloudspill_sandbox.identity.accounts import ServiceAccounts
 
 ACCOUNT_ID = "cloudspill-owner"
 
@@ -19,7 +20,8 @@ def ensure_owner(
 ) -> Document:
     """Make the owner account and its key file where they are missing; return the account.
 
-    A key file whose key still holds stays as it is, so clients survive a restart.
+    A key file whose key still holds stays as it is, so clients survive a restart. Whoever disabled
+    the account, or used up its keys and lost them, is let in again: the oldest key makes room.
 
     Args:
         key_file: written with mode 0600.
@@ -29,8 +31,12 @@ def ensure_owner(
     account = accounts.find(email) or accounts.create(
         project, ACCOUNT_ID, display_name="Owner of the sandbox"
     )
-    if not accounts.has_key(email, _key_id(key_file)):
-        _write(key_file, accounts.create_key(email))
+    if account.get("disabled"):
+        account = accounts.set_disabled(account, False)
+    if not accounts.keys.usable(email, _key_id(key_file)):
+        if len(keys := accounts.keys.of(email)) >= LIMIT:
+            accounts.keys.delete(email, next(iter(keys)))
+        _write(key_file, accounts.keys.create(email))
     if owner is not None:
         os.chown(key_file, *owner)
     return account

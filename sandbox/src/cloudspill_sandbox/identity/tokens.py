@@ -23,7 +23,8 @@ from jwt.algorithms import RSAAlgorithm
 
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import unauthenticated
-from cloudspill_sandbox.identity.accounts import Clock, ServiceAccounts
+from cloudspill_sandbox.identity.account_keys import Clock
+from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.keys import KeyPair
 from cloudspill_sandbox.metadata.interface import AccessToken
 
@@ -69,6 +70,22 @@ class Signers:
             raise _damaged(pair_file) from error
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """What an access token says.
+
+    Attributes:
+        principal: whom it speaks for.
+        expires: seconds since the epoch.
+        account: unique id of the account that it was issued to; one that is made later under the
+            same name is another.
+    """
+
+    principal: Principal
+    expires: float
+    account: str
+
+
 class Tokens:
     """Makes tokens and reads access tokens.
 
@@ -94,6 +111,7 @@ class Tokens:
         """Return an access token that speaks for a principal for `lifetime` seconds."""
         claims: dict[str, Any] = {
             "sub": principal.email,
+            "uid": self._unique_id(principal),
             "scope": " ".join(sorted(principal.scopes)),
             "exp": int(self._clock()) + lifetime,
             "jti": secrets.token_urlsafe(6),
@@ -106,8 +124,8 @@ class Tokens:
         """Return a token for an instance's metadata server."""
         return AccessToken(self.issue(principal), LIFETIME)
 
-    def read(self, token: str) -> tuple[Principal, float]:
-        """Return whom an access token speaks for, and until when (seconds since the epoch).
+    def read(self, token: str) -> IssuedToken:
+        """Return what an access token says.
 
         Raises:
             ApiError: 401, it was not issued here.
@@ -117,14 +135,14 @@ class Tokens:
                 token.removeprefix(PREFIX),
                 self._signers.secret,
                 ["HS256"],
-                options={"verify_exp": False, "require": ["sub", "exp"]},
+                options={"verify_exp": False, "require": ["sub", "uid", "exp"]},
             )
         except jwt.InvalidTokenError:
             raise unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED") from None
         principal = Principal(
             claims["sub"], frozenset(claims["scope"].split()), claims.get("instance")
         )
-        return principal, float(claims["exp"])
+        return IssuedToken(principal, float(claims["exp"]), claims["uid"])
 
     def identity_token(
         self, principal: Principal, audience: str, extra: dict[str, Any] | None = None
@@ -134,8 +152,7 @@ class Tokens:
         Args:
             extra: further claims, such as `google.compute_engine` of the full format.
         """
-        account = self._accounts.find(principal.email) or {}
-        subject = account.get("uniqueId", principal.email)
+        subject = self._unique_id(principal)
         now = int(self._host_clock())
         claims = {
             "aud": audience,
@@ -160,6 +177,10 @@ class Tokens:
         """Return the same key as a PEM certificate by key id."""
         pair = self._signers.identity
         return {pair.id: pair.certificate_pem()}
+
+    def _unique_id(self, principal: Principal) -> str:
+        account = self._accounts.find(principal.email) or {}
+        return str(account.get("uniqueId", principal.email))
 
 
 def _damaged(path: Path) -> ValueError:
