@@ -12,6 +12,7 @@ import pytest
 
 from cloudspill_sandbox.runtime.interface import MachineError, MachineNic, MachineSpec
 from cloudspill_sandbox.runtime.podman import Container, ContainerRequest, Podman
+from cloudspill_sandbox.runtime.processes import ProcessId
 
 SPEC = MachineSpec(
     id="7",
@@ -24,10 +25,13 @@ SPEC = MachineSpec(
     data_volumes=(("archive", "d2"), ("scratch", "d3")),
     read_only=frozenset({"archive"}),
 )
+GONE = ProcessId(4_194_305, 0)
+"""One more than the kernel's largest process id."""
+
 STARTS = """
 for word; do
     case "$last" in
-        --pidfile|--conmon-pidfile) echo 4711 >"$word" ;;
+        --pidfile|--conmon-pidfile) echo 4194305 >"$word" ;;
     esac
     last=$word
 done
@@ -81,7 +85,7 @@ async def test_a_disk_is_mounted_as_it_is_attached(
 ) -> None:
     script.write(STARTS)
     container = await podman.run(request(tmp_path), "vm-7-1")
-    assert container == Container("0123abcd", "vm-7-1", 4711, 4711)
+    assert container == Container("0123abcd", "vm-7-1", GONE, GONE)
     assert f"--volume {tmp_path}/d2:/mnt/disks/archive:ro " in script.calls[0]
     assert f"--volume {tmp_path}/d3:/mnt/disks/scratch:rw " in script.calls[0]
 
@@ -90,7 +94,7 @@ async def test_a_disk_is_mounted_as_it_is_attached(
     ("body", "message"),
     [
         ("echo 0123abcd", r"vm-7-1 could not be started: .*init"),
-        (STARTS.replace("echo 4711", "echo"), "vm-7-1 could not be started: invalid literal"),
+        (STARTS.replace("echo 4194305", "echo"), "vm-7-1 could not be started: invalid literal"),
         ("echo Error: no luck >&2; exit 125", "`podman run` failed: no luck"),
     ],
     ids=["no process id", "empty process id", "refused"],
@@ -122,7 +126,7 @@ async def test_a_podman_that_cannot_be_started_is_a_machine_s_error(
     with pytest.raises(MachineError, match=r"`podman run` did not start: .*setpriv"):
         await podman.run(request(tmp_path), "vm-7-1")
     with pytest.raises(MachineError, match="`podman container` did not start"):
-        await podman.exit_code(Container("0123", "vm-7-1", 1, 1))
+        await podman.exit_code(Container("0123", "vm-7-1", GONE, GONE))
 
 
 async def test_an_exit_code_that_is_none_is_a_machine_s_error(
@@ -130,4 +134,4 @@ async def test_an_exit_code_that_is_none_is_a_machine_s_error(
 ) -> None:
     script.write("echo '<no value>'")
     with pytest.raises(MachineError, match="vm-7-1 ended with '<no value>"):
-        await podman.exit_code(Container("0123", "vm-7-1", 1, 1))
+        await podman.exit_code(Container("0123", "vm-7-1", GONE, GONE))

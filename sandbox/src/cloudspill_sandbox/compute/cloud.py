@@ -6,7 +6,7 @@ The daemon makes one::
     store = Store(settings.database)
     cloud = Cloud(
         store=store, runtime=runtime, network=network, settings=settings,
-        clock=time.time, latency=Instant(), tokens=tokens,
+        clock=Clock(store), latency=Instant(), tokens=tokens,
     )
     await network.start()          # so that the daemon can listen inside the router first
     await cloud.start()            # starts the runtime, boots what was running
@@ -15,25 +15,27 @@ The daemon makes one::
     …
     await cloud.stop()             # stops the runtime; the network and the store stay the daemon's
 
-`clock` returns seconds since the epoch, `latency` is a profile of latency.py, `tokens` a `Tokens`
-below. Nothing here is module state: two clouds can live in one process.
+`clock` is the cloud's time, `latency` a profile of latency.py, `tokens` a `Tokens` below. Nothing
+here is module state: two clouds can live in one process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from cloudspill_sandbox.compute import beginnings, machines, recovery
 from cloudspill_sandbox.compute.latency import Latency
 from cloudspill_sandbox.compute.leases import Allocator
+from cloudspill_sandbox.compute.lifetimes import Lifetimes
 from cloudspill_sandbox.compute.operations import Operations
 from cloudspill_sandbox.compute.topology import TopologyApplier
 from cloudspill_sandbox.compute.watchers import Watchers
 from cloudspill_sandbox.engine.call import Principal
+from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.metadata.interface import AccessToken
 from cloudspill_sandbox.network.interface import Network
@@ -60,7 +62,7 @@ class Cloud:
     """One sandbox's Compute Engine.
 
     Args:
-        clock: returns seconds since the epoch.
+        clock: the cloud's time.
         latency: how long the steps of operations take beyond the work itself.
         tokens: makes the tokens that instances get.
     """
@@ -72,7 +74,7 @@ class Cloud:
         runtime: Runtime,
         network: Network,
         settings: Settings,
-        clock: Callable[[], float],
+        clock: Clock,
         latency: Latency,
         tokens: Tokens,
     ) -> None:
@@ -91,24 +93,30 @@ class Cloud:
         )
         self.watchers = Watchers()
         self.addresses = Allocator()
+        self.lifetimes = Lifetimes(self)
         self._stopping = False
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Make the project when the store is empty; take up what an earlier life left.
 
-        Instances that were RUNNING boot again on their disks with the same addresses. Operations
-        that were half done end, and what they had half made is removed.
+        Machines of RUNNING instances that outlived the sandbox go on; the others of them boot
+        again on their disks with the same addresses. Operations that were half done end, and what
+        they had half made is removed.
 
         Raises:
             NetworkError: the network refused the topology; nothing was booted.
         """
         beginnings.lay(self)
-        await self.runtime.start(self._machine_exited)
-        await recovery.settle_operations(self)
+        # Noted first: whatever is applied meanwhile is all of it.
         self.topology.everything_changed()
+        await recovery.take_up_running(self, self._machine_exited)
+        await recovery.settle_operations(self)
         await self.topology.settle()
+        self.lifetimes.everything_changed()
+        await self.lifetimes.end_overdue()  # rather than boot it first
         await recovery.boot_running(self)
+        self._spawn(self.lifetimes.run())
 
     async def stop(self) -> None:
         """Take no more changes, let operations end, stop every machine.
@@ -128,12 +136,17 @@ class Cloud:
             yield tx
         for name in tx.writes:
             self.watchers.wake(name)
-            collection = name.rpartition("/")[0]
-            if collection.rpartition("/")[2] in _TOPOLOGY_KINDS:
+            kind = name.split("/")[-2]
+            if kind in _TOPOLOGY_KINDS:
                 self.topology.changed(name)
+            if kind == "instances":
+                self.lifetimes.changed(name)
 
     def _machine_exited(self, machine: str, reason: MachineExit) -> None:
         if not self._stopping and machines.went_off(self, machine, reason):
-            task = asyncio.create_task(self.topology.settle_quietly())
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._spawn(self.topology.settle_quietly())
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

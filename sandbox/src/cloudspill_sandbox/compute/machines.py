@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, interfaces, names, topology
+from cloudspill_sandbox.compute import documents, interfaces, names, scheduling, topology
 from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
 from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.store import Transaction
+from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.network.interface import Nic
 from cloudspill_sandbox.runtime.interface import MachineExit, MachineNic, MachineSpec
 
@@ -29,6 +29,23 @@ def index(tx: Transaction, instance: Document) -> None:
     """Make an instance findable by its numeric id, which is all that the runtime knows of it."""
     name = names.relative(instance["selfLink"])
     tx.put(f"{_INDEX}/{instance['id']}", {"instance": name})
+
+
+def give_notice(tx: Transaction, instance: Document, at: float) -> None:
+    """Note that an instance is preempted: its power button is pressed at a time of the clock.
+
+    The metadata server says TRUE from now until the instance is started again (`index`).
+    """
+    name = names.relative(instance["selfLink"])
+    tx.put(f"{_INDEX}/{instance['id']}", {"instance": name, "preempted": at})
+    tx.put(name, instance)  # so that those who wait for it are woken
+
+
+def preemption(store: Store | Transaction, instance: Document) -> float | None:
+    """Return when the power button is pressed of an instance that is preempted, else None."""
+    entry = store.get(f"{_INDEX}/{instance['id']}") or {}
+    at: float | None = entry.get("preempted")
+    return at
 
 
 def forget(tx: Transaction, instance: Document) -> None:
@@ -68,6 +85,14 @@ class Machine:
         attached = await all_ended(*map(self._cloud.network.attach, self.nics()))
         self._namespace = attached[0]
 
+    async def expected(self) -> MachineSpec:
+        """Make the interface's namespace unless it is there; return what runs in it if on.
+
+        Raises NetworkError, LookupError.
+        """
+        await self._attach()
+        return self._spec()
+
     async def disconnect(self) -> None:
         """Remove what `connect` made."""
         await all_ended(*map(self._cloud.network.detach, self.nics()))
@@ -86,8 +111,9 @@ class Machine:
         https://cloud.google.com/compute/docs/shutdownscript#limitations: 90 s, Spot 30 s.
         """
         document = self.document
-        spot = document["scheduling"].get("preemptible")
-        grace = (_SPOT_GRACE if spot else _GRACE) if graceful else 0.0
+        grace = _SPOT_GRACE if scheduling.may_be_preempted(document) else _GRACE
+        if not graceful or document["scheduling"].get("skipGuestOsShutdown"):
+            grace = 0.0
         await self._cloud.runtime.shut_down(document["id"], grace)
 
     def _spec(self) -> MachineSpec:
@@ -125,15 +151,16 @@ def running(cloud: Cloud, tx: Transaction, name: str) -> None:
         # Its end was reported while it was still STAGING, when nobody could make sense of it.
         terminated(cloud, tx, name)
     else:
-        started = documents.timestamp(cloud.clock())
-        tx.put(name, instance | {"status": "RUNNING", "lastStartTimestamp": started})
+        now = cloud.clock()
+        started = {"status": "RUNNING", "lastStartTimestamp": documents.timestamp(now)}
+        tx.put(name, scheduling.limited(instance | started, now))
 
 
 def terminated(cloud: Cloud, tx: Transaction, name: str) -> None:
     """Write that an instance is off; its ephemeral external address goes back."""
     if instance := tx.get(name):
         stopped = documents.timestamp(cloud.clock())
-        off = interfaces.without_ephemeral(tx, name, instance)
+        off = scheduling.unlimited(interfaces.without_ephemeral(tx, name, instance))
         tx.put(name, off | {"status": "TERMINATED", "lastStopTimestamp": stopped})
 
 

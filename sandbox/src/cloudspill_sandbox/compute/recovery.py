@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import machines, names, removal
+from cloudspill_sandbox.compute import endings, machines, names, removal, topology
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.network.interface import NetworkError
-from cloudspill_sandbox.runtime.interface import MachineError, VolumeError
+from cloudspill_sandbox.runtime.interface import ExitCallback, MachineError, VolumeError
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
@@ -26,6 +27,25 @@ _UNFINISHED = {
     "snapshots": {"CREATING", "UPLOADING", "DELETING"},
     "images": {"PENDING", "DELETING"},
 }
+
+
+async def take_up_running(cloud: Cloud, machine_exited: ExitCallback) -> None:
+    """Start the runtime on the machines of the last life that still run and should; end others.
+
+    Their interfaces outlive the sandbox with them; what belongs to no instance is removed.
+    """
+    instances = dict(_documents(cloud, "instances"))
+    await cloud.network.retain(
+        nic
+        for instance in instances.values()
+        for nic in topology.nics(cloud.store, cloud.settings.project, instance)
+    )
+    expected = []
+    for name, instance in instances.items():
+        if instance["status"] == "RUNNING":
+            with contextlib.suppress(NetworkError, LookupError):  # boot_running meets it again
+                expected.append(await machines.Machine(cloud, name).expected())
+    await cloud.runtime.start(machine_exited, expected)
 
 
 async def settle_operations(cloud: Cloud) -> None:
@@ -47,7 +67,7 @@ async def settle_operations(cloud: Cloud) -> None:
     deletes = {
         names.relative(operation["targetLink"])
         for operation in pending.values()
-        if operation["operationType"] == "delete"
+        if endings.is_deletion(cloud.store, operation)
     }
     for name, instance in list(_documents(cloud, "instances")):
         if name in deletes:
@@ -74,7 +94,7 @@ async def settle_operations(cloud: Cloud) -> None:
 
 
 async def boot_running(cloud: Cloud) -> None:
-    """Boot again what was RUNNING; one that cannot boot is TERMINATED, and the log says why."""
+    """Boot again what was RUNNING and is not on; what cannot boot is TERMINATED and logged."""
     at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def boot(name: str) -> None:
@@ -89,8 +109,12 @@ async def boot_running(cloud: Cloud) -> None:
                 machines.terminated(cloud, tx, name)
 
     instances = list(_documents(cloud, "instances"))
-    running = [name for name, instance in instances if instance["status"] == "RUNNING"]
-    await asyncio.gather(*map(boot, running))
+    off = [
+        name
+        for name, instance in instances
+        if instance["status"] == "RUNNING" and not cloud.runtime.is_running(instance["id"])
+    ]
+    await asyncio.gather(*map(boot, off))
     await cloud.topology.settle()
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from dataclasses import asdict, dataclass
+import socket
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cloudspill_sandbox.network import foreign_firewalls, namespaces
@@ -105,32 +106,58 @@ def on_link_networks(names: HostNames) -> list[ipaddress.IPv4Network]:
     ]
 
 
-def take(record: Path) -> None:
-    """Record how the host is; nothing is changed yet, but everything from here can be undone."""
+def take(record: Path) -> Footprint:
+    """Record how the host is; nothing is changed yet, but everything from here can be undone.
+
+    What an earlier life recorded in this boot of the host stays: that is how it was before.
+    """
     sysctls = {_FORWARD_ALL: _read(_FORWARD_ALL)}
     if (interface := uplink()) is not None:
         sysctls[_forwarding(interface)] = _read(_forwarding(interface))
-    Footprint(_boot_id(), sysctls, namespaces.directory_state()).save(record)
+    before = Footprint(_boot_id(), sysctls, namespaces.directory_state())
+    earlier = Footprint.load(record)
+    if earlier is not None and earlier.boot_id == before.boot_id:
+        before = replace(earlier, sysctls=sysctls | earlier.sysctls)
+    before.save(record)
+    return before
 
 
-def connect(names: HostNames) -> None:
-    """Give the host its link and route to the router, which must exist; guests get egress."""
-    link, interface = names.link, uplink()
-    ip_batch(
-        [f"link add {link} mtu {MTU} type veth peer name wan mtu {MTU} netns {names.router.name}"]
+def is_linked(names: HostNames, record: Path) -> bool:
+    """Whether the host has the link of an earlier life of the sandbox, and a record of before."""
+    earlier = Footprint.load(record)
+    return (
+        earlier is not None
+        and earlier.boot_id == _boot_id()
+        and any(name == names.link for _, name in socket.if_nameindex())
     )
+
+
+def connect(names: HostNames, before: Footprint) -> None:
+    """Give the host its link and route to the router, which must exist; guests get egress.
+
+    What is there already stays, so that connections live on.
+    """
+    link, interface = names.link, uplink()
+    if not any(name == link for _, name in socket.if_nameindex()):
+        ip_batch(
+            [
+                f"link add {link} mtu {MTU} type veth"
+                f" peer name wan mtu {MTU} netns {names.router.name}"
+            ]
+        )
     namespaces.write_sysctls({f"net/ipv6/conf/{link}/disable_ipv6": "1"})
-    guarded = interface is not None and _read(_forwarding(interface)) == "0"
+    guarded = interface is not None and before.sysctls[_forwarding(interface)] == "0"
     # The table stands before the link is up: there is no moment in which a guest sees the host.
-    nft(host_ruleset(names, interface, guard_uplink=guarded))
+    nft(_emptied(names) + host_ruleset(names, interface, guard_uplink=guarded))
     ip_batch(
         [
-            f"addr add {LINK_HOST}/{LINK_RANGE.prefixlen} dev {link}",
+            f"addr replace {LINK_HOST}/{LINK_RANGE.prefixlen} dev {link}",
             f"link set {link} up",
-            f"route add {EXTERNAL_RANGE} via {LINK_ROUTER} dev {link} src {LINK_HOST}",
+            f"route replace {EXTERNAL_RANGE} via {LINK_ROUTER} dev {link} src {LINK_HOST}",
         ]
     )
     if interface is not None:
+        foreign_firewalls.leave(names)
         foreign_firewalls.pass_through(names, interface)
         namespaces.write_sysctls(
             {
@@ -148,11 +175,16 @@ def release(names: HostNames, record: Path) -> None:
             ip_batch([f"link delete {names.link}"])
     for path in names.all_namespaces():
         namespaces.remove(path)
-    nft(f"table ip {names.table}\ndelete table ip {names.table}\n")
+    nft(_emptied(names))
     foreign_firewalls.leave(names)
     if before is not None:
         _restore(before)
         record.unlink(missing_ok=True)
+
+
+def _emptied(names: HostNames) -> str:
+    """Return the script that removes the host's table, also when there is none."""
+    return f"table ip {names.table}\ndelete table ip {names.table}\n"
 
 
 def _restore(before: Footprint) -> None:

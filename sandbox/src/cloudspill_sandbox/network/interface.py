@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -89,10 +90,13 @@ class Network(Protocol):
     """The VPC of a sandbox."""
 
     async def start(self) -> None:
-        """Make the router, after sweeping what a dead sandbox of this name left."""
+        """Make the router, or take up the one that outlived a sandbox of this name."""
 
     async def stop(self) -> None:
         """Remove every namespace, link, route, table and sysctl that start() or attach() set."""
+
+    async def retain(self, nics: Iterable[Nic]) -> None:
+        """Detach every interface of an earlier life but these."""
 
     async def attach(self, nic: Nic) -> str:
         """Make the interface's namespace and links; return the namespace's path for the runtime.

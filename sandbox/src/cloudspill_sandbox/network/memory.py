@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 
 from cloudspill_sandbox.network.interface import Nic, Topology
 
@@ -35,6 +36,11 @@ class MemoryNetwork:
         self.running = False
         self.attached.clear()
         self.topology = Topology()
+
+    async def retain(self, nics: Iterable[Nic]) -> None:
+        """Forget every interface but these."""
+        kept = {nic.internal_ip for nic in nics}
+        self.attached = {ip: nic for ip, nic in self.attached.items() if ip in kept}
 
     async def attach(self, nic: Nic) -> str:
         """Remember the interface and return a path that does not exist."""

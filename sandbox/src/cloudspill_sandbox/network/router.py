@@ -10,21 +10,18 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
-from cloudspill_sandbox.network import host, links, namespaces
+from cloudspill_sandbox.network import host, links, namespaces, ports
 from cloudspill_sandbox.network.addressing import (
     EXTERNAL_RANGE,
     INTERNAL_RANGE,
     LINK_HOST,
     LINK_RANGE,
     LINK_ROUTER,
-    MTU,
     HostNames,
-    gateway,
     router_interface,
 )
 from cloudspill_sandbox.network.commands import ip_batch
@@ -75,12 +72,16 @@ class NamespaceNetwork:
         self._reachable = tuple(reachable)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="vpc")
         self._firewall: Nftables | None = None
+        self._fixed_rules = ""
+        self._ports: dict[str, str] = {}
         self._wanted = self._applied = Topology()
         self._applying = asyncio.Lock()
         self._changing: dict[str, asyncio.Lock] = {}
 
     async def start(self) -> None:
-        """Make the router, after sweeping what a dead sandbox of this name left.
+        """Make the router, or take up the one that a killed sandbox of this name left.
+
+        One that is taken up keeps its rules until the first apply(), which replaces them all.
 
         Raises:
             NetworkError: no root, a command is missing, or another owner has 198.18.0.0/15; then
@@ -92,6 +93,10 @@ class NamespaceNetwork:
     async def stop(self) -> None:
         """Leave the host as start() found it; also sweeps after a sandbox that was killed."""
         await self._work(self._stop)
+
+    async def retain(self, nics: Iterable[Nic]) -> None:
+        """Detach every interface of an earlier life but these."""
+        await self._work(self._retain, frozenset(nic.hex_address for nic in nics))
 
     async def attach(self, nic: Nic) -> str:
         """Make the interface's namespace and links; the address works once apply() knows it."""
@@ -145,16 +150,14 @@ class NamespaceNetwork:
         if not host.is_root():
             raise NetworkError("the VPC needs root: start the sandbox with sudo")
         host.refuse_foreign_owner(self._names)
-        host.release(self._names, self._record)
-        host.take(self._record)
+        outlived = self._outlived()
+        if not outlived:
+            host.release(self._names, self._record)
+        before = host.take(self._record)
         try:
-            forbidden = unreachable(host.on_link_networks(self._names), self._reachable)
             namespaces.open_directory()
-            with namespaces.inside_new(self._names.router):
-                namespaces.write_sysctls(_ROUTER_SYSCTLS)
-                self._firewall = Nftables()
-                self._firewall.load(router_ruleset(forbidden))
-            host.connect(self._names)
+            self._take_up() if outlived else self._make()
+            host.connect(self._names, before)
             with namespaces.inside(self._names.router):
                 ip_batch(_router_commands())
                 links.settle("wan")
@@ -163,34 +166,77 @@ class NamespaceNetwork:
             self._stop()
             raise
 
+    def _outlived(self) -> bool:
+        """Whether the router of an earlier life stands and is linked to the host."""
+        if not (
+            namespaces.exists(self._names.router) and host.is_linked(self._names, self._record)
+        ):
+            return False
+        return self._has_link("wan")
+
+    def _make(self) -> None:
+        with namespaces.inside_new(self._names.router):
+            namespaces.write_sysctls(_ROUTER_SYSCTLS)
+            self._firewall = Nftables()
+            self._firewall.load(self._ruleset())
+
+    def _take_up(self) -> None:
+        with namespaces.inside(self._names.router):
+            namespaces.write_sysctls(_ROUTER_SYSCTLS)
+            self._firewall = Nftables()
+            self._ports = ports.whole()
+        # Together with the first topology: until then the rules of the earlier life hold.
+        self._fixed_rules = f"table ip {TABLE}\ndelete table ip {TABLE}\n{self._ruleset()}"
+
+    def _ruleset(self) -> str:
+        return router_ruleset(unreachable(host.on_link_networks(self._names), self._reachable))
+
     def _stop(self) -> None:
         if self._firewall is not None:
             self._firewall.close()
             self._firewall = None
+        self._fixed_rules = ""
+        self._ports.clear()
         host.release(self._names, self._record)
 
     def _load(self, topology: Topology) -> None:
         if self._firewall is None:
             raise NetworkError("the VPC is not running")
-        self._firewall.load(compile_topology(topology, TABLE))
+        self._firewall.load(self._fixed_rules + compile_topology(topology, TABLE))
+        self._fixed_rules = ""
+
+    def _retain(self, addresses: frozenset[str]) -> None:
+        for path in self._names.all_namespaces():
+            if path != self._names.router and path.name.rpartition("-")[2] not in addresses:
+                namespaces.remove(path)
+        kept = {f"i{address}" for address in addresses}
+        with namespaces.inside(self._names.router):
+            stale = [name for name in ports.all_names() if name not in kept]
+            ip_batch(f"link delete {name}" for name in stale)
 
     def _attach(self, nic: Nic) -> None:
         path, interface = self._names.namespace(nic), router_interface(nic)
-        if namespaces.exists(path) and self._has_link(interface):
+        if (
+            self._ports.get(interface) == ports.mark(nic)
+            and namespaces.exists(path)
+            and self._has_link(interface)
+        ):
             return
         self._detach(nic)
         with namespaces.inside_new(path):
             namespaces.write_sysctls(_GUEST_SYSCTLS)
-            ip_batch(_guest_commands(nic, self._names.router))
+            ip_batch(ports.guest_commands(nic, self._names.router))
             with namespaces.inside(self._names.router):
-                ip_batch(_port_commands(nic))
+                ip_batch(ports.router_commands(nic))
                 links.settle(interface)
                 if nic.can_ip_forward:
                     namespaces.write_sysctls({f"net/ipv4/conf/{interface}/rp_filter": "0"})
+                self._ports[interface] = ports.complete(nic)
             links.settle("eth0")
 
     def _detach(self, nic: Nic) -> None:
         path, interface = self._names.namespace(nic), router_interface(nic)
+        self._ports.pop(interface, None)
         if namespaces.exists(self._names.router) and self._has_link(interface):
             with namespaces.inside(self._names.router):
                 ip_batch([f"link delete {interface}"])
@@ -204,34 +250,12 @@ class NamespaceNetwork:
 def _router_commands() -> list[str]:
     return [
         "link set lo up",
-        f"addr add {METADATA_ADDRESS}/32 dev lo",
-        f"addr add {API_ADDRESS}/32 dev lo",
-        f"addr add {LINK_ROUTER}/{LINK_RANGE.prefixlen} dev wan",
+        f"addr replace {METADATA_ADDRESS}/32 dev lo",
+        f"addr replace {API_ADDRESS}/32 dev lo",
+        f"addr replace {LINK_ROUTER}/{LINK_RANGE.prefixlen} dev wan",
         "link set wan up",
-        f"route add default via {LINK_HOST}",
+        f"route replace default via {LINK_HOST}",
         # What has no owner is silent, as on Compute Engine, and never leaves.
-        f"route add blackhole {EXTERNAL_RANGE}",
-        f"route add blackhole {INTERNAL_RANGE}",
-    ]
-
-
-def _guest_commands(nic: Nic, router: Path) -> list[str]:
-    return [
-        f"link add eth0 mtu {MTU} address {nic.mac} type veth"
-        f" peer name {router_interface(nic)} mtu {MTU} netns {router.name}",
-        f"addr add {nic.internal_ip}/32 dev eth0",
-        "link set lo up",
-        "link set eth0 up",
-        f"route add {gateway(nic)} dev eth0 scope link",
-        f"route add default via {gateway(nic)} dev eth0",
-    ]
-
-
-def _port_commands(nic: Nic) -> list[str]:
-    interface = router_interface(nic)
-    return [
-        f"addr replace {gateway(nic)}/32 dev lo",
-        f"link set {interface} up",
-        f"neigh replace {nic.internal_ip} lladdr {nic.mac} dev {interface} nud permanent",
-        f"route replace {nic.internal_ip}/32 dev {interface}",
+        f"route replace blackhole {EXTERNAL_RANGE}",
+        f"route replace blackhole {INTERNAL_RANGE}",
     ]

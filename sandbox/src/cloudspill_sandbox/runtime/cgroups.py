@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cloudspill_sandbox.runtime.trees import directories_below
@@ -39,18 +39,24 @@ class SandboxCgroup:
             return [self._mount]
         return [entry for entry in self._mount.iterdir() if not entry.is_symlink()]
 
-    def _directories(self, below: str = "") -> list[Path]:
-        """Every directory of the group in every hierarchy, innermost first."""
+    def _directories(self, below: str = "", besides: Collection[str] = ()) -> list[Path]:
+        """Every directory of the group in every hierarchy, innermost first.
+
+        Args:
+            below: only those at or below this one.
+            besides: ids of containers whose directories are left out.
+        """
         found: list[Path] = []
         for hierarchy in self._hierarchies():
             top = Path(f"{hierarchy}{self.path}{below}")
             found += [*directories_below(top)][::-1]
-        return found
+        theirs = {f"libpod-{container}" for container in besides}
+        return [directory for directory in found if theirs.isdisjoint(directory.parts)]
 
-    def processes(self) -> set[int]:
-        """Return the ids of all processes in the group."""
+    def processes(self, besides: Collection[str] = ()) -> set[int]:
+        """Return the ids of all processes in the group but not in the containers `besides`."""
         found: set[int] = set()
-        for directory in self._directories():
+        for directory in self._directories(besides=besides):
             with contextlib.suppress(OSError):
                 found.update(map(int, (directory / "cgroup.procs").read_text().split()))
         return found
@@ -93,8 +99,17 @@ class SandboxCgroup:
                 if (directory / name).exists():
                     (directory / name).write_text(word)
 
-    def end_processes(self, others: set[int]) -> int:
+    def end_processes(
+        self, others: set[int], *, besides: Collection[str] = (), spared: Collection[int] = ()
+    ) -> int:
         """Kill every process of the group, and `others`, and wait until they are gone.
+
+        Nothing in the group stays paused.
+
+        Args:
+            others: processes outside of the group.
+            besides: ids of containers that go on.
+            spared: processes of the group, in no container, that go on.
 
         Returns:
             How many there were.
@@ -105,7 +120,7 @@ class SandboxCgroup:
         self._thaw()
         deadline = time.monotonic() + _PATIENCE
         ended: set[int] = set()
-        while victims := (self.processes() | others) - {os.getpid()}:
+        while victims := (self.processes(besides) | others) - {os.getpid(), *spared}:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"processes {sorted(victims)} of {self.path} cannot be ended")
             ended |= victims
@@ -113,9 +128,13 @@ class SandboxCgroup:
             _kill_and_wait(victims, deadline)
         return len(ended)
 
-    def remove(self) -> None:
-        """Remove the empty group; the family's too when this was its last."""
-        for directory in self._directories():
+    def remove(self, besides: Collection[str] = ()) -> None:
+        """Remove the empty group; the family's too when this was its last.
+
+        Args:
+            besides: ids of containers whose groups stay.
+        """
+        for directory in self._directories(besides=besides):
             with contextlib.suppress(OSError):
                 directory.rmdir()
         for hierarchy in self._hierarchies():
@@ -123,10 +142,14 @@ class SandboxCgroup:
                 (hierarchy / self._family).rmdir()
 
 
-def processes_naming(directory: Path, commands: frozenset[str]) -> set[int]:
-    """Return the processes of `commands` with `directory` or a path below it as an argument."""
+def processes_naming(directory: Path, commands: frozenset[str]) -> dict[int, frozenset[str]]:
+    """Return the processes of `commands` with `directory` or a path below it as an argument.
+
+    Returns:
+        All their arguments, by process id.
+    """
     exact, below = os.fsencode(directory), os.fsencode(directory) + b"/"
-    found = set()
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -135,7 +158,7 @@ def processes_naming(directory: Path, commands: frozenset[str]) -> set[int]:
             if Path(os.fsdecode(command)).name not in commands:
                 continue
             if any(argument == exact or argument.startswith(below) for argument in arguments):
-                found.add(int(entry.name))
+                found[int(entry.name)] = frozenset(map(os.fsdecode, arguments))
     return found
 
 

@@ -6,7 +6,7 @@ Two implementations pass the same tests: Podman (real machines) and memory (API 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -82,8 +82,13 @@ ExitCallback = Callable[[str, MachineExit], None]
 class Runtime(Protocol):
     """Machines and volumes of a sandbox; ids are strings of [a-z0-9-]."""
 
-    async def start(self, on_exit: ExitCallback) -> None:
-        """Make ready; end machines and mounts that a dead sandbox left, keep volumes."""
+    async def start(self, on_exit: ExitCallback, expected: Iterable[MachineSpec] = ()) -> None:
+        """Make ready; take up the expected machines that outlived a sandbox, end all others.
+
+        Volumes stay. A machine that went off by itself while nobody watched is taken up too, and
+        its end reported to `on_exit` soon; one that rebooted comes back. Of the other expected
+        ones is_running() is false.
+        """
 
     async def stop(self) -> None:
         """Stop every machine (shutdown scripts run, bounded) and unmount; volumes stay."""

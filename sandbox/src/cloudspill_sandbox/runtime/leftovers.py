@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Collection
+from pathlib import Path
 
 from cloudspill_sandbox.runtime.cgroups import SandboxCgroup, processes_naming
 from cloudspill_sandbox.runtime.kernel_limits import KernelLimits
@@ -19,6 +21,16 @@ _PODMAN_COMMANDS = frozenset({"podman", "conmon", "runc", "crun"})
 _log = logging.getLogger(__name__)
 
 
+def podman_directory(settings: Settings) -> Path:
+    """Return where the sandbox's Podman keeps everything; it is there while machines may be."""
+    return settings.run_dir / "podman"
+
+
+def probe_directory(settings: Settings) -> Path:
+    """Return where a root file system is mounted to try whether containers start."""
+    return settings.run_dir / "probe"
+
+
 def sweep(settings: Settings) -> None:
     """End machines, mounts and kernel limits of a sandbox that is not running; keep volumes.
 
@@ -28,18 +40,41 @@ def sweep(settings: Settings) -> None:
         TimeoutError: a process would not end.
         OSError: a directory could not be removed.
     """
-    podman, probe = settings.run_dir / "podman", settings.run_dir / "probe"
+    end_all_but((), (), settings)
+    podman = podman_directory(settings)
+    if podman.exists():
+        shutil.rmtree(podman)
+    kernel_limits(settings).restore()
+
+
+def end_all_but(
+    containers: Collection[str], mount_points: Collection[Path], settings: Settings
+) -> None:
+    """End every process and mount of a sandbox that is not running, but for some machines.
+
+    Args:
+        containers: ids of the containers that go on.
+        mount_points: of the volumes that they use.
+        settings: of the sandbox.
+
+    Raises:
+        TimeoutError: a process would not end.
+        OSError: a directory could not be removed.
+    """
+    podman, probe = podman_directory(settings), probe_directory(settings)
     cgroup = SandboxCgroup(settings.name)
-    ended = cgroup.end_processes(processes_naming(podman, _PODMAN_COMMANDS))
+    found = processes_naming(podman, _PODMAN_COMMANDS)
+    # conmon, and whoever works on or in a container, has its id as an argument.
+    spared = {pid for pid, words in found.items() if not words.isdisjoint(containers)}
+    ended = cgroup.end_processes(found.keys() - spared, besides=containers, spared=spared)
     if ended:
         _log.info("ended %d processes of machines of the sandbox %s", ended, settings.name)
     for point in mounts_below(podman, probe, settings.volumes_dir):
-        unmount(point, detach=True)
-    for leftover in (podman, probe):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    cgroup.remove()
-    kernel_limits(settings).restore()
+        if point not in mount_points and set(point.parts).isdisjoint(containers):
+            unmount(point, detach=True)
+    if probe.exists():
+        shutil.rmtree(probe)
+    cgroup.remove(besides=containers)
 
 
 def kernel_limits(settings: Settings) -> KernelLimits:

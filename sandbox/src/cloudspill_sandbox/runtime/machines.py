@@ -9,10 +9,10 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 
+from cloudspill_sandbox.runtime.adoption import MachineRecord, MachineRecords, survivors
 from cloudspill_sandbox.runtime.cgroups import SandboxCgroup
 from cloudspill_sandbox.runtime.console import SerialConsole
 from cloudspill_sandbox.runtime.guest_files import renew_identity, write_names
@@ -24,18 +24,19 @@ from cloudspill_sandbox.runtime.interface import (
     MachineSpec,
     VolumeError,
 )
-from cloudspill_sandbox.runtime.leftovers import kernel_limits, sweep
+from cloudspill_sandbox.runtime.leftovers import (
+    end_all_but,
+    kernel_limits,
+    podman_directory,
+    probe_directory,
+    sweep,
+)
+from cloudspill_sandbox.runtime.machine import Machine
 from cloudspill_sandbox.runtime.mounts import mount_overlay, overlay_options, unmount
 from cloudspill_sandbox.runtime.podman import Container, ContainerRequest, Podman
 from cloudspill_sandbox.runtime.processes import WatchedProcess
 from cloudspill_sandbox.runtime.volumes import VolumeStore
 from cloudspill_sandbox.settings import Settings
-
-_POWER_BUTTON = signal.SIGRTMIN + 4
-"""systemd's poweroff.target: https://www.freedesktop.org/software/systemd/man/systemd.html"""
-
-_PRESS_AGAIN = 1.0
-"""Seconds; an init that has only just been started does not listen yet."""
 
 _STOP_GRACE = 30.0
 _REBOOT = 128 + signal.SIGHUP
@@ -43,18 +44,6 @@ _POWER_OFF = 128 + signal.SIGINT
 """How an init ends by reboot(2): https://man7.org/linux/man-pages/man2/reboot.2.html"""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Machine:
-    """A machine that is on: from boot() until it is off, through reboots from inside."""
-
-    spec: MachineSpec
-    boots: int = 0
-    container: Container | None = None
-    init: WatchedProcess | None = None
-    asked_to_stop: bool = False
-    off: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class PodmanRuntime:
@@ -68,34 +57,55 @@ class PodmanRuntime:
     def __init__(self, settings: Settings, guest_image: Path) -> None:
         self._settings = settings
         self._cgroup = SandboxCgroup(settings.name)
-        self._podman = Podman(settings.run_dir / "podman", self._cgroup.path)
+        self._podman = Podman(podman_directory(settings), self._cgroup.path)
+        self._records = MachineRecords(self._podman.containers)
         self._guest_image = guest_image
         self._volumes = VolumeStore(
             settings.volumes_dir, guest_image.parent, {"debian-12": guest_image.name}
         )
-        self._machines: dict[str, _Machine] = {}
+        self._machines: dict[str, Machine] = {}
         self._consoles: dict[str, SerialConsole] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_exit: ExitCallback = lambda _machine, _why: None
         self._image_in_use = contextlib.ExitStack()
 
-    async def start(self, on_exit: ExitCallback) -> None:
-        """Make ready; end machines and mounts that a dead sandbox of this name left, keep volumes.
+    async def start(self, on_exit: ExitCallback, expected: Iterable[MachineSpec] = ()) -> None:
+        """Make ready; take up the expected machines that outlived a sandbox, end all others.
 
         Raises:
             MachineError: containers do not start on this host; the message says why.
         """
         self._on_exit = on_exit
-        await asyncio.to_thread(sweep, self._settings)
         try:
             await asyncio.to_thread(self._take_image)
-            kernel_limits(self._settings).raise_all()
             await asyncio.to_thread(self._volumes.load)
-            await self._probe()
+            adopted = await asyncio.to_thread(self._end_all_but, [*expected])
+            kernel_limits(self._settings).raise_all()
+            if not adopted:
+                await self._probe()
         except BaseException:
             await self.stop()
             raise
+        for record in adopted:
+            self._attend_to(Machine(record.spec), record.container)
+            _log.info("machine %s of an earlier life goes on", record.spec.name)
         self._spawn(self._podman.remove_discarded())
+
+    def _end_all_but(self, expected: list[MachineSpec]) -> list[MachineRecord]:
+        """End what an earlier life left, and return the machines that go on."""
+        chosen, refused = survivors(self._records.read(), expected, self._podman.exits)
+        for name, reason in refused.items():
+            _log.info("container %s of an earlier life does not go on: %s", name, reason)
+        if not chosen:
+            sweep(self._settings)
+            return []
+        kept = {record.container.id for record in chosen.values()}
+        volumes = {volume for record in chosen.values() for volume in record.spec.volumes}
+        mount_points = {self._volumes.mount(volume) for volume in volumes}
+        end_all_but(kept, mount_points, self._settings)
+        for name in {*self._records.names()} - {r.container.name for r in chosen.values()}:
+            self._podman.discard(name)
+        return [*chosen.values()]
 
     def _take_image(self) -> None:
         """Keep the base volume from being removed, from now until stop()."""
@@ -108,7 +118,7 @@ class PodmanRuntime:
             ) from error
 
     async def _probe(self) -> None:
-        probe = self._settings.run_dir / "probe"
+        probe = probe_directory(self._settings)
         for part in ("u", "w", "m"):
             (probe / part).mkdir(parents=True)
         mount_overlay(probe / "m", overlay_options([self._guest_image], probe / "u", probe / "w"))
@@ -210,7 +220,7 @@ class PodmanRuntime:
         """
         if spec.id in self._machines:
             raise MachineError(f"machine {spec.name} is on")
-        machine = self._machines[spec.id] = _Machine(spec)
+        machine = self._machines[spec.id] = Machine(spec)
         try:
             await asyncio.to_thread(self._prepare_disks, spec)
             await self._run(machine)
@@ -230,9 +240,8 @@ class PodmanRuntime:
         for _, volume in spec.data_volumes:
             self._volumes.mount(volume)
 
-    async def _run(self, machine: _Machine) -> None:
+    async def _run(self, machine: Machine) -> None:
         spec = machine.spec
-        machine.boots += 1
         request = ContainerRequest(
             spec=spec,
             root=self._volumes.mount_point(spec.boot_volume),
@@ -242,11 +251,17 @@ class PodmanRuntime:
             console=self._volumes.console_log(spec.boot_volume),
         )
         name = f"{spec.name}-{spec.id}-{time.time_ns()}"
-        machine.container = container = await self._podman.run(request, name)
-        machine.init = WatchedProcess(container.init)
+        container = await self._podman.run(request, name)
+        if not machine.asked_to_stop:
+            self._records.write(MachineRecord(spec, container))
+        self._attend_to(machine, container)
+
+    def _attend_to(self, machine: Machine, container: Container) -> None:
+        self._machines[machine.spec.id] = machine
+        machine.container, machine.init = container, WatchedProcess(container.init)
         self._spawn(self._attend(machine, container, machine.init))
 
-    async def _attend(self, machine: _Machine, container: Container, init: WatchedProcess) -> None:
+    async def _attend(self, machine: Machine, container: Container, init: WatchedProcess) -> None:
         """Wait for the end of a boot and do what follows from it."""
         try:
             why = await self._outcome(machine, container, init)
@@ -260,7 +275,7 @@ class PodmanRuntime:
             self._on_exit(machine.spec.id, why)
 
     async def _outcome(
-        self, machine: _Machine, container: Container, init: WatchedProcess
+        self, machine: Machine, container: Container, init: WatchedProcess
     ) -> MachineExit | None:
         """Wait for the end of a boot; return why the machine is off, None when it is on again."""
         try:
@@ -272,10 +287,11 @@ class PodmanRuntime:
                 init.close()
             why = await self._why_it_ended(machine, container)
         finally:
-            self._podman.discard(container)
+            self._records.forget(container)
+            self._podman.discard(container.name)
         return await self._reboot(machine) if why is None else why
 
-    async def _reboot(self, machine: _Machine) -> MachineExit | None:
+    async def _reboot(self, machine: Machine) -> MachineExit | None:
         _log.info("machine %s reboots", machine.spec.name)
         try:
             await self._run(machine)
@@ -284,7 +300,7 @@ class PodmanRuntime:
             return MachineExit.CRASH
         return None
 
-    async def _why_it_ended(self, machine: _Machine, container: Container) -> MachineExit | None:
+    async def _why_it_ended(self, machine: Machine, container: Container) -> MachineExit | None:
         """Return why a machine is off, None when it wants to be started again."""
         try:
             code = await self._podman.exit_code(container)
@@ -295,7 +311,7 @@ class PodmanRuntime:
             return None
         return MachineExit.POWER_OFF if code in {0, _POWER_OFF} else MachineExit.CRASH
 
-    def _forget(self, machine: _Machine) -> None:
+    def _forget(self, machine: Machine) -> None:
         del self._machines[machine.spec.id]
         in_use = {volume for other in self._machines.values() for volume in other.spec.volumes}
         for volume in {*machine.spec.volumes} - in_use:
@@ -310,33 +326,21 @@ class PodmanRuntime:
         found = self._machines.get(machine)
         if found is None:
             return
-        found.asked_to_stop = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._press_until_off(found)
-        await self.power_off(machine)
-
-    async def _press_until_off(self, machine: _Machine) -> None:
-        while not machine.off.is_set():
-            if machine.init is not None:
-                machine.init.send(_POWER_BUTTON)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PRESS_AGAIN):
-                    await machine.off.wait()
+        self._ask_to_stop(found)
+        await found.shut_down(grace)
 
     async def power_off(self, machine: str) -> None:
         """Cut the power at once. No error when it is off."""
         found = self._machines.get(machine)
         if found is None:
             return
-        found.asked_to_stop = True
-        while not found.off.is_set():
-            if found.init is not None:
-                found.init.send(signal.SIGKILL)
-            # A boot under way has no init yet: look again when it has one.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PRESS_AGAIN):
-                    await found.off.wait()
+        self._ask_to_stop(found)
+        await found.cut_power()
+
+    def _ask_to_stop(self, machine: Machine) -> None:
+        machine.asked_to_stop = True
+        if machine.container is not None:
+            self._records.forget(machine.container)
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""

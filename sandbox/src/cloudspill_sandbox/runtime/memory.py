@@ -7,6 +7,7 @@ tell whether a clone is one. Machines boot at once and say so on their console.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cloudspill_sandbox.runtime.interface import (
@@ -57,9 +58,10 @@ class MemoryRuntime:
         self._boot_volumes: dict[str, str] = {}
         self._on_exit: ExitCallback | None = None
 
-    async def start(self, on_exit: ExitCallback) -> None:
-        """Forget machines, keep volumes."""
-        self.running.clear()
+    async def start(self, on_exit: ExitCallback, expected: Iterable[MachineSpec] = ()) -> None:
+        """Forget all machines but the expected ones, keep volumes."""
+        ids = {spec.id for spec in expected}
+        self.running = {machine: spec for machine, spec in self.running.items() if machine in ids}
         self._on_exit = on_exit
 
     async def stop(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudspill_sandbox.runtime.interface import MachineError, MachineSpec
+from cloudspill_sandbox.runtime.processes import ProcessId
 
 OCI_RUNTIMES = ("crun", "runc")
 """In order of preference; which of them works depends on the host's control groups and limits."""
@@ -35,14 +36,14 @@ class Container:
     Attributes:
         id: Podman's id of it.
         name: its name.
-        init: process id of its init, in the host's numbering.
-        monitor: process id of conmon, which ends when the container has ended and is cleaned up.
+        init: its init, in the host's numbering.
+        monitor: conmon, which ends when the container has ended and is cleaned up.
     """
 
     id: str
     name: str
-    init: int
-    monitor: int
+    init: ProcessId
+    monitor: ProcessId
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,23 @@ class Podman:
     def __init__(self, directory: Path, cgroup_parent: str) -> None:
         self._directory = directory
         self._cgroup_parent = cgroup_parent
-        self._oci_runtime = ""
         self._slots = asyncio.Semaphore(_CONCURRENT_COMMANDS)
         self._doomed: asyncio.Queue[str] = asyncio.Queue()
 
+    @property
+    def containers(self) -> Path:
+        """Holds a folder for each container that was begun and not removed, by its name."""
+        return self._directory / "containers"
+
+    @property
+    def exits(self) -> Path:
+        """Where conmon writes the exit status of a container that has ended, by its id."""
+        return self._directory / "tmp" / "exits"
+
     async def start(self, probe_root: Path) -> None:
         """Write the configuration and find out which OCI runtime works here.
+
+        What an earlier life found out holds as long as its directory: until the next boot.
 
         Args:
             probe_root: a root file system with /bin/true that may be written to.
@@ -86,19 +98,22 @@ class Podman:
         Raises:
             MachineError: none does; the message has each one's answer.
         """
-        self._directory.mkdir(mode=0o700, parents=True)
-        answers = []
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        proven, answers = self._directory / "proven.conf", []
         for candidate in OCI_RUNTIMES:
             if shutil.which(candidate) is None:
                 continue
-            self._write_configuration(candidate)
+            configuration = self._configuration(candidate)
+            if proven.exists() and proven.read_text() == configuration:
+                return
+            (self._directory / "containers.conf").write_text(configuration)
             options = [*self._options("probe"), "--rm", "--network", "none", "--no-hosts"]
             try:
                 await self._run("run", *options, "--rootfs", str(probe_root), "/bin/true")
             except MachineError as error:
                 answers.append(str(error))
                 continue
-            self._oci_runtime = candidate
+            proven.write_text(configuration)
             _log.info("machines run with %s", candidate)
             return
         raise MachineError(
@@ -106,7 +121,7 @@ class Podman:
             + ("; ".join(answers) or f"none of {', '.join(OCI_RUNTIMES)} is installed")
         )
 
-    def _write_configuration(self, oci_runtime: str) -> None:
+    def _configuration(self, oci_runtime: str) -> str:
         limits = [
             _ulimit("nofile", resource.RLIMIT_NOFILE, 1 << 20),
             _ulimit("nproc", resource.RLIMIT_NPROC, _PROCESS_LIMIT),
@@ -126,7 +141,7 @@ class Podman:
         ]
         if _has_netavark():
             lines.append('network_backend = "netavark"')
-        (self._directory / "containers.conf").write_text("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
 
     async def run(self, request: ContainerRequest, name: str) -> Container:
         """Start a container; returns when its init runs.
@@ -145,8 +160,8 @@ class Podman:
 
     async def _start_watchable(self, request: ContainerRequest, name: str) -> Container:
         spec = request.spec
-        pids = self._directory / "pids" / name
-        pids.mkdir(parents=True, exist_ok=True)
+        pids = self.containers / name
+        pids.mkdir(parents=True)
         options = [
             *self._options(name),
             *("--detach", "--tty"),
@@ -161,7 +176,9 @@ class Podman:
             mode = "ro" if device in spec.read_only else "rw"
             options += ["--volume", f"{directory}:/mnt/disks/{device}:{mode}"]
         answer = await self._run("run", *options, "--rootfs", str(request.root), "/sbin/init")
-        init, monitor = (int((pids / part).read_text()) for part in ("init", "conmon"))
+        init, monitor = (
+            ProcessId.of(int((pids / part).read_text())) for part in ("init", "conmon")
+        )
         return Container(answer.strip(), name, init, monitor)
 
     def _options(self, name: str) -> list[str]:
@@ -188,18 +205,18 @@ class Podman:
         except ValueError as error:
             raise MachineError(f"container {container.name} ended with {answer!r}") from error
 
-    def discard(self, container: Container) -> None:
+    def discard(self, name: str) -> None:
         """Remove an ended container some time soon, see remove_discarded()."""
-        self._doomed.put_nowait(container.name)
+        self._doomed.put_nowait(name)
 
     async def remove_discarded(self) -> None:
         """Remove what was discarded, one by one, for ever: removals at the same time fail."""
         while True:
             name = await self._doomed.get()
-            shutil.rmtree(self._directory / "pids" / name, ignore_errors=True)
             for attempt in range(_REMOVAL_TRIES):
                 try:
                     await self._run("rm", "--force", "--ignore", name)
+                    shutil.rmtree(self.containers / name, ignore_errors=True)
                     break
                 except MachineError as error:
                     _log.warning("%s", error)

@@ -7,25 +7,63 @@ import asyncio
 import contextlib
 import os
 import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_TIME = 19
+"""Place of the start time after the command in /proc/PID/stat:
+https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """Which process, for as long as the kernel runs: ids are given again, these pairs are not.
+
+    Attributes:
+        pid: process id.
+        born: clock ticks from the kernel's start to the process's; 0 for one that had ended
+            before it was asked for.
+    """
+
+    pid: int
+    born: int
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Return which process has an id now."""
+        try:
+            after_command = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        except (FileNotFoundError, ProcessLookupError):
+            return cls(pid, 0)
+        return cls(pid, int(after_command.split()[_START_TIME]))
+
+    def exists(self) -> bool:
+        """Whether the process has not been reaped."""
+        return self.born > 0 and self == ProcessId.of(self.pid)
 
 
 class WatchedProcess:
     """A handle on one process that its id's later owners cannot be mistaken for.
 
     Args:
-        pid: process id; may have ended.
+        process: may have ended.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, process: ProcessId) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._descriptor = -1
         try:
-            self._descriptor = os.pidfd_open(pid)
+            self._descriptor = os.pidfd_open(process.pid)
         except ProcessLookupError:
             self._ended.set()
-        else:
+            return
+        if process.exists():  # asked after the descriptor was opened: it is this one's
             self._loop.add_reader(self._descriptor, self._note_end)
+        else:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._ended.set()
 
     async def wait(self) -> None:
         """Return when it has ended."""

@@ -64,7 +64,7 @@ class VolumeStore:
     def load(self) -> None:
         """Read the records; remove half-made layers and layers that nobody needs.
 
-        Nothing may be mounted, see leftovers.py.
+        What is mounted has a record and stays.
 
         Raises:
             VolumeError: a record cannot be read.

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines that outlive the process that started them, and what its successor must know of them.
+
+A container and its conmon are nobody's children: they run on when the sandbox is killed. Each
+machine that is on has a record beside its container's process ids; one that is to go off has
+none any more, so that nobody takes it for one that should run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from cloudspill_sandbox.runtime.interface import MachineSpec
+from cloudspill_sandbox.runtime.podman import Container
+
+_RECORD = "machine.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRecord:
+    """A machine and the container that is its boot."""
+
+    spec: MachineSpec
+    container: Container
+
+
+_FORM = TypeAdapter(MachineRecord)
+
+
+class MachineRecords:
+    """The records of one sandbox.
+
+    Args:
+        directory: holds a folder for each container, by its name; see Podman.containers.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def write(self, record: MachineRecord) -> None:
+        """Write a record, whole or not at all."""
+        path = self._path(record.container)
+        draft = path.with_suffix(".new")
+        draft.write_bytes(_FORM.dump_json(record))
+        draft.replace(path)
+
+    def forget(self, container: Container) -> None:
+        """Remove the record of a machine that is to go off, or has; no error when it is gone."""
+        self._path(container).unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """Names of all containers that were ever begun and not removed, oldest first."""
+        if not self._directory.exists():
+            return []
+        return sorted(entry.name for entry in self._directory.iterdir())
+
+    def read(self) -> Iterator[MachineRecord]:
+        """Yield the whole records, oldest first."""
+        for name in self.names():
+            with contextlib.suppress(FileNotFoundError, ValidationError):
+                yield _FORM.validate_json((self._directory / name / _RECORD).read_bytes())
+
+    def _path(self, container: Container) -> Path:
+        return self._directory / container.name / _RECORD
+
+
+def survivors(
+    records: Iterable[MachineRecord], expected: Iterable[MachineSpec], exits: Path
+) -> tuple[dict[str, MachineRecord], dict[str, str]]:
+    """Choose the machines that go on.
+
+    Args:
+        records: of an earlier life, oldest first.
+        expected: the machines that should be on.
+        exits: folder with the exit status of each container that has ended, by its id.
+
+    Returns:
+        The records of those that go on, by the machine's id; and for each other container that
+        has a record why it does not, by its name.
+    """
+    wanted = {spec.id: spec for spec in expected}
+    chosen: dict[str, MachineRecord] = {}
+    refused: dict[str, str] = {}
+    for record in records:
+        container = record.container
+        if reason := _obstacle(record, wanted, exits):
+            refused[container.name] = reason
+            continue
+        if older := chosen.get(record.spec.id):
+            refused[older.container.name] = "the machine was booted again"
+        chosen[record.spec.id] = record
+    return chosen, refused
+
+
+def _obstacle(record: MachineRecord, wanted: Mapping[str, MachineSpec], exits: Path) -> str:
+    """Return why a machine cannot go on, "" when it can."""
+    spec, container = record.spec, record.container
+    should_be = wanted.get(spec.id)
+    if should_be is None:
+        return "no machine of its id should be on"
+    if _identity(spec) != _identity(should_be):
+        return "its disk or interface is another's"
+    if (exits / container.id).exists():
+        return ""  # it went off or rebooted by itself: whoever attends to it sees which
+    if not (container.monitor.exists() and container.init.exists()):
+        return "it ended, or its conmon, and nobody knows how"
+    return "" if _is_in(container, Path(spec.nic.namespace)) else "its network was made anew"
+
+
+def _identity(spec: MachineSpec) -> MachineSpec:
+    """Return what cannot change while a machine is on; disks come and go, sizes wait."""
+    return replace(
+        spec, hostname="", vcpus=0.0, memory_mb=0, data_volumes=(), read_only=frozenset()
+    )
+
+
+def _is_in(container: Container, namespace: Path) -> bool:
+    try:
+        own = Path(f"/proc/{container.init.pid}/ns/net").stat()
+        other = namespace.stat()
+    except OSError:
+        return False
+    return (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
