@@ -16,6 +16,7 @@ from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.engine import validation
 from cloudspill_sandbox.engine.call import Call, Document, Principal, Service
+from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import Api, load_api
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
@@ -30,8 +31,8 @@ UBUNTU = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
 
 
 @dataclass
-class Clock:
-    """Seconds since the epoch, as a test sets them."""
+class HostClock:
+    """The host's seconds since the epoch, as a test sets them."""
 
     now: float = NOW
 
@@ -138,8 +139,8 @@ def compute() -> Api:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> HostClock:
+    return HostClock()
 
 
 @pytest.fixture
@@ -154,18 +155,19 @@ def network() -> MemoryNetwork:
 
 @pytest.fixture
 async def make_cloud(
-    runtime: MemoryRuntime, network: MemoryNetwork, clock: Clock
+    runtime: MemoryRuntime, network: MemoryNetwork, clock: HostClock
 ) -> AsyncIterator[MakeCloud]:
     """Start a cloud over a database; several in a row are lives of one sandbox."""
     made: list[Cloud] = []
 
     async def make(path: Path | None = None, latency: Any = None) -> Cloud:
+        store = Store(path)
         cloud = Cloud(
-            store=Store(path),
+            store=store,
             runtime=runtime,
             network=network,
             settings=Settings(),
-            clock=clock,
+            clock=Clock(store, clock),
             latency=latency or Instant(),
             tokens=NamedTokens(),
         )

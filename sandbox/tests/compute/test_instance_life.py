@@ -11,7 +11,7 @@ from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.interface import MachineError, MachineExit
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import Client, Clock
+from .conftest import Client, HostClock
 
 
 def external(instance: dict[str, Any]) -> str | None:
@@ -26,7 +26,7 @@ async def vm(api: Client, spec: Any) -> dict[str, Any]:
 
 
 async def test_stop_and_start_keep_disk_and_internal_address(
-    api: Client, runtime: MemoryRuntime, vm: dict[str, Any], clock: Clock
+    api: Client, runtime: MemoryRuntime, vm: dict[str, Any], clock: HostClock
 ) -> None:
     runtime.guest_write(vm["id"], "/data", "kept")
     clock.now += 60

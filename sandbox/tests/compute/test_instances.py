@@ -217,7 +217,7 @@ REFUSALS: list[tuple[dict[str, Any], int, str]] = [
     (
         {"scheduling": {"provisioningModel": "SPOT", "automaticRestart": True}},
         400,
-        "resource.scheduling.automaticRestart",
+        "AutomaticRestart is true",
     ),
     ({"scheduling": {"maxRunDuration": {"seconds": "29"}}}, 400, "between 30 and 10368000"),
     ({"scheduling": {"maxRunDuration": {"seconds": "60"}}}, 400, "instanceTerminationAction"),

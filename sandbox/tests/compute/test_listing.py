@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import Client, Clock
+from .conftest import Client, HostClock
 
 
 @pytest.fixture
-async def disks(api: Client, clock: Clock) -> list[str]:
+async def disks(api: Client, clock: HostClock) -> list[str]:
     """Seven disks in two zones, made in this order, a second apart."""
     names = ["d", "b", "f", "a", "c", "g", "e"]
     for number, name in enumerate(names):

@@ -17,6 +17,7 @@ from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine import validation
 from cloudspill_sandbox.engine.call import Call, Document, Principal, Service
+from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import Method, load_api
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.schema import Schema
@@ -174,12 +175,13 @@ def _methods() -> tuple[str, ...]:
 
 
 def _cloud() -> Cloud:
+    store = Store()
     return Cloud(
-        store=Store(),
+        store=store,
         runtime=MemoryRuntime(),
         network=MemoryNetwork(),
         settings=Settings(),
-        clock=lambda: 1_800_000_000.0,
+        clock=Clock(store, lambda: 1_800_000_000.0),
         latency=Instant(),
         tokens=NamedTokens(),
     )

@@ -67,7 +67,9 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
         ),
         "tags": tags.checked("resource.tags", body.get("tags")),
         "metadata": instance_metadata.checked("resource.metadata", body.get("metadata")),
-        "scheduling": scheduling.checked("resource.scheduling", body.get("scheduling")),
+        "scheduling": scheduling.checked(
+            "resource.scheduling", body.get("scheduling"), cloud.clock()
+        ),
         "disks": attached,
         "networkInterfaces": interfaces.plan(cloud, tx, name, body.get("networkInterfaces") or []),
         "canIpForward": bool(body.get("canIpForward")),

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Coroutine
 from typing import Any
 
-from cloudspill_sandbox.compute import guest_attributes, leases, names, topology
+from cloudspill_sandbox.compute import guest_attributes, leases, machines, names, topology
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.instance_metadata import values
 from cloudspill_sandbox.engine.call import Document, Principal
@@ -138,7 +138,7 @@ class MetadataView:
             "networkInterfaces": [
                 self._interface(instance, at) for at in range(len(instance["networkInterfaces"]))
             ],
-            "preempted": "FALSE",
+            "preempted": _upper(machines.preemption(self._cloud.store, instance) is not None),
             "remainingCpuTime": -1,
             "scheduling": {
                 "automaticRestart": _upper(scheduling["automaticRestart"]),

@@ -6,7 +6,7 @@ https://cloud.google.com/compute/docs/instances/instance-life-cycle.
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import interfaces, machines, refusals
+from cloudspill_sandbox.compute import endings, interfaces, machines, refusals, scheduling
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -24,6 +24,8 @@ async def _start(cloud: Cloud, call: Call) -> Document:
         elif instance["status"] == "TERMINATED":
             if not any(disk["boot"] for disk in instance["disks"]):
                 raise refusals.invalid_usage("The instance has no boot disk")
+            scheduling.check_may_start("scheduling.terminationTime", instance, cloud.clock())
+            machines.index(tx, instance)  # a preemption is over
             staged = interfaces.with_ephemeral(cloud, tx, name, instance)
             tx.put(name, staged | {"status": "STAGING"})
         else:
@@ -57,19 +59,8 @@ async def _stop(cloud: Cloud, call: Call) -> Document:
             raise refusals.not_ready(name)
     if instance["status"] == "TERMINATED":
         return found(cloud.store, operation)
-    machine = machines.Machine(cloud, name)
-
-    async def shut_down() -> None:
-        await machine.shut_down(graceful=not call.query.get("noGracefulShutdown"))
-
-    return await cloud.operations.perform(
-        operation,
-        Work(
-            (Step("instances.stop.shutDown", shut_down, machine.power_off),),
-            done=lambda tx: machines.terminated(cloud, tx, name),
-            failed=lambda tx: machines.terminated(cloud, tx, name),
-        ),
-    )
+    graceful = not call.query.get("noGracefulShutdown")
+    return await cloud.operations.perform(operation, endings.stop(cloud, name, graceful=graceful))
 
 
 async def _reset(cloud: Cloud, call: Call) -> Document:

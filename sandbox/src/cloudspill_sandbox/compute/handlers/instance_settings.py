@@ -95,8 +95,8 @@ async def _set_scheduling(cloud: Cloud, call: Call) -> Document:
     def change(_: Transaction, instance: Document) -> Document:
         _check_stopped(instance, "The instance must be stopped to change its scheduling")
         current = instance["scheduling"]
-        asked = {"provisioningModel": current["provisioningModel"]} | call.body
-        return instance | {"scheduling": scheduling.checked("scheduling", asked)}
+        changed = scheduling.revised("scheduling", current, call.body, cloud.clock())
+        return instance | {"scheduling": changed}
 
     return await _change(cloud, call, "setScheduling", change)
 

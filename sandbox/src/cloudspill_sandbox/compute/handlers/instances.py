@@ -7,7 +7,15 @@ then boots. Whatever fails, all of it is taken back and the operation carries th
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import copies, disks, instance_plan, machines, refusals, removal
+from cloudspill_sandbox.compute import (
+    copies,
+    disks,
+    endings,
+    instance_plan,
+    machines,
+    refusals,
+    removal,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import (
     Methods,
@@ -94,41 +102,10 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
             raise refusals.not_ready(name)
         for disk in removal.auto_deleted(tx, instance):
             copies.check_not_read(cloud, disk)
-        before = instance["status"]
         tx.put(name, instance | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "delete", name)
-    machine = machines.Machine(cloud, name)
     graceful = not call.query.get("noGracefulShutdown")
-
-    async def shut_down() -> None:
-        if before == "RUNNING":
-            await machine.shut_down(graceful=graceful)
-
-    async def remove() -> None:
-        await machine.disconnect()
-        with cloud.transaction() as tx:
-            going = removal.mark(cloud, tx, name)
-        await removal.delete_volumes(cloud, going)
-
-    def done(tx: Transaction) -> None:
-        going = removal.auto_deleted(tx, machine.document)
-        removal.delete_documents(cloud, tx, name, going)
-
-    def failed(tx: Transaction) -> None:
-        removal.unmark(tx, machine.document)
-        machines.terminated(cloud, tx, name)
-
-    return await cloud.operations.perform(
-        operation,
-        Work(
-            (
-                Step("instances.delete.shutDown", shut_down),
-                Step("instances.delete.remove", remove),
-            ),
-            done=done,
-            failed=failed,
-        ),
-    )
+    return await cloud.operations.perform(operation, endings.delete(cloud, name, graceful=graceful))
 
 
 METHODS: Methods = {

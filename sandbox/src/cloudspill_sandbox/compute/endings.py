@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How an instance ends: the work of a stop and of a deletion, and endings by Compute Engine itself.
+
+Those are operations of the user `system`:
+https://cloud.google.com/compute/docs/logging/audit-logging#system_event, the types of which name
+the reason. Types of run-time limits: `gcloud compute operations list` as users quote it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import machines, names, removal, scheduling
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.engine.call import Call, Document, Principal
+from cloudspill_sandbox.engine.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+PREEMPTED = "compute.instances.preempted"
+DEFERRED_STOP = "compute.instances.deferredStop"
+DEFERRED_DELETE = "compute.instances.deferredDelete"
+GUEST_TERMINATE = "compute.instances.guestTerminate"
+
+_SYSTEM = Principal("system")
+
+
+def stop(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
+    """Return what stops an instance that was written STOPPING."""
+    machine = machines.Machine(cloud, name)
+
+    async def shut_down() -> None:
+        await machine.shut_down(graceful=graceful)
+
+    return Work(
+        (Step("instances.stop.shutDown", shut_down, machine.power_off),),
+        done=lambda tx: machines.terminated(cloud, tx, name),
+        failed=lambda tx: machines.terminated(cloud, tx, name),
+    )
+
+
+def delete(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
+    """Return what deletes an instance that was written STOPPING, and the disks that go with it."""
+    machine = machines.Machine(cloud, name)
+
+    async def shut_down() -> None:
+        await machine.shut_down(graceful=graceful)
+
+    async def remove() -> None:
+        await machine.disconnect()
+        with cloud.transaction() as tx:
+            going = removal.mark(cloud, tx, name)
+        await removal.delete_volumes(cloud, going)
+
+    def done(tx: Transaction) -> None:
+        going = removal.auto_deleted(tx, machine.document)
+        removal.delete_documents(cloud, tx, name, going)
+
+    def failed(tx: Transaction) -> None:
+        removal.unmark(tx, machine.document)
+        machines.terminated(cloud, tx, name)
+
+    return Work(
+        (
+            Step("instances.delete.shutDown", shut_down),
+            Step("instances.delete.remove", remove),
+        ),
+        done=done,
+        failed=failed,
+    )
+
+
+def open_by_system(cloud: Cloud, tx: Transaction, kind: str, name: str, message: str) -> str:
+    """Write an operation that nobody asked for; return its name.
+
+    Args:
+        kind: its type, one of those above.
+        name: relative name of the instance.
+        message: a sentence that says what happened.
+
+    Raises:
+        ApiError: 503, the sandbox is stopping.
+    """
+    call = Call(method=kind, path={}, query={}, body={}, principal=_SYSTEM)
+    operation = cloud.operations.open(tx, call, kind, name)
+    tx.put(operation, (tx.get(operation) or {}) | {"statusMessage": message})
+    return operation
+
+
+async def end_by_system(cloud: Cloud, name: str, kind: str, message: str) -> None:
+    """Stop or delete a RUNNING instance as its scheduling says; nothing happens to others.
+
+    Raises:
+        ApiError: 503, the sandbox is stopping; the next start ends the instance.
+    """
+    with cloud.transaction() as tx:
+        instance = tx.get(name)
+        if instance is None or instance["status"] != "RUNNING":
+            return
+        tx.put(name, instance | {"status": "STOPPING"})
+        operation = open_by_system(cloud, tx, kind, name, message)
+    work = delete(cloud, name) if scheduling.deletes(instance) else stop(cloud, name)
+    await cloud.operations.perform(operation, work)
+
+
+def is_deletion(store: Store, operation: Document) -> bool:
+    """Whether an operation was to delete its target."""
+    kind = operation["operationType"]
+    if kind == PREEMPTED:
+        instance = store.get(names.relative(operation["targetLink"]))
+        return instance is not None and scheduling.deletes(instance)
+    return kind in {"delete", DEFERRED_DELETE}
