@@ -10,36 +10,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudspill_sandbox.engine.call import Call, Document
-from cloudspill_sandbox.storage import access_control, bucket_policies, locations
-from cloudspill_sandbox.storage.access_control import (
-    BUCKET_ROLES,
-    OBJECT_ROLES,
-    AccessControlList,
-    Project,
-)
+from cloudspill_sandbox.storage import locations
+from cloudspill_sandbox.storage.access_control import AccessControlList, Project, project_private
 from cloudspill_sandbox.storage.access_entries import bucket_entries, default_object_entries
+from cloudspill_sandbox.storage.bucket_access import asked_object_list
 from cloudspill_sandbox.storage.bucket_settings import checked_settings
-from cloudspill_sandbox.storage.buckets import (
-    BINDINGS,
-    DEFAULT_OBJECT_ACL,
-    POLICY_VERSION,
-    check_not_public,
-    is_uniform,
-)
+from cloudspill_sandbox.storage.buckets import DEFAULT_OBJECT_ACL, is_uniform
 from cloudspill_sandbox.storage.entity_tags import entity_tag
 from cloudspill_sandbox.storage.links import link
 from cloudspill_sandbox.storage.merge_patch import merged
-from cloudspill_sandbox.storage.refusals import invalid, not_with_uniform_access
+from cloudspill_sandbox.storage.refusals import invalid
 from cloudspill_sandbox.storage.timestamps import timestamp
 
 _FIXED = (
     *("name", "projectNumber", "timeCreated", "generation", "location", "locationType"),
-    *("customPlacementConfig", "metageneration", BINDINGS, POLICY_VERSION, DEFAULT_OBJECT_ACL),
+    *("customPlacementConfig", "metageneration", DEFAULT_OBJECT_ACL),
 )
 """What no settings change."""
 
 _OLD_NAME = "bucketPolicyOnly"
-_SET_POLICY = "Cannot use ACL API to set bucket policy"
 
 
 def created(call: Call, project: Project, generation: str, now: float) -> Document:
@@ -61,16 +50,10 @@ def created(call: Call, project: Project, generation: str, now: float) -> Docume
             "updated": moment,
             "generation": generation,
             "metageneration": "1",
-            POLICY_VERSION: 1,
         }
     )
-    uniform = is_uniform(bucket)
-    acl = _asked_list(call, bucket, project) or access_control.project_private(project)
-    objects = _asked_object_list(call, bucket, project)
-    if objects is None:
-        objects = access_control.project_private(project)
-    bindings = bucket_policies.first_bindings(acl, project, uniform=uniform)
-    return bucket | {BINDINGS: bindings, DEFAULT_OBJECT_ACL: objects}
+    objects = asked_object_list(call, bucket, project)
+    return bucket | {DEFAULT_OBJECT_ACL: project_private(project) if objects is None else objects}
 
 
 def patched(call: Call, bucket: Document, project: Project, now: float) -> Document:
@@ -102,9 +85,7 @@ def _changed(
     _check_place(call.body, bucket)
     settings = checked_settings(wanted, bucket, bucket, now)
     result = {key: bucket[key] for key in _FIXED if key in bucket} | settings
-    if (acl := _asked_list(call, result, project)) is not None:
-        result[BINDINGS] = bucket_policies.with_list(bucket[BINDINGS], acl, project)
-    if (objects := _asked_object_list(call, result, project)) is not None:
+    if (objects := asked_object_list(call, result, project)) is not None:
         result[DEFAULT_OBJECT_ACL] = objects
     return touched(result, now)
 
@@ -117,11 +98,14 @@ def touched(bucket: Document, now: float) -> Document:
     }
 
 
-def resource(call: Call, bucket: Document, project: Project, *, full: bool) -> Document:
+def resource(
+    call: Call, bucket: Document, project: Project, acl: AccessControlList | None
+) -> Document:
     """Return a bucket as an answer shows it.
 
     Args:
-        full: whether with owner and access control lists (`projection`), where those count.
+        acl: the bucket's access control list, None for an answer without owner and lists; they are
+            left out where they do not count, too.
     """
     uniform = bucket["iamConfiguration"]["uniformBucketLevelAccess"]
     shown = {key: value for key, value in bucket.items() if not key.startswith("_")} | {
@@ -131,10 +115,10 @@ def resource(call: Call, bucket: Document, project: Project, *, full: bool) -> D
         "etag": etag(bucket),
         "iamConfiguration": bucket["iamConfiguration"] | {_OLD_NAME: uniform},
     }
-    if full and not is_uniform(bucket):
+    if acl is not None and not is_uniform(bucket):
         shown |= {
             "owner": {"entity": project.team("owners")},
-            "acl": bucket_entries(call, bucket, bucket_policies.list_of(bucket[BINDINGS], project)),
+            "acl": bucket_entries(call, bucket, acl),
             "defaultObjectAcl": default_object_entries(bucket),
         }
     return shown
@@ -185,41 +169,3 @@ def _check_place(body: Document, bucket: Document) -> None:
         raise invalid(
             f"Invalid argument. The location of bucket {bucket['name']} cannot be changed."
         )
-
-
-def _asked_list(call: Call, bucket: Document, project: Project) -> AccessControlList | None:
-    """Return the bucket's list that a call asks for, None when it says nothing of it."""
-    predefined, given = call.query.get("predefinedAcl"), call.body.get("acl")
-    if predefined is None and not given:
-        return None
-    _check_lists_can_be_set(bucket)
-    if predefined is not None:
-        acl = access_control.predefined_bucket_list(predefined, project)
-    else:
-        # The project's owners cannot be shut out.
-        owners = {project.team("owners"): "OWNER"}
-        acl = access_control.checked_list(given or [], BUCKET_ROLES, project) | owners
-    check_not_public(bucket, acl)
-    return acl
-
-
-def _asked_object_list(call: Call, bucket: Document, project: Project) -> AccessControlList | None:
-    """Return the list for new objects that a call asks for, None when it says nothing of it."""
-    predefined = call.query.get("predefinedDefaultObjectAcl")
-    given = call.body.get("defaultObjectAcl")
-    if predefined is None and given is None:
-        return None
-    if given == [] and is_uniform(bucket):
-        return None
-    _check_lists_can_be_set(bucket)
-    if predefined is not None:
-        acl = access_control.predefined_object_list(predefined, project, "")
-    else:
-        acl = access_control.checked_list(given or [], OBJECT_ROLES, project)
-    check_not_public(bucket, acl)
-    return acl
-
-
-def _check_lists_can_be_set(bucket: Document) -> None:
-    if is_uniform(bucket):
-        raise not_with_uniform_access(_SET_POLICY)

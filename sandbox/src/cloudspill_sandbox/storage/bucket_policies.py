@@ -17,8 +17,8 @@ from cloudspill_sandbox.storage.access_control import (
     AccessControlList,
     Project,
     project_private,
+    user_entity,
 )
-from cloudspill_sandbox.storage.buckets import BINDINGS, prevents_public_access
 
 Bindings = list[Document]
 """`[{"role": …, "members": […], "condition": …}]`, in Google's form."""
@@ -43,8 +43,10 @@ def first_bindings(acl: AccessControlList, project: Project, *, uniform: bool) -
         acl: the bucket's access control list.
         uniform: whether IAM alone will decide about its objects too.
     """
-    objects = object_bindings(project_private(project), project) if uniform else []
-    return with_list([], acl, project) + objects
+    bindings = _bindings(acl, _LEGACY_BUCKET_ROLES, project)
+    if uniform:
+        bindings += _bindings(project_private(project), _LEGACY_OBJECT_ROLES, project)
+    return bindings
 
 
 def list_of(bindings: Iterable[Document], project: Project) -> AccessControlList:
@@ -72,20 +74,20 @@ def with_list(bindings: Iterable[Document], acl: AccessControlList, project: Pro
     return _bindings(acl, _LEGACY_BUCKET_ROLES, project) + others
 
 
-def object_bindings(acl: AccessControlList, project: Project) -> Bindings:
-    """Return what an object's access control list says as a policy would."""
-    return _bindings(acl, _LEGACY_OBJECT_ROLES, project)
+def teams_of(project_bindings: Iterable[Document], email: str, project: Project) -> frozenset[str]:
+    """Return the entities of the project teams that somebody is in.
 
-
-def effective_bindings(bucket: Document) -> Bindings:
-    """Return the bindings that count: without the public where the bucket prevents that."""
-    bindings: Bindings = bucket[BINDINGS]
-    if not prevents_public_access(bucket):
-        return bindings
-    return [
-        binding | {"members": [m for m in binding["members"] if m not in PUBLIC]}
-        for binding in bindings
-    ]
+    Args:
+        project_bindings: of the project's policy, whose basic roles make the teams.
+        email: of a user or service account; "" is in none.
+    """
+    member = _member(user_entity(email), project)
+    return frozenset(
+        project.team(team)
+        for binding in project_bindings
+        for team in _TEAM_MEMBERS
+        if binding["role"] == f"roles/{team.removesuffix('s')}" and member in binding["members"]
+    )
 
 
 def is_public_policy(bindings: Iterable[Document]) -> bool:

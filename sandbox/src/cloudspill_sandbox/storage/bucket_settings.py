@@ -167,7 +167,7 @@ def _logging(change: Change) -> Document | None:
         return None
     if not change.wanted.get("logBucket"):
         raise invalid("Invalid argument. logging.logBucket is missing.")
-    return {"logObjectPrefix": change.bucket["name"]} | change.wanted
+    return {"logObjectPrefix": change.bucket["name"], **change.wanted}
 
 
 def _retention_policy(change: Change) -> Document | None:

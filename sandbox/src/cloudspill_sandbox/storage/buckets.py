@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bucket documents: finding one, its preconditions, and what it decides for its objects."""
+"""Bucket documents: finding one, and what it decides for its objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
@@ -14,14 +14,9 @@ from cloudspill_sandbox.storage.refusals import (
     condition_not_met,
     no_such_bucket,
     not_with_uniform_access,
-    precondition_failed,
 )
 from cloudspill_sandbox.storage.timestamps import seconds_of, timestamp
 
-BINDINGS = "_bindings"
-"""Key of a bucket's allow policy: the role bindings."""
-
-POLICY_VERSION = "_policyVersion"
 DEFAULT_OBJECT_ACL = "_defaultObjectAcl"
 """Key of the list that new objects get: roles by entity."""
 
@@ -52,25 +47,9 @@ def found(reader: Reader, bucket: str) -> Document:
     return document
 
 
-def check_metageneration(
-    document: Document, query: Mapping[str, Any], *, reading: bool = False
-) -> None:
-    """Refuse a call whose `ifMetageneration…` does not hold.
-
-    https://cloud.google.com/storage/docs/request-preconditions
-
-    Args:
-        document: of a bucket.
-        reading: whether the call changes nothing, so that "not modified" is an answer.
-
-    Raises:
-        ApiError: 412, or 304 when reading.
-    """
-    current = document["metageneration"]
-    if query.get("ifMetagenerationMatch", current) != current:
-        raise precondition_failed()
-    if query.get("ifMetagenerationNotMatch") == current:
-        raise NotModifiedError() if reading else precondition_failed()
+def resource_name(bucket: str) -> str:
+    """Return the name by which policies and conditions know a bucket: `projects/_/buckets/b`."""
+    return f"projects/_/buckets/{bucket}"
 
 
 def is_versioned(bucket: Document) -> bool:

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from cloudspill_sandbox.engine.access import Permissions
 from cloudspill_sandbox.engine.call import Call, Document, Reply
 from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.storage.access_control import Project
 from cloudspill_sandbox.storage.blobs import Blobs
 from cloudspill_sandbox.storage.generations import Generations
+from cloudspill_sandbox.storage.interface import AllowPolicies
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +24,18 @@ class StorageCloud:
         blobs: the bytes of objects.
         generations: numbers new versions of objects.
         clock: returns seconds since the epoch.
-        project: id of the one project.
-        project_number: its number.
+        project: the one project.
+        policies: allow policies of buckets.
+        permissions: answers whether somebody may do something.
     """
 
     store: Store
     blobs: Blobs
     generations: Generations
     clock: Callable[[], float]
-    project: str
-    project_number: int
+    project: Project
+    policies: AllowPolicies
+    permissions: Permissions
 
 
 StorageHandler = Callable[[StorageCloud, Call], Awaitable[Document | Reply]]
