@@ -166,6 +166,36 @@ async def test_what_was_copied_outlives_its_source(
             {},
             "Must specify exactly one source",
         ),
+        (
+            "images.insert",
+            {"name": "i", "sourceImage": IMAGE, "diskSizeGb": "9"},
+            {},
+            "cannot be smaller than the image size (10 GB)",
+        ),
+        ("images.insert", {"name": "i", "rawDisk": {"source": "gs://b/o"}}, {}, "resource.rawDisk"),
+        (
+            "images.insert",
+            {"name": "i", "sourceImage": IMAGE, "storageLocations": ["mars"]},
+            {},
+            "Unknown storage location",
+        ),
+        ("images.patch", {"labels": {"a": "b"}}, {"image": "i"}, "cannot be changed"),
+        ("disks.insert", {"name": "d", "physicalBlockSizeBytes": "512"}, {}, "4096, 16384"),
+        (
+            "disks.insert",
+            {"name": "d", "diskEncryptionKey": {"rawKey": "x"}},
+            {},
+            "'resource.diskEncryptionKey'",
+        ),
+        ("disks.resize", {"sizeGb": "10"}, {"disk": "vm"}, "must be larger than existing size"),
+        ("disks.resize", {}, {"disk": "vm"}, "'sizeGb' not specified"),
+        ("disks.createSnapshot", {"name": "s", "chainName": "A"}, {"disk": "vm"}, "chainName"),
+        (
+            "disks.createSnapshot",
+            {"name": "s", "storageLocations": ["us", "eu"]},
+            {"disk": "vm"},
+            "Only one storage location",
+        ),
         ("images.insert", {"name": "i", "sourceImage": IMAGE, "family": "F"}, {}, "'F'"),
     ],
 )
@@ -223,6 +253,65 @@ async def test_labels_are_guarded_by_a_fingerprint(api: Client, vm: Any, kind: s
     assert (await api.refused(f"{kind}s.setLabels", body, resource="r")).status == 412
 
 
-async def test_a_disk_grows(api: Client, vm: Any) -> None:
+async def test_a_disk_grows_where_it_is_attached_too(
+    api: Client, runtime: MemoryRuntime, vm: Any
+) -> None:
     await api.done("disks.resize", {"sizeGb": "20"}, disk="vm")
-    assert (await api.call("disks.get", disk="vm"))["sizeGb"] == "20"
+    disk = await api.call("disks.get", disk="vm")
+    assert disk["sizeGb"] == "20"
+    assert (await api.instance())["disks"][0]["diskSizeGb"] == "20"
+    assert runtime.volumes[f"d{disk['id']}"].size_gb == 20
+    await api.done("disks.createSnapshot", {"name": "s"}, disk="vm")
+    refusal = await api.refused(
+        "disks.insert", {"name": "d", "sizeGb": "19", "sourceSnapshot": "global/snapshots/s"}
+    )
+    assert "cannot be smaller than the snapshot size (20 GB)" in refusal.message
+
+
+async def test_an_image_may_be_larger_than_its_source(api: Client) -> None:
+    body = {"name": "wide", "sourceImage": IMAGE, "diskSizeGb": "12"}
+    await api.done("images.insert", body)
+    await api.done("disks.insert", {"name": "d", "sourceImage": "global/images/wide"})
+    assert (await api.call("disks.get", disk="d"))["sizeGb"] == "12"
+
+
+@pytest.mark.parametrize("state", ["OBSOLETE", "DELETED"])
+async def test_an_obsolete_image_makes_no_disk_and_a_deprecated_one_does(
+    api: Client, state: str
+) -> None:
+    await api.done("images.insert", {"name": "old", "sourceImage": IMAGE})
+    source = {"name": "d", "sourceImage": "global/images/old"}
+    change = {"state": state, "replacement": "global/images/new"}
+    await api.done("images.deprecate", change, image="old")
+    refusal = await api.refused("disks.insert", source)
+    assert (refusal.status, refusal.reason) == (400, "invalid")
+    assert "images/old' is obsolete. A suggested replacement is 'gl" in refusal.message
+    await api.done("images.deprecate", {"state": "DEPRECATED"}, image="old")
+    await api.done("disks.insert", source)
+
+
+async def test_an_image_s_family_and_description_are_patched(api: Client) -> None:
+    await api.done("images.insert", {"name": "i", "sourceImage": IMAGE, "description": "first"})
+    change = {"family": "app", "description": None, "deprecated": {"state": "DEPRECATED"}}
+    await api.done("images.patch", change, image="i")
+    image = await api.call("images.get", image="i")
+    assert (image["family"], image["deprecated"]["state"]) == ("app", "DEPRECATED")
+    assert "description" not in image
+    await api.done("images.patch", {"deprecated": {"state": "ACTIVE"}}, image="i")
+    assert (await api.call("images.getFromFamily", family="app"))["name"] == "i"
+
+
+@pytest.mark.parametrize(
+    ("zone", "nearest"), [("us-west1-b", "us"), ("europe-west1-b", "eu"), ("asia-south1-a", "asia")]
+)
+async def test_a_snapshot_is_stored_near_its_disk_or_where_it_was_asked_for(
+    api: Client, zone: str, nearest: str
+) -> None:
+    await api.done("disks.insert", {"name": "d"}, zone=zone)
+    await api.done("disks.createSnapshot", {"name": "near"}, disk="d", zone=zone)
+    asked = {"name": "far", "storageLocations": ["europe-west4"]}
+    await api.done("disks.createSnapshot", asked, disk="d", zone=zone)
+    stored = {s["name"]: s["storageLocations"] for s in (await api.call("snapshots.list"))["items"]}
+    assert stored == {"near": [nearest], "far": ["europe-west4"]}
+    await api.done("images.insert", {"name": "i", "sourceSnapshot": "global/snapshots/far"})
+    assert (await api.call("images.get", image="i"))["storageLocations"] == ["europe-west4"]

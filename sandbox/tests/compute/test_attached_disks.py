@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks that come to and go from an instance, and go with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloudspill_sandbox.runtime.memory import MemoryRuntime
+
+from .conftest import UBUNTU, ZONE, Client
+
+DATA = f"zones/{ZONE}/disks/data"
+
+
+@pytest.fixture
+async def vm(api: Client, spec: Any) -> str:
+    """A stopped instance and a disk beside it."""
+    await api.done("instances.insert", spec())
+    await api.done("instances.stop", instance="vm")
+    await api.done("disks.insert", {"name": "data", "sizeGb": "10"})
+    return "vm"
+
+
+async def test_a_disk_is_attached_once_and_detached(
+    api: Client, spec: Any, runtime: MemoryRuntime, vm: str
+) -> None:
+    body = {"source": DATA, "deviceName": "archive"}
+    await api.done("instances.attachDisk", body, instance=vm)
+    disk = await api.call("disks.get", disk="data")
+    assert [user.rpartition("/")[2] for user in disk["users"]] == [vm]
+    for refused in (
+        await api.refused("instances.attachDisk", body, instance=vm),
+        await api.refused(
+            "instances.insert", spec("b", disks=[*spec()["disks"], {"source": DATA}])
+        ),
+        await api.refused("disks.delete", disk="data"),
+    ):
+        assert refused.reason == "resourceInUseByAnotherResource"
+        assert refused.message.endswith(f"is already being used by '{_path('instances/vm')}'")
+    await api.done("instances.start", instance=vm)
+    running = runtime.running[(await api.instance())["id"]]
+    assert running.data_volumes == (("archive", f"d{disk['id']}"),)
+    await api.done("instances.stop", instance=vm)
+    await api.done("instances.detachDisk", instance=vm, deviceName="archive")
+    assert "users" not in await api.call("disks.get", disk="data")
+    await api.done("disks.delete", disk="data")
+
+
+async def test_a_boot_disk_moves_to_another_instance(api: Client, spec: Any, vm: str) -> None:
+    await api.done("instances.start", instance=vm)
+    device = (await api.instance())["disks"][0]["deviceName"]
+    refusal = await api.refused("instances.detachDisk", instance=vm, deviceName=device)
+    assert refusal.reason == "invalidResourceUsage"
+    assert "To detach the boot disk, the instance must be in TERMINATED state." in refusal.message
+    await api.done("instances.stop", instance=vm)
+    await api.done("instances.detachDisk", instance=vm, deviceName=device)
+    await api.done("instances.attachDisk", {"source": DATA}, instance=vm)
+    assert "no boot disk" in (await api.refused("instances.start", instance=vm)).message
+    boot = {"boot": True, "source": f"zones/{ZONE}/disks/vm"}
+    await api.done("instances.insert", spec("other", disks=[boot]))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "'source' not specified"),
+        ({"source": f"zones/{ZONE}/disks/none"}, "The referenced disk resource cannot be found."),
+        ({"source": DATA, "boot": True}, "The instance has a boot disk."),
+        ({"source": DATA, "forceAttach": True}, "'resource.forceAttach'"),
+        ({"source": DATA, "type": "SCRATCH"}, "'resource.type': 'SCRATCH'"),
+        ({"source": DATA, "initializeParams": {"sourceImage": UBUNTU}}, "At most one of source"),
+        ({"source": DATA, "deviceName": "a/b"}, "Must be a match of regex"),
+        ({"source": DATA, "deviceName": "persistent-disk-0"}, "Device name is already in use."),
+    ],
+)
+async def test_what_cannot_be_attached(api: Client, vm: str, body: Any, words: str) -> None:
+    refusal = await api.refused("instances.attachDisk", body, instance=vm)
+    assert refusal.status == 400
+    assert words in refusal.message
+
+
+async def test_an_instance_has_sixteen_disks_at_most(api: Client, vm: str) -> None:
+    for number in range(15):
+        await api.done("disks.insert", {"name": f"d{number}", "sizeGb": "10"})
+        source = {"source": f"zones/{ZONE}/disks/d{number}"}
+        await api.done("instances.attachDisk", source, instance=vm)
+    refusal = await api.refused("instances.attachDisk", {"source": DATA}, instance=vm)
+    assert "Maximum number of disks is 16." in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("disk", "words"),
+    [
+        ({"source": DATA, "initializeParams": {"sourceImage": UBUNTU}}, "At most one of source"),
+        ({"mode": "READ_ONLY", "initializeParams": {"sourceImage": UBUNTU}}, "READ_WRITE mode"),
+        ({"initializeParams": {"diskName": "data", "sourceImage": UBUNTU}}, "already exists"),
+        ({"initializeParams": {"sourceImage": UBUNTU, "diskSizeGb": "9"}}, "image size (10 GB)"),
+        ({"initializeParams": {}}, "The boot disk needs a source"),
+        (
+            {"initializeParams": {"sourceImage": UBUNTU, "sourceSnapshot": "global/snapshots/s"}},
+            "Must specify at most one source",
+        ),
+    ],
+)
+async def test_boot_disks_that_are_refused(
+    api: Client, spec: Any, vm: str, disk: Any, words: str
+) -> None:
+    assert vm
+    refusal = await api.refused("instances.insert", spec("b", disks=[{"boot": True} | disk]))
+    assert words in refusal.message
+
+
+@pytest.mark.parametrize("auto_delete", [True, False])
+async def test_a_disk_goes_with_its_instance_when_it_is_said_to(
+    api: Client, runtime: MemoryRuntime, vm: str, auto_delete: bool
+) -> None:
+    await api.done("instances.attachDisk", {"source": DATA, "deviceName": "a"}, instance=vm)
+    query = {"instance": vm, "deviceName": "a", "autoDelete": auto_delete}
+    await api.done("instances.setDiskAutoDelete", **query)
+    refusal = await api.refused("instances.setDiskAutoDelete", **query | {"deviceName": "none"})
+    assert "No attached disk found with device name 'none'" in refusal.message
+    volume = f"d{(await api.call('disks.get', disk='data'))['id']}"
+    await api.done("instances.delete", instance=vm)
+    assert (volume in runtime.volumes) is not auto_delete
+    left = {disk["name"]: disk.get("users") for disk in (await api.call("disks.list"))["items"]}
+    assert left == ({} if auto_delete else {"data": None})
+
+
+def _path(resource: str) -> str:
+    return f"projects/cloudspill-sandbox/zones/{ZONE}/{resource}"
