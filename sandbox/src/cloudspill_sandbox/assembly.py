@@ -48,6 +48,7 @@ from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.network.name_server import NameServer
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.runtime.interface import MachineError, Runtime
+from cloudspill_sandbox.runtime.kept_volumes import KeptVolumes
 from cloudspill_sandbox.runtime.machines import PodmanRuntime
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 from cloudspill_sandbox.settings import Settings
@@ -94,7 +95,7 @@ class Sandbox:
         _check_port(settings.port)
         authority = ensure_authority(settings.ca_dir)
         async with AsyncExitStack() as stack:
-            store = Store(None if settings.in_memory else settings.database)
+            store = Store(settings.database if settings.lasting else None)
             stack.callback(store.close)
             network, self._runtime = await self._host()
             self._progress("making the VPC")
@@ -149,7 +150,8 @@ class Sandbox:
 
     async def _host(self) -> tuple[NamespaceNetwork | MemoryNetwork, Runtime]:
         if self._settings.in_memory:
-            return MemoryNetwork(), MemoryRuntime()
+            kept = self._settings.volumes_dir if self._settings.lasting else None
+            return MemoryNetwork(), MemoryRuntime(kept and KeptVolumes(kept))
         root = await provision.guest_image(self._settings, self._progress)
         return NamespaceNetwork(self._settings), PodmanRuntime(self._settings, root)
 
@@ -158,6 +160,7 @@ class Sandbox:
         return {
             "running": True,
             "in_memory": self._settings.in_memory,
+            "keep_state": self._settings.keep_state,
             "name": self._settings.name,
             "project": self._settings.project,
             "pid": os.getpid(),

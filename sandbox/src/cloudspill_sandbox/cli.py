@@ -90,6 +90,9 @@ def up(
     in_memory: Annotated[
         bool, typer.Option("--in-memory", help="The API alone, without machines: needs no root.")
     ] = False,
+    keep_state: Annotated[
+        bool, typer.Option("--keep-state", help="With --in-memory: the cloud's state lasts.")
+    ] = False,
     latency: Annotated[
         LatencyProfile | None,
         typer.Option(help="How long operations take: only the work itself, or as on Google Cloud."),
@@ -104,6 +107,7 @@ def up(
         settings,
         port=port or settings.port,
         in_memory=in_memory or settings.in_memory,
+        keep_state=keep_state or settings.keep_state,
         latency=latency or settings.latency,
         seed=settings.seed if seed is None else seed,
     )
@@ -177,6 +181,7 @@ def reset() -> None:
                 settings,
                 port=running["port"],
                 in_memory=running["in_memory"],
+                keep_state=running["keep_state"],
                 latency=LatencyProfile(running["latency"]),
                 seed=running["seed"],
             )

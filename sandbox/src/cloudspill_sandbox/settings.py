@@ -39,6 +39,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
         "state_root": ("CLOUDSPILL_STATE_ROOT", _absolute),
         "run_root": ("CLOUDSPILL_RUN_ROOT", _absolute),
         "in_memory": ("CLOUDSPILL_SANDBOX_IN_MEMORY", lambda text: bool(int(text))),
+        "keep_state": ("CLOUDSPILL_SANDBOX_KEEP_STATE", lambda text: bool(int(text))),
         "latency": ("CLOUDSPILL_SANDBOX_LATENCY", LatencyProfile),
         "seed": ("CLOUDSPILL_SANDBOX_SEED", int),
     }
@@ -57,7 +58,8 @@ class Settings:
         port: TCP port on 127.0.0.1 of the CONNECT proxy, the one door of the API.
         state_root: holds what must survive a restart; outside any checkout.
         run_root: holds what must not.
-        in_memory: machines, the VPC and the state exist in memory only; needs no root.
+        in_memory: machines and the VPC exist in memory only; needs no root.
+        keep_state: with `in_memory`, the documents and volumes last, as they do without it.
         latency: how long operations take.
         seed: with the same one, `gce` takes the same times.
     """
@@ -69,6 +71,7 @@ class Settings:
     state_root: Path = Path("/var/lib/cloudspill")
     run_root: Path = RUN_ROOT
     in_memory: bool = False
+    keep_state: bool = False
     latency: LatencyProfile = LatencyProfile.INSTANT
     seed: int = 0
 
@@ -140,19 +143,24 @@ class Settings:
         return self.state_root / "images"
 
     @property
+    def lasting(self) -> bool:
+        """Whether documents and what belongs to them outlive the process."""
+        return self.keep_state or not self.in_memory
+
+    @property
     def database(self) -> Path:
-        """The SQLite file with every document."""
-        return self.state_dir / "state.sqlite3"
+        """The SQLite file with every document, apart for machines in memory: they cannot meet."""
+        return self.state_dir / ("memory.sqlite3" if self.in_memory else "state.sqlite3")
 
     @property
     def volumes_dir(self) -> Path:
         """Root of the overlay layers; short, because overlay mount options are one page long."""
-        return self.state_dir / "v"
+        return self.state_dir / ("memory" if self.in_memory else "v")
 
     @property
     def objects_dir(self) -> Path:
         """The bytes of Cloud Storage's objects; without documents that last, they do not either."""
-        return (self.run_dir if self.in_memory else self.state_dir) / "objects"
+        return (self.state_dir if self.lasting else self.run_dir) / "objects"
 
     @property
     def repositories_dir(self) -> Path:

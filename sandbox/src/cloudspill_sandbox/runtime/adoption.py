@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from cloudspill_sandbox.runtime.interface import MachineSpec
+from cloudspill_sandbox.runtime.interface import MachineNic, MachineSpec
 from cloudspill_sandbox.runtime.podman import Container
 
 _RECORD = "machine.json"
@@ -112,11 +112,9 @@ def _obstacle(record: MachineRecord, wanted: Mapping[str, MachineSpec], exits: P
     return "" if _is_in(container, Path(spec.nic.namespace)) else "its network was made anew"
 
 
-def _identity(spec: MachineSpec) -> MachineSpec:
-    """Return what cannot change while a machine is on; disks come and go, sizes wait."""
-    return replace(
-        spec, hostname="", vcpus=0.0, memory_mb=0, data_volumes=(), read_only=frozenset()
-    )
+def _identity(spec: MachineSpec) -> tuple[str, MachineNic]:
+    """Return what cannot change while a machine is on: disks come and go, the rest waits."""
+    return spec.boot_volume, spec.nic
 
 
 def _is_in(container: Container, namespace: Path) -> bool:

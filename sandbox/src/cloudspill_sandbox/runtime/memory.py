@@ -7,7 +7,7 @@ tell whether a clone is one. Machines boot at once and say so on their console.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 
 from cloudspill_sandbox.runtime.interface import (
@@ -42,12 +42,12 @@ class MemoryRuntime:
     interface's (`guest_power_off`, `guest_write`, `guest_print`).
 
     Args:
-        volumes: survivors of an earlier runtime, as a disk's directory would be.
+        volumes: where volumes are kept, with those of an earlier runtime.
     """
 
-    def __init__(self, volumes: dict[str, MemoryVolume] | None = None) -> None:
-        self.volumes = {"debian-12": MemoryVolume({"/etc/os-release": "12"}, frozen=True)}
-        self.volumes.update(volumes or {})
+    def __init__(self, volumes: MutableMapping[str, MemoryVolume] | None = None) -> None:
+        self.volumes = {} if volumes is None else volumes
+        self.volumes["debian-12"] = MemoryVolume({"/etc/os-release": "12"}, frozen=True)
         self.running: dict[str, MachineSpec] = {}
         self.boots: list[str] = []
         self.failures: dict[str, Exception] = {}
