@@ -150,8 +150,8 @@ class Sandbox:
 
     async def _host(self) -> tuple[NamespaceNetwork | MemoryNetwork, Runtime]:
         if self._settings.in_memory:
-            kept = self._settings.volumes_dir if self._settings.lasting else None
-            return MemoryNetwork(), MemoryRuntime(kept and KeptVolumes(kept))
+            kept = KeptVolumes(self._settings.volumes_dir) if self._settings.lasting else None
+            return MemoryNetwork(), MemoryRuntime(kept)
         root = await provision.guest_image(self._settings, self._progress)
         return NamespaceNetwork(self._settings), PodmanRuntime(self._settings, root)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The volumes of in-memory machines on disk, so that an in-memory sandbox can have several lives."""
+"""The volumes of in-memory machines on disk: so an in-memory sandbox has several lives."""
 
 from __future__ import annotations
 
