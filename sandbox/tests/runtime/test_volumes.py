@@ -135,6 +135,44 @@ def test_a_disk_may_be_deleted_while_it_is_copied(store: VolumeStore, directory:
     assert {entry.name for entry in directory.iterdir()} == {"2", "empty"}
 
 
+def test_a_copy_that_fails_takes_along_what_only_it_stood_on(
+    store: VolumeStore, directory: Path
+) -> None:
+    store.create("disk", BASE, 10)
+    store.freeze("snapshot", "disk", live_since=None)
+    store.delete("disk")
+    record = directory / "3.new" / "record.draft"  # where the next volume is written down
+    record.parent.mkdir()
+    os.mkfifo(record)
+    (directory / "3" / "taken").mkdir(parents=True)  # so that it cannot get its place
+    with ThreadPoolExecutor(1) as thread:
+        clone = thread.submit(store.create, "clone", "snapshot", 10)
+        with record.open("rb"):  # the clone is under way now, and waits for a reader
+            store.delete("snapshot")
+        with pytest.raises(VolumeError, match="clone from snapshot could not be made"):
+            clone.result()
+    assert {entry.name for entry in directory.iterdir()} == {"3", "empty"}
+
+
+def test_a_volume_takes_what_its_layers_take_and_has_the_size_it_was_given(
+    store: VolumeStore, directory: Path, image: Path
+) -> None:
+    (image / "big").write_bytes(bytes(1 << 20))
+    store.create("disk", BASE, 10)
+    store.freeze("first", "disk", live_since=None)
+    (layer(store, "disk") / "file").write_bytes(os.urandom(1 << 18))
+    store.freeze("second", "disk", live_since=None)
+    assert store.stored_bytes("first") < 1 << 16
+    assert 1 << 18 <= store.stored_bytes("second") < 1 << 19
+    store.create("clone", "second", 10)
+    assert store.stored_bytes("clone") >= store.stored_bytes("second")
+    store.resize("clone", 20)
+    assert store.record("clone").size_gb == 20
+    assert loaded(directory, image).record("clone").size_gb == 20
+    with pytest.raises(VolumeError, match="nowhere does not exist"):
+        store.resize("nowhere", 20)
+
+
 def test_a_name_is_free_again_after_its_volume_was_deleted(store: VolumeStore) -> None:
     store.create("disk", BASE, 10)
     store.freeze("snapshot", "disk", live_since=None)
@@ -239,6 +277,8 @@ def test_a_copy_of_a_live_disk_lacks_what_was_not_synced(store: VolumeStore) -> 
         pytest.skip("the file system of the temporary directory has no delayed allocation")
     store.freeze("crash", "disk", live_since=time.time())
     store.freeze("rest", "disk", live_since=None)
+    store.create("clone", "disk", 10, live_since=time.time())
     assert (layer(store, "crash") / "synced").read_text() == "safe"
     assert (layer(store, "crash") / "unsynced").read_text() == ""
+    assert (layer(store, "clone") / "unsynced").read_text() == ""
     assert (layer(store, "rest") / "unsynced").read_text() == "only in memory"

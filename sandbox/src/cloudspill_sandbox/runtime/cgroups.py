@@ -11,7 +11,9 @@ import contextlib
 import os
 import select
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -33,6 +35,8 @@ class SandboxCgroup:
         self._family = "cloudspill"
         self.path = f"/{self._family}/{sandbox}"
         self._mount = mount
+        self._pauses: Counter[str] = Counter()
+        self._pausing = threading.Lock()
 
     def _hierarchies(self) -> list[Path]:
         if (self._mount / "cgroup.controllers").exists():
@@ -65,14 +69,22 @@ class SandboxCgroup:
     def paused(self, container: str) -> Iterator[None]:
         """Stop every process of a container while the block runs; one that has ended has none.
 
+        Several blocks may run at a time, in threads too: the last to end lets it go on.
+
         Raises:
             TimeoutError: the kernel did not stop it.
         """
+        with self._pausing:
+            self._pauses[container] += 1
         try:
             self._freeze(container)
             yield
         finally:
-            self._thaw(container)
+            with self._pausing:
+                self._pauses[container] -= 1
+                if not self._pauses[container]:
+                    del self._pauses[container]
+                    self._thaw(container)
 
     def _freeze(self, container: str) -> None:
         group = f"{self.path}/libpod-{container}"

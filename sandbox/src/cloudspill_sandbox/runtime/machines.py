@@ -167,7 +167,8 @@ class PodmanRuntime:
         self, volume: str, source: str | None, size_gb: int, container: Container | None
     ) -> None:
         with self._paused(container):
-            self._volumes.create(volume, source, size_gb)
+            live_since = time.time() if container else None
+            self._volumes.create(volume, source, size_gb, live_since=live_since)
 
     def _freeze(self, volume: str, source: str, container: Container | None) -> None:
         with self._paused(container):

@@ -88,13 +88,21 @@ class VolumeStore:
         """Ids of the read-only volumes that ship with the store."""
         return frozenset(self._bases)
 
-    def create(self, volume: str, source: str | None, size_gb: int) -> None:
+    def create(
+        self, volume: str, source: str | None, size_gb: int, *, live_since: float | None = None
+    ) -> None:
         """Make a writable volume, empty or on the content of another.
+
+        Args:
+            volume: id of the new volume.
+            source: id of a base, frozen or writable volume; None for an empty one.
+            size_gb: is noted.
+            live_since: as for freeze().
 
         Raises:
             VolumeError: the id is taken, the source is unknown, or the copy failed.
         """
-        self._derive(volume, source, writable=True, size_gb=size_gb, live_since=None)
+        self._derive(volume, source, writable=True, size_gb=size_gb, live_since=live_since)
 
     def freeze(self, volume: str, source: str, *, live_since: float | None) -> None:
         """Make a read-only volume with the content of another.
