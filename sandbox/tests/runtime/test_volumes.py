@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -147,8 +148,13 @@ def test_a_copy_that_fails_takes_along_what_only_it_stood_on(
     (directory / "3" / "taken").mkdir(parents=True)  # so that it cannot get its place
     with ThreadPoolExecutor(1) as thread:
         clone = thread.submit(store.create, "clone", "snapshot", 10)
-        with record.open("rb"):  # the clone is under way now, and waits for a reader
-            store.delete("snapshot")
+        while True:  # until the clone is under way: it waits for a reader of what it writes
+            with contextlib.suppress(VolumeError):
+                store.record("clone")
+                break
+            assert not clone.done()
+        store.delete("snapshot")
+        record.read_bytes()
         with pytest.raises(VolumeError, match="clone from snapshot could not be made"):
             clone.result()
     assert {entry.name for entry in directory.iterdir()} == {"3", "empty"}
