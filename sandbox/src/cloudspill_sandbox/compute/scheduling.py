@@ -14,6 +14,7 @@ from cloudspill_sandbox.engine.call import Document
 _SHORTEST_RUN = 30
 _LONGEST_RUN = 120 * 24 * 3600
 _LONGEST_NOTICE = 3600
+_LIMITS = frozenset({"maxRunDuration", "terminationTime"})
 _MODELS = ("STANDARD", "SPOT")
 _BY_MODEL = frozenset({"automaticRestart", "onHostMaintenance", "preemptible"})
 """What a provisioning model decides unless a request says otherwise."""
@@ -42,8 +43,11 @@ def checked(field: str, body: Document | None, now: float) -> Document:
         "provisioningModel": model,
     } | asked
     scheduling["preemptible"] = preemptible
+    if model == "SPOT":
+        scheduling.setdefault("instanceTerminationAction", "STOP")
     _check_preemptible(f"{field}.preemptible", scheduling)
     _check_limit(field, scheduling, now)
+    _check_action(f"{field}.instanceTerminationAction", scheduling)
     _check_notice(f"{field}.preemptionNoticeDuration", scheduling)
     return scheduling
 
@@ -51,7 +55,8 @@ def checked(field: str, body: Document | None, now: float) -> Document:
 def revised(field: str, current: Document, body: Document, now: float) -> Document:
     """Return what a setScheduling makes of a Scheduling; what it does not name stays.
 
-    A provisioning model brings its own defaults with it. Raises ApiError as `checked`.
+    None clears a field; a provisioning model brings its own defaults with it. Raises ApiError as
+    `checked`.
     """
     if body.get("provisioningModel") not in (None, current["provisioningModel"]):
         current = {key: value for key, value in current.items() if key not in _BY_MODEL}
@@ -139,7 +144,7 @@ def _check_preemptible(field: str, scheduling: Document) -> None:
 
 
 def _check_limit(field: str, scheduling: Document, now: float) -> None:
-    limits = [name for name in ("maxRunDuration", "terminationTime") if name in scheduling]
+    limits = sorted(_LIMITS & scheduling.keys())
     if not limits:
         return
     name, value = limits[0], _limit(field, scheduling, limits[0], now)
@@ -151,11 +156,20 @@ def _check_limit(field: str, scheduling: Document, now: float) -> None:
         raise refusals.invalid_value(
             f"{field}.{name}", value, "Not supported for legacy preemptible VMs."
         )
-    if not scheduling.get("instanceTerminationAction"):
+
+
+def _check_action(field: str, scheduling: Document) -> None:
+    """A termination action is either required or not allowed; it has a default for Spot VMs only:
+    https://cloud.google.com/sdk/gcloud/reference/compute/instances/set-scheduling."""
+    action = scheduling.get("instanceTerminationAction")
+    limited = not _LIMITS.isdisjoint(scheduling)
+    if limited and not action:
         raise refusals.invalid_value(
-            f"{field}.instanceTerminationAction",
-            "",
-            "Required when maxRunDuration or terminationTime is specified.",
+            field, "", "Required when maxRunDuration or terminationTime is specified."
+        )
+    if action and not (limited or scheduling["provisioningModel"] == "SPOT"):
+        raise refusals.invalid_value(
+            field, action, "Allowed only for Spot VMs, or with maxRunDuration or terminationTime."
         )
 
 

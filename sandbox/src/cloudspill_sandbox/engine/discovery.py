@@ -46,6 +46,10 @@ class Parameter:
     maximum: int | None
 
 
+_PATCHES_BY_NAME = frozenset({"compute.instances.setScheduling"})
+"""Patches that are no PATCH: gcloud's `set-scheduling --clear-max-run-duration` sends a null."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One method of an API.
@@ -82,7 +86,8 @@ class Method:
 
         https://cloud.google.com/storage/docs/json_api#patch
         """
-        return self.http_method == "PATCH" and "updateMask" not in self.query_parameters
+        patches = self.http_method == "PATCH" and "updateMask" not in self.query_parameters
+        return patches or self.id in _PATCHES_BY_NAME
 
     def path_values(self, segments: list[str]) -> dict[str, str]:
         """Return the path parameters, percent-decoded, out of the raw segments of a path."""
