@@ -20,6 +20,7 @@ from typing import Any
 from cloudspill_sandbox import provision, repositories
 from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
 from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.faulty_instances import FaultyInstances
 from cloudspill_sandbox.compute.latency import latency_of
 from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.service import compute_service
@@ -28,6 +29,11 @@ from cloudspill_sandbox.engine.call import Document, Service
 from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.faults.administration import FaultAdministration
+from cloudspill_sandbox.faults.calls import exposed
+from cloudspill_sandbox.faults.hooks import FaultHooks
+from cloudspill_sandbox.faults.instances import InstanceFaults
+from cloudspill_sandbox.faults.registry import Faults
 from cloudspill_sandbox.front.server import Front
 from cloudspill_sandbox.front.tls import (
     CERTIFICATE,
@@ -106,6 +112,7 @@ class Sandbox:
             signers = Signers.kept_in(settings.state_dir / "keys", time.time)
             tokens = Tokens(signers, accounts, clock, time.time)
             latency = latency_of(settings.latency, settings.seed)
+            faults = Faults(store, clock)
             self._cloud = cloud = Cloud(
                 store=store,
                 runtime=self._runtime,
@@ -114,7 +121,10 @@ class Sandbox:
                 clock=clock,
                 latency=latency,
                 tokens=tokens,
+                faults=FaultHooks(faults, store),
             )
+            struck = InstanceFaults(faults, FaultyInstances(cloud))
+            self.faults = FaultAdministration(faults, struck)
             metadata_server = await metadata.serve(
                 MetadataView(cloud), network.listen(METADATA_ADDRESS, 80, socket.SOCK_STREAM)
             )
@@ -128,7 +138,8 @@ class Sandbox:
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
             numbers = {str(settings.project_number): settings.project}
             authorizer = ProjectAuthorizer(store, PUBLIC_PROJECTS, numbers)
-            services = implemented_services(cloud, authorizer)
+            implemented = implemented_services(cloud, authorizer)
+            services = {name: exposed(service, faults) for name, service in implemented.items()}
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},
                 services=services,
@@ -143,7 +154,10 @@ class Sandbox:
             self._progress("starting the cloud")
             stack.push_async_callback(cloud.stop)
             stack.callback(latency.end_waits)  # before the cloud waits for its operations
+            stack.callback(faults.end_waits)
+            stack.push_async_callback(struck.stop)
             await cloud.start()
+            struck.start()
             self._write_client_files(accounts)
             await front.listen_proxy(port=settings.port)
             yield

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cloudspill_sandbox import __version__, clock_commands, lifecycle
+from cloudspill_sandbox import __version__, clock_commands, fault_commands, lifecycle
 from cloudspill_sandbox.control import client, environment, lock
 from cloudspill_sandbox.exits import NOT_RUNNING, chosen_settings, fail, not_running, refusals
 from cloudspill_sandbox.repositories import PublishError
@@ -30,6 +30,7 @@ app = typer.Typer(
 image = typer.Typer(help="The guest image from which every instance boots.", no_args_is_help=True)
 app.add_typer(image, name="image")
 app.add_typer(clock_commands.app, name="clock")
+app.add_typer(fault_commands.app, name="faults")
 
 Json = Annotated[str, typer.Option("--output", help="`text` or `json`.", metavar="FORMAT")]
 Instance = Annotated[str, typer.Argument(help="Name of the instance.", metavar="NAME")]

@@ -16,6 +16,7 @@ from pathlib import Path
 from cloudspill_sandbox.assembly import Sandbox
 from cloudspill_sandbox.control import environment, lock
 from cloudspill_sandbox.control.admin import admin_application, serve_admin
+from cloudspill_sandbox.control.fault_admin import add_fault_routes
 from cloudspill_sandbox.control.protocol import StartupMessage, StartupPipe
 from cloudspill_sandbox.settings import Settings
 
@@ -32,7 +33,9 @@ async def serve(settings: Settings, pipe: StartupPipe) -> None:
     async with AsyncExitStack() as stack:
         sandbox = Sandbox(settings, lambda text: pipe.send(StartupMessage("progress", text)))
         await stack.enter_async_context(sandbox.running())
-        runner = await serve_admin(admin_application(sandbox, stopping.set), settings.admin_socket)
+        application = admin_application(sandbox, stopping.set)
+        add_fault_routes(application, sandbox.faults)
+        runner = await serve_admin(application, settings.admin_socket)
         stack.callback(settings.admin_socket.unlink, missing_ok=True)
         stack.push_async_callback(runner.cleanup)
         no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")

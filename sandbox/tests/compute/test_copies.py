@@ -39,7 +39,7 @@ class Making:
         """The step that takes the time."""
         if self.kind == "disk":
             return "disks.insert.volume"
-        return "images.insert.copy" if self.kind == "image" else "snapshots.create.upload"
+        return f"{self.method}.copy" if self.kind == "image" else f"{self.method}.upload"
 
 
 NAMED = {"name": "copy"}

@@ -32,7 +32,7 @@ from cloudspill_sandbox.settings import LatencyProfile
 from .conftest import Client, MakeCloud, eventually
 
 CREATION = ("instances.insert.provision", "instances.insert.boot")
-SNAPSHOT = ("snapshots.create.freeze", "snapshots.create.upload")
+SNAPSHOT = ("snapshots.insert.freeze", "snapshots.insert.upload")
 seeds = st.integers(min_value=-(2**63), max_value=2**63)
 steps = st.sampled_from([*STEPS, "instances.setTags.apply"])
 

@@ -37,6 +37,7 @@ from cloudspill_sandbox.compute.watchers import Watchers
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.store import Store, Transaction
+from cloudspill_sandbox.faults.interface import Hooks, NoFaults
 from cloudspill_sandbox.metadata.interface import AccessToken
 from cloudspill_sandbox.network.interface import Network
 from cloudspill_sandbox.runtime.interface import MachineExit, Runtime
@@ -65,6 +66,7 @@ class Cloud:
         clock: the cloud's time.
         latency: how long the steps of operations take beyond the work itself.
         tokens: makes the tokens that instances get.
+        faults: what shall go wrong.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Cloud:
         clock: Clock,
         latency: Latency,
         tokens: Tokens,
+        faults: Hooks | None = None,
     ) -> None:
         self.store = store
         self.runtime = runtime
@@ -85,11 +88,12 @@ class Cloud:
         self.clock = clock
         self.latency = latency
         self.tokens = tokens
+        self.faults = faults or NoFaults()
         self.project = f"projects/{settings.project}"
         self.topology = TopologyApplier(store, network, self.project)
         # The network also has to know what an operation's end wrote: addresses that went back.
         self.operations = Operations(
-            store, self.transaction, clock, latency, self.topology.settle_quietly
+            store, self.transaction, clock, latency, self.topology.settle_quietly, self.faults
         )
         self.watchers = Watchers()
         self.addresses = Allocator()
@@ -141,6 +145,7 @@ class Cloud:
                 self.topology.changed(name)
             if kind == "instances":
                 self.lifetimes.changed(name)
+                self.faults.instance_changed()
 
     def _machine_exited(self, machine: str, reason: MachineExit) -> None:
         if not self._stopping and machines.went_off(self, machine, reason):

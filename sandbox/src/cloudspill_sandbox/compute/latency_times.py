@@ -87,8 +87,10 @@ STEPS: Mapping[str, Times] = MappingProxyType(
         "instances.delete.shutDown": DELETE.part(0.2),
         "instances.delete.remove": DELETE.part(0.8),
         # A snapshot holds what the disk held when it was asked for; the upload takes the time.
-        "snapshots.create.freeze": AT_ONCE,
-        "snapshots.create.upload": SNAPSHOT,
+        "disks.createSnapshot.freeze": AT_ONCE,
+        "disks.createSnapshot.upload": SNAPSHOT,
+        "snapshots.insert.freeze": AT_ONCE,
+        "snapshots.insert.upload": SNAPSHOT,
         "images.insert.freeze": AT_ONCE,
         "images.insert.copy": IMAGE,
         "disks.insert.copy": AT_ONCE,

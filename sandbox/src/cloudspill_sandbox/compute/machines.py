@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import documents, interfaces, names, scheduling, topology
@@ -99,7 +100,8 @@ class Machine:
 
     async def power_on(self) -> None:
         """Boot; `connect` came before. Raises MachineError."""
-        await self._cloud.runtime.boot(self._spec())
+        emergency = self._cloud.faults.boot_fails(self._name)
+        await self._cloud.runtime.boot(replace(self._spec(), emergency=emergency))
 
     async def power_off(self) -> None:
         """Cut the power at once."""

@@ -22,6 +22,7 @@ from cloudspill_sandbox.compute.lookup import found
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store, Transaction
+from cloudspill_sandbox.faults.interface import Hooks, NoFaults
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Operations:
         transaction: opens a transaction whose writes the cloud takes notice of.
         afterwards: awaited when an operation has ended, before those who wait for it hear of it;
             must not raise.
+        faults: asked before each step.
     """
 
     def __init__(
@@ -92,12 +94,14 @@ class Operations:
         clock: Callable[[], float],
         latency: Latency,
         afterwards: Action,
+        faults: Hooks | None = None,
     ) -> None:
         self._store = store
         self._transaction = transaction
         self._clock = clock
         self._latency = latency
         self._afterwards = afterwards
+        self._faults = faults or NoFaults()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
@@ -189,9 +193,11 @@ class Operations:
 
     async def _run(self, name: str, work: Work) -> None:
         begun: list[Step] = []
+        target = names.relative(found(self._store, name)["targetLink"])
         try:
             for step in work.steps:
                 await self._latency.before(step.name)
+                await self._faults.before_step(step.name, target)
                 begun.append(step)
                 await step.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the operation carries it
@@ -246,8 +252,11 @@ class Operations:
         now = documents.timestamp(self._clock())
         ended = document | {"status": "DONE", "progress": 100, "endTime": now}
         if error is not None:
+            entry: Document = {"code": error.reason, "message": error.message}
+            if error.details:
+                entry["errorDetails"] = list(error.details)
             ended |= {
-                "error": {"errors": [{"code": error.reason, "message": error.message}]},
+                "error": {"errors": [entry]},
                 "httpErrorStatusCode": error.status,
                 "httpErrorMessage": http.HTTPStatus(error.status).phrase.upper(),
             }

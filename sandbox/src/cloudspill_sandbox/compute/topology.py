@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from itertools import chain
 
 from cloudspill_sandbox.compute import names
@@ -82,12 +83,18 @@ class TopologyApplier:
         self._project = project
         self._nics: dict[str, tuple[Nic, ...]] = {}
         self._rules: dict[str, FirewallRule] = {}
+        self._cuts: dict[str, frozenset[str]] = {}
         self._changed: set[str] = set()
         self._applied: Topology | None = None
         self._turn = asyncio.Lock()
 
     def changed(self, name: str) -> None:
         """Note that an instance or firewall was written or removed."""
+        self._changed.add(name)
+
+    def cut(self, name: str, sides: frozenset[str]) -> None:
+        """Cut an instance from some sides (see Nic.cut_from), from the next `settle` on."""
+        self._cuts[name] = sides
         self._changed.add(name)
 
     def everything_changed(self) -> None:
@@ -131,11 +138,14 @@ class TopologyApplier:
             document = self._store.get(name)
             if document is None:
                 self._nics.pop(name, None)
+                self._cuts.pop(name, None)
                 self._rules.pop(name, None)
             elif document["kind"] == "compute#firewall":
                 self._rules[name] = rule(document)
             else:
-                self._nics[name] = nics(self._store, names.last(self._project), document)
+                sides = self._cuts.get(name, frozenset())
+                known = nics(self._store, names.last(self._project), document)
+                self._nics[name] = tuple(replace(nic, cut_from=sides) for nic in known)
         return Topology(
             nics=tuple(chain.from_iterable(self._nics.values())),
             rules=tuple(self._rules.values()),

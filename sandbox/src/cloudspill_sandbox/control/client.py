@@ -29,12 +29,15 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(path: Path, method: str, resource: str, *, timeout: float = 30.0) -> Any:
+def call(
+    path: Path, method: str, resource: str, *, body: Any = None, timeout: float = 30.0
+) -> Any:
     """Make one request and return its JSON.
 
     Args:
         path: the admin socket.
         resource: path and query, `/status`.
+        body: sent as JSON unless None.
         timeout: seconds.
 
     Raises:
@@ -44,7 +47,9 @@ def call(path: Path, method: str, resource: str, *, timeout: float = 30.0) -> An
     """
     connection = _UnixConnection(path, timeout)
     try:
-        connection.request(method, resource)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        content = None if body is None else json.dumps(body)
+        connection.request(method, resource, content, headers)
         response = connection.getresponse()
         document = json.loads(response.read() or b"null")
     except (FileNotFoundError, ConnectionError) as error:

@@ -12,6 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 _HEADERS = frozenset({"Authorization", "If-Match", "If-None-Match"})
+_CANONICAL = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    412: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+}
+"""https://cloud.google.com/apis/design/errors#handling_errors"""
 
 
 class ApiError(Exception):
@@ -19,6 +32,7 @@ class ApiError(Exception):
 
     Attributes:
         logged: the sentence for logs; another than `message` where that quotes a value.
+        also: further refusals of the same request, which become items of `errors`.
 
     Args:
         status: HTTP status code.
@@ -29,7 +43,9 @@ class ApiError(Exception):
         item_message: the sentence inside `errors` where Google's differs from `message`.
         code: canonical status (`INVALID_ARGUMENT`) where Google sends one: for refusals by its
             API front end, not for those of Compute Engine itself.
-        details: typed details (https://google.aip.dev/193), `[{"@type": …}]`.
+        domain: of the reason; Google sends `usageLimits` for quotas and rates.
+        details: typed details (https://google.aip.dev/193), `[{"@type": …}]`; of an operation's
+            error its `errorDetails`.
         headers: extra response headers, for example WWW-Authenticate.
     """
 
@@ -42,6 +58,7 @@ class ApiError(Exception):
         location: str | None = None,
         item_message: str | None = None,
         code: str | None = None,
+        domain: str = "global",
         details: Sequence[Mapping[str, Any]] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -52,25 +69,48 @@ class ApiError(Exception):
         self.location = location
         self.item_message = item_message or message
         self.code = code
+        self.domain = domain
         self.details = details
         self.headers = headers or {}
+        self.also: Sequence[ApiError] = ()
         self.logged = message
 
     def body(self) -> dict[str, Any]:
         """Return Google's error object: `{"error": {"code", "message", "errors": […]}}`."""
-        item = {"message": self.item_message, "domain": "global", "reason": self.reason}
-        if self.location is not None:
-            item |= {"location": self.location, "locationType": _location_type(self.location)}
         error: dict[str, Any] = {
             "code": self.status,
             "message": self.message,
-            "errors": [item],
+            "errors": [self._item(), *(other._item() for other in self.also)],
         }
         if self.code is not None:
             error["status"] = self.code
         if self.details:
             error["details"] = list(self.details)
         return {"error": error}
+
+    def rpc_body(self) -> dict[str, Any]:
+        """Return the error object of newer APIs: a google.rpc.Status, without `errors`.
+
+        https://google.aip.dev/193
+        """
+        error: dict[str, Any] = {
+            "code": self.status,
+            "message": self.message,
+            "status": self.code or _CANONICAL.get(self.status, "UNKNOWN"),
+        }
+        if self.details:
+            error["details"] = list(self.details)
+        return {"error": error}
+
+    def _item(self) -> dict[str, Any]:
+        item = {"message": self.item_message, "domain": self.domain, "reason": self.reason}
+        if self.location is not None:
+            item |= {"location": self.location, "locationType": _location_type(self.location)}
+        return item
+
+
+class NoAnswerError(Exception):
+    """The connection shall be closed without an answer; the front does so."""
 
 
 def _location_type(location: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from cloudspill_sandbox.engine.call import ANONYMOUS, Call, Handler, Principal, Service, Wire
 from cloudspill_sandbox.engine.discovery import Api, Method
-from cloudspill_sandbox.engine.errors import ApiError, not_implemented
+from cloudspill_sandbox.engine.errors import ApiError, NoAnswerError, not_implemented
 from cloudspill_sandbox.engine.validation import (
     check_path,
     parse_json,
@@ -60,7 +60,11 @@ class Endpoint:
         self.router = Router(list(apis.values()), legacy_hosts)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
-        """Answer one call; refusals become Google's error JSON, accidents a 500 with an id."""
+        """Answer one call; refusals become Google's error JSON, accidents a 500 with an id.
+
+        Raises:
+            NoAnswerError: a fault wants the connection to be closed instead.
+        """
         progress = _Progress(request)
         started = self._timer()
         try:
@@ -68,6 +72,10 @@ class Endpoint:
         except ApiError as error:
             response = _refusal(error)
             progress.refusal = f"{error.reason}: {error.logged}"
+        except NoAnswerError as error:
+            progress.refusal = str(error)
+            progress.log(499, self._timer() - started)
+            raise
         except ConnectionError as error:
             response = HttpResponse(499, b"", None)  # to nobody: the client left while it sent
             progress.refusal = f"the client is gone: {error}"

@@ -33,7 +33,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from cloudspill_sandbox.engine.call import Service
 from cloudspill_sandbox.engine.discovery import Api
-from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.errors import ApiError, NoAnswerError
 from cloudspill_sandbox.front.batch import answer_batch
 from cloudspill_sandbox.front.connection import Connection
 from cloudspill_sandbox.front.door import Door
@@ -171,12 +171,14 @@ class Front:
             response.content_type = "application/json"
             response.force_close()
             return response
-        return await send(
-            request,
-            await self.answer(
-                HttpRequest(request.method, host, target, request.headers, body, stream)
-            ),
-        )
+        asked = HttpRequest(request.method, host, target, request.headers, body, stream)
+        try:
+            answer = await self.answer(asked)
+        except NoAnswerError:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=499)  # to nobody
+        return await send(request, answer)
 
 
 class _HttpServer(web.Server):

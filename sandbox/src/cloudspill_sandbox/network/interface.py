@@ -27,6 +27,8 @@ class Nic:
         hostname: fully qualified internal name, for the name service and /etc/hosts.
         service_account: email of the instance's service account, "" without one.
         can_ip_forward: whether foreign source addresses are let through.
+        cut_from: what no packet passes to or from: `host` (the host and the world behind it),
+            `api` (metadata server and API). Flows under way are cut too.
     """
 
     internal_ip: str
@@ -37,6 +39,7 @@ class Nic:
     hostname: str
     service_account: str = ""
     can_ip_forward: bool = False
+    cut_from: frozenset[str] = frozenset()
 
     @property
     def hex_address(self) -> str:

@@ -20,6 +20,7 @@ What a guest may reach, and what it never may, whatever the firewall rules of it
     tcp 25 outside                                    dropped (router: transit), as Google does
     the rest of the world                             with an external address only (router)
     one instance's connections beyond a fixed number  dropped (router: local, transit)
+    what a fault cuts an instance from                dropped (router: local, transit, ingress)
 
 and what nobody may do: send under an address that is not its own (router: admission), reach an
 instance from the host's links other than by the host itself (host: forward).
@@ -97,6 +98,8 @@ table ip {TABLE} {{
     map internal_to_external {{ type ipv4_addr : ipv4_addr; }}
     set members {{ type mark . ipv4_addr; }}
     set instances {{ type ipv4_addr; }}
+    set cut_from_host {{ type ipv4_addr; }}
+    set cut_from_api {{ type ipv4_addr; }}
     set service_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
     set world_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
     set unreachable {{ type ipv4_addr; flags interval; elements = {{ {_list(forbidden)} }}; }}
@@ -141,6 +144,7 @@ table ip {TABLE} {{
     chain local {{
         type filter hook input priority filter; policy drop;
         iifname "lo" accept
+        ip saddr @cut_from_api drop
         ct state established,related accept
         icmp type echo-request accept
         iifname "wan" drop
@@ -152,6 +156,8 @@ table ip {TABLE} {{
     }}
     chain transit {{
         type filter hook forward priority filter; policy accept;
+        iifname "wan" ip daddr @cut_from_host drop
+        oifname "wan" ip saddr @cut_from_host drop
         ct state invalid drop
         ct state established,related accept
         oifname "wan" ip daddr @unreachable drop
@@ -161,6 +167,7 @@ table ip {TABLE} {{
     chain ingress {{
         type filter hook postrouting priority 150; policy drop;
         oifname "lo" accept
+        fib saddr type local ip daddr @cut_from_api drop
         ct state established,related accept
         oifname "wan" meta mark != 0 ip saddr {EXTERNAL_RANGE} accept
         oifname "wan" drop

@@ -43,6 +43,7 @@ class MachineSpec:
         memory_mb: memory ceiling in MiB.
         read_only: device names of the further disks that it may only read; several machines may
             have such a disk at a time.
+        emergency: whether its init stops in emergency mode, as after a damaged disk or fstab.
     """
 
     id: str
@@ -54,6 +55,7 @@ class MachineSpec:
     memory_mb: int
     data_volumes: tuple[tuple[str, str], ...] = ()
     read_only: frozenset[str] = frozenset()
+    emergency: bool = False
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -73,6 +75,19 @@ class MachineError(RuntimeError):
 
 class VolumeError(RuntimeError):
     """A volume could not be made, copied or removed; the message says which and why."""
+
+
+def check_shared(spec: MachineSpec, running: Iterable[MachineSpec]) -> None:
+    """Return when no volume would be written by one machine and had by another.
+
+    Raises:
+        VolumeError: one would be; two file systems at work on one disk would ruin it.
+    """
+    for other in running:
+        if shared := {*spec.volumes} & {*other.volumes}:
+            written = {*spec.written_volumes, *other.written_volumes}
+            for volume in sorted(shared & written):
+                raise VolumeError(f"volume {volume} is in use")
 
 
 ExitCallback = Callable[[str, MachineExit], None]
@@ -134,13 +149,31 @@ class Runtime(Protocol):
         """
 
     async def boot(self, spec: MachineSpec) -> None:
-        """Power a machine on; returns when its init runs. A reboot from inside is the runtime's."""
+        """Power a machine on; returns when its init runs. A reboot from inside is the runtime's.
+
+        Raises:
+            MachineError: it is on, a volume is missing, read-only or written by another machine, or
+                it could not be started (nothing is left of the attempt).
+        """
 
     async def shut_down(self, machine: str, grace: float) -> None:
         """Press the power button; cut the power after `grace` seconds. No error when it is off."""
 
     async def power_off(self, machine: str) -> None:
         """Cut the power at once."""
+
+    async def crash(self, machine: str) -> None:
+        """Let a machine die as by itself: its end is reported. No error when it is off."""
+
+    async def fill_volume(self, volume: str) -> None:
+        """Leave no free space on a writable volume, mounted or not; idempotent.
+
+        Raises:
+            VolumeError: it does not exist, or is not of a kind that can be full.
+        """
+
+    async def empty_volume(self, volume: str) -> None:
+        """Give back the space that `fill_volume` took; no error when there is none."""
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""

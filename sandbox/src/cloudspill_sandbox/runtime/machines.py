@@ -23,6 +23,7 @@ from cloudspill_sandbox.runtime.interface import (
     MachineExit,
     MachineSpec,
     VolumeError,
+    check_shared,
 )
 from cloudspill_sandbox.runtime.leftovers import (
     end_all_but,
@@ -213,6 +214,14 @@ class PodmanRuntime:
             if self._volumes.volume_of(machine) is None:
                 self._consoles.pop(machine, None)
 
+    async def fill_volume(self, volume: str) -> None:
+        """Leave no free space on a volume. Raises VolumeError; see `Runtime`."""
+        await asyncio.to_thread(self._volumes.fill, volume)
+
+    async def empty_volume(self, volume: str) -> None:
+        """Give back the space that `fill_volume` took; see `Runtime`."""
+        await asyncio.to_thread(self._volumes.empty, volume)
+
     async def boot(self, spec: MachineSpec) -> None:
         """Power a machine on; returns when its init runs. A reboot from inside is the runtime's.
 
@@ -221,8 +230,10 @@ class PodmanRuntime:
         """
         if spec.id in self._machines:
             raise MachineError(f"machine {spec.name} is on")
+        others = [other.spec for other in self._machines.values()]
         machine = self._machines[spec.id] = Machine(spec)
         try:
+            check_shared(spec, others)
             await asyncio.to_thread(self._prepare_disks, spec)
             await self._run(machine)
         except (OSError, VolumeError) as error:
@@ -342,6 +353,12 @@ class PodmanRuntime:
         machine.asked_to_stop = True
         if machine.container is not None:
             self._records.forget(machine.container)
+
+    async def crash(self, machine: str) -> None:
+        """Kill a machine's init: its end is reported as a crash. No error when it is off."""
+        found = self._machines.get(machine)
+        if found is not None and found.init is not None:
+            found.init.send(signal.SIGKILL)
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""

@@ -8,14 +8,16 @@ tell whether a clone is one. Machines boot at once and say so on their console.
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from cloudspill_sandbox.runtime.console import READ_LIMIT
 from cloudspill_sandbox.runtime.interface import (
     ExitCallback,
     MachineError,
     MachineExit,
     MachineSpec,
     VolumeError,
+    check_shared,
 )
 
 
@@ -27,12 +29,14 @@ class MemoryVolume:
         files: what stands in it, by path.
         lineage: ids of the volumes it was copied from, the nearest first.
         frozen: read-only.
+        full: a write would meet ENOSPC.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     lineage: tuple[str, ...] = ()
     frozen: bool = False
     size_gb: int = 0
+    full: bool = False
 
 
 class MemoryRuntime:
@@ -86,7 +90,7 @@ class MemoryRuntime:
     async def resize_volume(self, volume: str, size_gb: int) -> None:
         """Give a volume another size."""
         self._fail("resize_volume")
-        self._volume(volume).size_gb = size_gb
+        self.volumes[volume] = replace(self._volume(volume), size_gb=size_gb)
 
     async def stored_bytes(self, volume: str) -> int:
         """Return what the files take that are not those of the base volume."""
@@ -98,9 +102,9 @@ class MemoryRuntime:
         """Remove a volume; what was copied from it keeps its files. No error when it is gone."""
         self._fail("delete_volume")
         if volume in self.base_volumes():
-            raise VolumeError(f"volume {volume} belongs to the runtime")
-        if user := next((m for m, spec in self.running.items() if volume in spec.volumes), None):
-            raise VolumeError(f"volume {volume} is used by machine {user}")
+            raise VolumeError(f"volume {volume} ships with the runtime")
+        if any(volume in spec.volumes for spec in self.running.values()):
+            raise VolumeError(f"volume {volume} is in use")
         self.volumes.pop(volume, None)
         for machine in [m for m, boot in self._boot_volumes.items() if boot == volume]:
             self._serial.pop(machine, None)
@@ -110,16 +114,22 @@ class MemoryRuntime:
         """Power a machine on."""
         self._fail("boot")
         if spec.id in self.running:
-            raise MachineError(f"machine {spec.name} is already running")
-        for volume in spec.volumes:
-            if volume not in self.volumes:
-                raise MachineError(f"machine {spec.name} has no volume {volume}")
-            if self.volumes[volume].frozen:
-                raise MachineError(f"machine {spec.name} cannot write to volume {volume}")
+            raise MachineError(f"machine {spec.name} is on")
+        try:
+            check_shared(spec, self.running.values())
+            for volume in spec.volumes:
+                if self._volume(volume).frozen:
+                    raise VolumeError(f"volume {volume} is read-only")
+            if not any(path.startswith("/etc/") for path in self._volume(spec.boot_volume).files):
+                raise VolumeError(f"volume {spec.boot_volume} has no /etc")
+        except VolumeError as error:
+            raise MachineError(f"machine {spec.name} cannot boot: {error}") from error
         self._boot_volumes[spec.id] = spec.boot_volume
         self.running[spec.id] = spec
         self.boots.append(spec.id)
-        self.guest_print(spec.id, f"{spec.name} login: \n")
+        self.guest_print(
+            spec.id, "You are in emergency mode.\n" if spec.emergency else f"{spec.name} login: \n"
+        )
         if self.dies_at_boot:
             self.guest_power_off(spec.id, MachineExit.CRASH)
 
@@ -134,19 +144,37 @@ class MemoryRuntime:
         self._fail("power_off")
         self.running.pop(machine, None)
 
+    async def crash(self, machine: str) -> None:
+        """Let a machine die."""
+        self._fail("crash")
+        if machine in self.running:
+            self.guest_power_off(machine, MachineExit.CRASH)
+
+    async def fill_volume(self, volume: str) -> None:
+        """Note that a volume is full."""
+        self._volume(volume).full = True
+
+    async def empty_volume(self, volume: str) -> None:
+        """Note that a volume has space again."""
+        if volume in self.volumes:
+            self.volumes[volume].full = False
+
     def is_running(self, machine: str) -> bool:
         """Whether the machine is on."""
         return machine in self.running
 
     def console_command(self, machine: str, tty: bool) -> list[str]:  # noqa: ARG002
         """Refuse: nothing runs that could be entered. Raises MachineError."""
+        if machine not in self.running:
+            raise MachineError(f"machine {machine} is not running")
         raise MachineError(f"machine {machine} exists in memory only: there is nothing to enter")
 
     def serial_output(self, machine: str, start: int) -> tuple[bytes, int]:
         """Return what was printed from byte `start`, and the position after it."""
         printed = self._serial.get(machine, bytearray())
-        begin = max(len(printed) + start, 0) if start < 0 else start
-        return bytes(printed[begin:]), len(printed)
+        begin = max(len(printed) + start, 0) if start < 0 else min(start, len(printed))
+        content = bytes(printed[begin : begin + READ_LIMIT])
+        return content, begin + len(content)
 
     def guest_print(self, machine: str, text: str) -> None:
         """Print on a machine's console."""

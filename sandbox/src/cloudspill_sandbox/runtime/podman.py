@@ -175,7 +175,7 @@ class Podman:
         for device, directory in request.data:
             mode = "ro" if device in spec.read_only else "rw"
             options += ["--volume", f"{directory}:/mnt/disks/{device}:{mode}"]
-        answer = await self._run("run", *options, "--rootfs", str(request.root), "/sbin/init")
+        answer = await self._run("run", *options, "--rootfs", str(request.root), *_init(spec))
         init, monitor = (
             ProcessId.of(int((pids / part).read_text())) for part in ("init", "conmon")
         )
@@ -272,6 +272,14 @@ class Podman:
             *("--tmpdir", f"{self._directory}/tmp"),
             *("--storage-driver", "vfs"),  # root file systems are ours; nothing is stored here
         ]
+
+
+def _init(spec: MachineSpec) -> list[str]:
+    """Return the init's words; its options are those of a kernel command line on real machines.
+
+    https://www.freedesktop.org/software/systemd/man/systemd.html#--unit=
+    """
+    return ["/sbin/init", *(["--unit=emergency.target"] if spec.emergency else [])]
 
 
 def _ulimit(name: str, limit: int, wanted: int) -> str:

@@ -229,6 +229,8 @@ class VolumeStore:
         Raises:
             VolumeError: it does not exist, is read-only, or the kernel refused.
         """
+        if volume in self._bases:
+            raise VolumeError(f"volume {volume} is read-only")
         layer = self._layer(volume)
         record = self._layers[layer]
         if not record.writable:
@@ -250,6 +252,17 @@ class VolumeStore:
     def mount_point(self, volume: str) -> Path:
         """Return where a volume is mounted when it is."""
         return self._directory / self._layer(volume) / "m"
+
+    def fill(self, volume: str) -> None:
+        """Leave no free space on a volume.
+
+        Raises:
+            VolumeError: its size is not enforced.
+        """
+        raise VolumeError(f"volume {volume} lies in a directory: its size is not enforced")
+
+    def empty(self, volume: str) -> None:
+        """Give back the space that `fill` took; none was taken."""
 
     def console_log(self, volume: str) -> Path:
         """Return the file for the console of the machine that boots from a volume."""

@@ -17,6 +17,11 @@ _UNSUPPORTED = (
     "sourceInstantSnapshot",
 )
 
+_STEPS = {
+    "createSnapshot": ("disks.createSnapshot.freeze", "disks.createSnapshot.upload"),
+    "insert": ("snapshots.insert.freeze", "snapshots.insert.upload"),
+}
+
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
     refusals.check_supported("resource", call.body, *_UNSUPPORTED)
@@ -56,7 +61,7 @@ async def create_from_disk(cloud: Cloud, call: Call, disk: str, kind: str) -> Do
         operation,
         name,
         source,
-        steps=("snapshots.create.freeze", "snapshots.create.upload"),
+        steps=_STEPS[kind],
         uploading="UPLOADING",
     )
 

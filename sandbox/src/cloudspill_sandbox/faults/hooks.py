@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults of operations and of boots: what compute asks before it does something."""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.faults import refusals
+from cloudspill_sandbox.faults.fault import Fault
+from cloudspill_sandbox.faults.kinds import Scope
+from cloudspill_sandbox.faults.registry import Faults
+
+_SERVICE = "compute"
+
+
+class FaultHooks:
+    """Implements interface.Hooks with the faults of a sandbox."""
+
+    def __init__(self, faults: Faults, store: Store) -> None:
+        self._faults = faults
+        self._store = store
+
+    async def before_step(self, step: str, target: str) -> None:
+        """Delay or fail the operation; see Hooks."""
+        method, _, stage = f"{_SERVICE}.{step}".rpartition(".")
+        names, zone = _place(target)
+        for fault in self._faults.striking(Scope.OPERATION, names, zone, method, stage):
+            self._faults.strike(fault, f"{_SERVICE}.{step}", target)
+            if fault.order.kind == "operation-slow":
+                await self._faults.pause(fault.id, fault.order.delay or 0.0)
+            else:
+                raise self._error(fault, target)
+
+    def boot_fails(self, instance: str) -> bool:
+        """Whether a boot-failure is meant for this instance; see Hooks."""
+        names, zone = _place(instance)
+        for fault in self._faults.striking(Scope.INSTANCE, names, zone, ""):
+            if fault.order.kind == "boot-failure":
+                self._faults.strike(fault, "boot", instance)
+                return True
+        return False
+
+    def instance_changed(self) -> None:
+        """Let the faults of instances look who runs."""
+        self._faults.on_change()
+
+    def _error(self, fault: Fault, target: str) -> ApiError:
+        if fault.order.kind == "stock-out":
+            document = self._store.get(target) or {}
+            return refusals.stock_out(target, document.get("machineType", "").rpartition("/")[2])
+        if fault.order.kind == "operation-quota":
+            return refusals.operation_quota(target)
+        return fault.order.given_error() or refusals.internal()
+
+
+def _place(name: str) -> tuple[frozenset[str], str | None]:
+    """Return the name and the zone of a relative resource name."""
+    segments = name.split("/")
+    zone = segments[3] if segments[2:3] == ["zones"] else None
+    return frozenset({segments[-1]}), zone

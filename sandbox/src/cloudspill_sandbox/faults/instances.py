@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults of instances: each is done to the running instances that it means.
+
+A fault strikes each boot of an instance at most once. What goes on afterwards (a cut, a full disk)
+ends after its time, when the fault is cleared, or when the instance goes off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.faults.fault import Fault, Firing
+from cloudspill_sandbox.faults.interface import Instances, RunningInstance, Side
+from cloudspill_sandbox.faults.kinds import Scope
+from cloudspill_sandbox.faults.registry import Faults
+
+_SIDES: dict[str, frozenset[Side]] = {
+    "host": frozenset({"host"}),
+    "api": frozenset({"api"}),
+    "all": frozenset({"host", "api"}),
+}
+
+_FAILURES = (ApiError, RuntimeError, LookupError, OSError)
+
+_log = logging.getLogger("cloudspill_sandbox.faults")
+
+
+class InstanceFaults:
+    """Lets the faults of instances strike."""
+
+    def __init__(self, faults: Faults, instances: Instances) -> None:
+        self._faults = faults
+        self._instances = instances
+        self._struck: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._off: dict[str, asyncio.Event] = {}
+
+    def start(self) -> None:
+        """Go on with what an earlier life of the sandbox began, and look from now on."""
+        running = {instance.boot for instance in self._instances.running()}
+        self._off = {boot: asyncio.Event() for boot in running}
+        for fault in self._faults:
+            if fault.kind.scope is Scope.INSTANCE:
+                for firing in fault.firings:
+                    self._struck[fault.id, firing.boot] = asyncio.ensure_future(
+                        self._go_on(fault, firing)
+                    )
+        self._faults.on_change = self._look
+        self._look()
+
+    async def stop(self) -> None:
+        """Begin and end nothing any more; what goes on is taken up at the next start."""
+        self._faults.on_change = lambda: None
+        for course in self._struck.values():
+            course.cancel()
+        await asyncio.gather(*self._struck.values(), return_exceptions=True)
+
+    async def settled(self, identities: Iterable[str]) -> None:
+        """Return when nothing goes on any more of these faults, which were cleared."""
+        cleared = frozenset(identities)
+        gone = [pair for pair in self._struck if pair[0] in cleared]
+        await asyncio.gather(*(self._struck.pop(pair) for pair in gone))
+
+    def _look(self) -> None:
+        """Begin what is due for those that run, and end what was meant for those that do not."""
+        faults = [fault for fault in self._faults if fault.kind.scope is Scope.INSTANCE]
+        if not faults:
+            return
+        running = {instance.boot: instance for instance in self._instances.running()}
+        for boot in self._off.keys() - running.keys():
+            self._off.pop(boot).set()
+        for boot in running:
+            self._off.setdefault(boot, asyncio.Event())
+        for fault in faults:
+            if fault.armed and fault.kind.name != "boot-failure":
+                for instance in running.values():
+                    if (fault.id, instance.boot) not in self._struck and _means(fault, instance):
+                        self._struck[fault.id, instance.boot] = asyncio.ensure_future(
+                            self._strike(fault, instance)
+                        )
+
+    async def _strike(self, armed: Fault, instance: RunningInstance) -> None:
+        off = self._off[instance.boot]
+        if armed.order.after:
+            due = max(armed.created, instance.since) + armed.order.after
+            await self._faults.until(armed.id, due, off)
+        fault = self._faults.get(armed.id)
+        if fault is None or not fault.armed or off.is_set():
+            return
+        lasts = fault.kind.lasts
+        firing = self._faults.strike(fault, "run", instance.name, boot=instance.boot, lasts=lasts)
+        try:
+            await self._do(fault, instance.name)
+        except _FAILURES as error:
+            _log.error("%s could not strike %s: %s", fault.id, instance.name, error)
+            ended = firing.time
+            self._faults.change(fault.id, firing.number, problem=str(error), ended=ended)
+        else:
+            await self._outlast(fault, firing, off)
+
+    async def _go_on(self, fault: Fault, firing: Firing) -> None:
+        """Take up what an earlier life of the sandbox began."""
+        if firing.ended is not None:
+            return
+        off = self._off.get(firing.boot)
+        if off is None:
+            self._faults.end(fault.id, firing.number)
+            return
+        try:
+            await self._do(fault, firing.target)
+        except _FAILURES as error:
+            _log.error("%s does not go on for %s: %s", fault.id, firing.target, error)
+        await self._outlast(fault, firing, off)
+
+    async def _outlast(self, fault: Fault, firing: Firing, off: asyncio.Event) -> None:
+        """Undo what goes on when its time is over; nothing for what does not go on."""
+        if firing.ended is not None:
+            return
+        await self._faults.until(fault.id, firing.until, off)
+        try:
+            await self._undo(fault, firing.target)
+        except _FAILURES as error:
+            _log.error("%s could not be undone on %s: %s", fault.id, firing.target, error)
+            self._faults.change(fault.id, firing.number, problem=str(error))
+        self._faults.end(fault.id, firing.number)
+
+    async def _do(self, fault: Fault, instance: str) -> None:
+        match fault.kind.name:
+            case "preemption":
+                await self._instances.preempt(instance)
+            case "crash":
+                await self._instances.crash(instance)
+            case "network-cut":
+                await self._instances.cut(instance, _SIDES[fault.order.side or "host"])
+            case "disk-full":
+                await self._instances.fill_disk(instance)
+
+    async def _undo(self, fault: Fault, instance: str) -> None:
+        if fault.kind.name == "network-cut":
+            await self._instances.cut(instance, frozenset())
+        else:
+            await self._instances.empty_disk(instance)
+
+
+def _means(fault: Fault, instance: RunningInstance) -> bool:
+    if fault.kind.name == "preemption" and not instance.spot:
+        return False
+    segments = instance.name.split("/")
+    return fault.hits(frozenset({segments[-1]}), segments[3])

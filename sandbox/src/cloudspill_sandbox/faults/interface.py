@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What compute asks of the faults, and what the faults do to its instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Side = Literal["host", "api"]
+"""What an instance is cut from: the host with the world behind it, or metadata server and API."""
+
+
+class Hooks(Protocol):
+    """Asked by compute wherever something may be made to go wrong."""
+
+    async def before_step(self, step: str, target: str) -> None:
+        """Called before each step of an operation on a resource (relative name).
+
+        Raises:
+            ApiError: the operation fails with it.
+        """
+
+    def boot_fails(self, instance: str) -> bool:
+        """Whether the boot of an instance (relative name) that begins now shall fail."""
+
+    def instance_changed(self) -> None:
+        """Called after any instance was written or removed."""
+
+
+class NoFaults:
+    """Nothing is made to go wrong."""
+
+    async def before_step(self, step: str, target: str) -> None:
+        """Let it be done."""
+
+    def boot_fails(self, instance: str) -> bool:  # noqa: ARG002
+        """It boots."""
+        return False
+
+    def instance_changed(self) -> None:
+        """Nobody waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInstance:
+    """An instance that runs.
+
+    Attributes:
+        name: relative name.
+        boot: another one after each start; a fault strikes a boot once.
+        since: when it started, seconds since the epoch.
+        spot: whether it can be preempted.
+    """
+
+    name: str
+    boot: str
+    since: float
+    spot: bool
+
+
+class Instances(Protocol):
+    """What can be done to instances.
+
+    Every method may raise ApiError, RuntimeError or LookupError.
+    """
+
+    def running(self) -> Iterable[RunningInstance]:
+        """Return the instances that are RUNNING."""
+
+    async def preempt(self, name: str) -> None:
+        """Preempt a Spot instance, with notice."""
+
+    async def crash(self, name: str) -> None:
+        """Let a guest die at once."""
+
+    async def cut(self, name: str, sides: frozenset[Side]) -> None:
+        """Drop all packets between an instance and some sides; none mends it."""
+
+    async def fill_disk(self, name: str) -> None:
+        """Leave no free space on an instance's boot disk."""
+
+    async def empty_disk(self, name: str) -> None:
+        """Give the space back that `fill_disk` took; no error when there is none."""

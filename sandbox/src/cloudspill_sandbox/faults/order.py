@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a client asks for when it adds a fault: checked as a whole before anything is changed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.faults.kinds import KINDS
+
+_ERROR = re.compile(r"(?P<status>[45]\d\d):(?P<reason>\w+):(?P<message>.+)", re.DOTALL)
+_LONGEST = 31 * 24 * 3600.0
+
+Seconds = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
+Glob = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class FaultError(ValueError):
+    """A fault that cannot be; the message lists what can. Nothing was changed."""
+
+
+class Order(BaseModel):
+    """A fault as a client words it, in JSON.
+
+    Attributes:
+        kind: a name in KINDS.
+        match: glob of the target's name.
+        zone: the target's zone; any when None.
+        count: how often it strikes.
+        method: glob of discovery ids, `compute.instances.*`; the kind's own when None.
+        step: glob of an operation's step, `boot` of `instances.insert.boot`.
+        delay: seconds.
+        after: seconds between the arming (or the start of an instance that runs later) and the
+            strike.
+        lasting: seconds that the effect goes on; until it is cleared when None. `for` in JSON.
+        side: what an instance is cut from; `from` in JSON.
+        when: when the connection is closed.
+        status: HTTP status of a rate limit.
+        error: STATUS:REASON:MESSAGE.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+    kind: str
+    match: Glob = "*"
+    zone: Glob | None = None
+    count: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["forever"] = 1
+    method: Glob | None = None
+    step: Glob | None = None
+    delay: Seconds | None = None
+    after: Seconds | None = None
+    lasting: Annotated[Seconds | None, Field(alias="for", gt=0)] = None
+    side: Annotated[Literal["host", "api", "all"] | None, Field(alias="from")] = None
+    when: Literal["before", "after"] | None = None
+    status: Literal[403, 429] | None = None
+    error: Annotated[str | None, Field(pattern=_ERROR)] = None
+
+    def document(self) -> Document:
+        """Return the order as JSON, with what was given and what holds by default."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+    @property
+    def methods(self) -> str:
+        """Glob of the methods that are meant."""
+        return self.method or KINDS[self.kind].method
+
+    def given_error(self) -> ApiError | None:
+        """Return a new error of the order's own words, None without any."""
+        parts = _ERROR.fullmatch(self.error or "")
+        return parts and ApiError(int(parts["status"]), parts["reason"], parts["message"])
+
+
+def parse(document: Any, methods: Iterable[str]) -> Order:
+    """Return the order that a JSON document is.
+
+    Args:
+        methods: discovery ids of what is implemented.
+
+    Raises:
+        FaultError: it is none.
+    """
+    if not isinstance(document, Mapping):
+        raise FaultError('a fault is a JSON object such as {"kind": "stock-out"}')
+    name = document.get("kind")
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise FaultError(f"no fault is called {name!r}; the kinds are {', '.join(KINDS)}")
+    given = {key: value for key, value in document.items() if value is not None}
+    if strange := sorted(given.keys() - {"kind", *kind.options}):
+        raise FaultError(
+            f"{kind.name} takes no {_quoted(strange)}; it takes {', '.join(kind.options)}"
+        )
+    if lacking := sorted(kind.needs - given.keys()):
+        raise FaultError(f"{kind.name} needs {_quoted(lacking)}: {kind.summary}")
+    try:
+        order = Order.model_validate(given)
+    except ValidationError as error:
+        raise FaultError(_sentence(error)) from None
+    _check_methods(order, sorted(methods))
+    return order
+
+
+def _check_methods(order: Order, methods: list[str]) -> None:
+    import fnmatch
+
+    glob = order.method
+    if glob is None or fnmatch.filter(methods, glob):
+        return
+    near = difflib.get_close_matches(glob, methods, n=3)
+    hint = f"; do you mean {' or '.join(near)}" if near else ""
+    raise FaultError(
+        f"no method that this sandbox implements matches {glob!r}{hint}? "
+        "docs/fidelity.md lists them"
+    )
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return " and ".join(f"`{word}`" for word in words)
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say the first thing that is wrong, in the client's own words for it."""
+    first = error.errors(include_url=False)[0]
+    field = first["loc"][0]
+    if field == "error":
+        return "`error` wants STATUS:REASON:MESSAGE, for example 409:alreadyExists:It is there"
+    if field == "count":
+        return f"`count` wants a whole number from 1 or `forever`, not {first['input']!r}"
+    complaint = first["msg"].removeprefix("Input ").removeprefix("should be ")
+    return f"`{field}` wants {complaint}, not {first['input']!r}"
