@@ -5,13 +5,12 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from cloudspill_sandbox.assembly import implemented_services
+from cloudspill_sandbox.assembly import access_control, implemented_services
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
-from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer
 from cloudspill_sandbox.identity.keys import KeyPair
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 from cloudspill_sandbox.network.memory import MemoryNetwork
@@ -26,9 +25,8 @@ END = "<!-- end of methods -->\n"
 def implemented_methods() -> dict[str, list[str]]:
     """Return the ids of the implemented methods by API, asked of a sandbox in memory."""
     store = Store()
-    tokens = Tokens(
-        Signers(b"", KeyPair.generate("nobody", 0.0)), ServiceAccounts(store, float), float
-    )
+    accounts = ServiceAccounts(store, float)
+    tokens = Tokens(Signers(b"", KeyPair.generate("nobody", 0.0)), accounts, float)
     cloud = Cloud(
         store=store,
         runtime=MemoryRuntime(),
@@ -38,7 +36,7 @@ def implemented_methods() -> dict[str, list[str]]:
         latency=Instant(),
         tokens=tokens,
     )
-    services = implemented_services(cloud, ProjectAuthorizer(store))
+    services = implemented_services(cloud, access_control(cloud, accounts))
     return {api: sorted(service) for api, service in services.items()}
 
 

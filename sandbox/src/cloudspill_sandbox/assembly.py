@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cloudspill_sandbox import provision, repositories
-from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
+from cloudspill_sandbox.compute.beginnings import default_account
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.faulty_instances import FaultyInstances
 from cloudspill_sandbox.compute.latency import latency_of
 from cloudspill_sandbox.compute.metadata_view import MetadataView
+from cloudspill_sandbox.compute.permissions import compute_access
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.control import environment
 from cloudspill_sandbox.engine.call import Document, Service
@@ -44,9 +45,13 @@ from cloudspill_sandbox.front.tls import (
 from cloudspill_sandbox.front.tunnel import Tunneller, Upstream
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
-from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer
-from cloudspill_sandbox.identity.owner import ensure_owner
-from cloudspill_sandbox.identity.projects import resource_manager_service
+from cloudspill_sandbox.identity.iam import Iam
+from cloudspill_sandbox.identity.owner import ensure_owner, owner_email
+from cloudspill_sandbox.identity.projects import ProjectNames, ensure_policy
+from cloudspill_sandbox.identity.resource_manager import (
+    resource_manager_access,
+    resource_manager_service,
+)
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 from cloudspill_sandbox.metadata import server as metadata
 from cloudspill_sandbox.network.interface import API_ADDRESS, METADATA_ADDRESS
@@ -68,13 +73,29 @@ class PortTakenError(RuntimeError):
     """Something else listens where the API should."""
 
 
-def implemented_services(cloud: Cloud, authorizer: ProjectAuthorizer) -> dict[str, Service]:
+def access_control(cloud: Cloud, accounts: ServiceAccounts) -> Iam:
+    """Return who may do what, with what each API asks of its callers."""
+    projects = ProjectNames(cloud.store, project_numbers(cloud.settings))
+    rules = {
+        "cloudresourcemanager": resource_manager_access(projects),
+        "compute": compute_access(cloud),
+    }
+    return Iam(cloud.store, accounts, projects, cloud.clock, rules)
+
+
+def implemented_services(cloud: Cloud, iam: Iam) -> dict[str, Service]:
     """Return what the sandbox implements of each API (all of version v1), by the API's name."""
-    number = cloud.settings.project_number
     return {
         "compute": compute_service(cloud),
-        "cloudresourcemanager": resource_manager_service(cloud.store, authorizer, number),
+        "cloudresourcemanager": resource_manager_service(
+            cloud.store, iam, cloud.settings.project_number
+        ),
     }
+
+
+def project_numbers(settings: Settings) -> dict[str, str]:
+    """Return the ids of projects by their numbers, which clients may write in their place."""
+    return {str(settings.project_number): settings.project}
 
 
 class Sandbox:
@@ -136,15 +157,15 @@ class Sandbox:
             )
             stack.push_async_callback(names.stop)
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
-            numbers = {str(settings.project_number): settings.project}
-            authorizer = ProjectAuthorizer(store, PUBLIC_PROJECTS, numbers)
-            implemented = implemented_services(cloud, authorizer)
+            iam = access_control(cloud, accounts)
+            ensure_policy(iam.policies, store, cloud.project, _first_members(cloud))
+            implemented = implemented_services(cloud, iam)
             services = {name: exposed(service, faults) for name, service in implemented.items()}
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},
                 services=services,
                 authenticator=TokenAuthenticator(accounts, tokens, clock, time.time),
-                authorizer=authorizer,
+                authorizer=iam.authorizer,
                 certificate=ServerCertificate(authority, [repositories.HOST], _now),
                 sites={repositories.HOST: settings.repositories_dir},
                 tunneller=Tunneller(Upstream.from_environment(os.environ, settings.port)),
@@ -230,6 +251,14 @@ class Sandbox:
         others = [Path(os.environ[name]) for name in _BUNDLES if name in os.environ]
         environment.replace(settings.client_bundle, client_bundle(authority, others))
         ensure_owner(accounts, settings.project, settings.credentials, _invoking_user())
+
+
+def _first_members(cloud: Cloud) -> dict[str, str]:
+    """Return the roles in a new project, by member; the second is Google's own default."""
+    return {
+        f"serviceAccount:{owner_email(cloud.settings.project)}": "roles/owner",
+        f"serviceAccount:{default_account(cloud)}": "roles/editor",
+    }
 
 
 def _summary(instance: Document) -> dict[str, str | None]:

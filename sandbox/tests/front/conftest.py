@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
+from cloudspill_sandbox.engine.access import AccessRules, Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Principal, Reply
 from cloudspill_sandbox.engine.discovery import Api, load_api
 from cloudspill_sandbox.engine.errors import not_found
@@ -26,8 +27,10 @@ from cloudspill_sandbox.front.tls import ServerCertificate, client_bundle, ensur
 from cloudspill_sandbox.front.tunnel import Tunneller
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
-from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer
+from cloudspill_sandbox.identity.authorizer import PolicyAuthorizer
+from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.owner import ensure_owner
+from cloudspill_sandbox.identity.projects import ProjectNames, ensure_policy, on_project
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 
 INSTANCES = "/compute/v1/projects/p1234/zones/us-west1-b/instances"
@@ -106,7 +109,7 @@ class World:
     stub: StubCompute
     tokens: Tokens
     authenticator: TokenAuthenticator
-    authorizer: ProjectAuthorizer
+    authorizer: PolicyAuthorizer
     email: str
     key_file: Path
 
@@ -144,13 +147,23 @@ def world(compute: Api, signers: Signers, tmp_path: Path) -> World:
     tokens = Tokens(signers, accounts, time.time)
     key_file = tmp_path / "credentials.json"
     email = ensure_owner(accounts, "p1234", key_file)["email"]
+    projects = ProjectNames(store, {})
+
+    def reads_the_project(call: Call) -> list[Requirement]:
+        if (name := projects.find(call.path["project"])) is None:
+            raise not_found(f"projects/{call.path['project']}")
+        return [on_project("compute.projects.get", name)]
+
+    rules = {"compute": AccessRules(reads_the_project)}
+    iam = Iam(store, accounts, projects, time.time, rules)
+    ensure_policy(iam.policies, store, "projects/p1234", {f"serviceAccount:{email}": "roles/owner"})
     return World(
         compute,
         store,
         StubCompute(),
         tokens,
         TokenAuthenticator(accounts, tokens, time.time),
-        ProjectAuthorizer(store),
+        iam.authorizer,
         email,
         key_file,
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cloudspill_sandbox.compute import documents, leases, names, refusals
 from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.store import Transaction
+from cloudspill_sandbox.engine.store import Store, Transaction
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
@@ -48,7 +48,7 @@ def _plan_one(
     cloud: Cloud, tx: Transaction, instance: str, field: str, nic: str, body: Document
 ) -> Document:
     region = ZONES[instance.split("/")[3]].name
-    subnetwork = _subnetwork(cloud, tx, field, region, body)
+    subnetwork = subnetwork_of(cloud, tx, field, region, body)
     network = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
     planned: Document = {
         "kind": "compute#networkInterface",
@@ -74,8 +74,14 @@ def stamped(interface: Document) -> Document:
     return rest | {"fingerprint": documents.fingerprint(rest)}
 
 
-def _subnetwork(cloud: Cloud, tx: Transaction, field: str, region: str, body: Document) -> Document:
-    """Return the subnetwork that an interface asks for, by its own or its network's name."""
+def subnetwork_of(
+    cloud: Cloud, tx: Store | Transaction, field: str, region: str, body: Document
+) -> Document:
+    """Return the subnetwork that an interface asks for, by its own or its network's name.
+
+    Raises:
+        ApiError: 400 when there is none.
+    """
     regional = f"{cloud.project}/regions/{region}/subnetworks"
     if reference := body.get("subnetwork"):
         name = names.resolve(f"{field}.subnetwork", reference, regional)

@@ -8,8 +8,10 @@ quote it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from cloudspill_sandbox.engine.access import Requirement
+from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError
 
 
@@ -104,3 +106,30 @@ def stale(message: str) -> ApiError:
 def addresses_exhausted(pool: str) -> ApiError:
     """The error of an operation that found no free address; https://cloud.google.com/vpc/docs/subnets."""
     return ApiError(403, "IP_SPACE_EXHAUSTED", f"IP space of '{pool}' is exhausted.")
+
+
+def forbidden(principal: Principal, missing: Sequence[Requirement]) -> ApiError:
+    """403 that names each missing permission; 400 for a service account that may not be used.
+
+    https://cloud.google.com/compute/docs/access/troubleshoot-compute-engine-permissions
+    """
+    first, *others = [_forbidden(principal, requirement) for requirement in missing]
+    first.also = others
+    return first
+
+
+def _forbidden(principal: Principal, missing: Requirement) -> ApiError:
+    if missing.permission == "iam.serviceAccounts.actAs":
+        account = missing.resource.rpartition("/")[2]
+        return ApiError(
+            400,
+            "SERVICE_ACCOUNT_ACCESS_DENIED",
+            f"The user does not have access to service account '{account}'. User: "
+            f"'{principal.email}'. Ask a project owner to grant you the iam.serviceAccountUser "
+            "role on the service account",
+        )
+    return ApiError(
+        403,
+        "forbidden",
+        f"Required '{missing.permission}' permission for '{missing.resource}'",
+    )

@@ -79,7 +79,7 @@ def deprecated(image: Document) -> bool:
     return bool(image.get("deprecated", {}).get("state", "ACTIVE") != "ACTIVE")
 
 
-def image(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document:
+def image(cloud: Cloud, tx: Store | Transaction, field: str, reference: str) -> Document:
     """Return the image that a reference means: by name, by family, or by a family's zonal view.
 
     https://cloud.google.com/compute/docs/images/image-families-best-practices.
@@ -100,13 +100,15 @@ def image(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document
     return ready
 
 
-def snapshot(cloud: Cloud, tx: Transaction, field: str, reference: str) -> Document:
+def snapshot(cloud: Cloud, tx: Store | Transaction, field: str, reference: str) -> Document:
     """Return the snapshot that a reference means. Raises ApiError as `image`."""
     name = names.resolve(field, reference, f"{cloud.project}/global/snapshots")
     return _ready(tx.get(name), field, reference, "snapshot", name)
 
 
-def disk(cloud: Cloud, tx: Transaction, field: str, reference: str, zone: str | None) -> Document:
+def disk(
+    cloud: Cloud, tx: Store | Transaction, field: str, reference: str, zone: str | None = None
+) -> Document:
     """Return the disk that a reference means; a bare name is looked for in `zone`.
 
     Raises:

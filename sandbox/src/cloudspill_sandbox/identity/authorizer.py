@@ -1,95 +1,157 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a principal may do what a call asks.
+"""Whether a principal may do what a call asks: by the allow policies of what it touches.
 
-For now membership decides: the service accounts of a project may do everything in it. Roles ask
-the same two things, a permission and a resource, and take the place of `holds`.
+A policy is inherited by what lies below, so a permission holds when any of the policies that apply
+grants it: https://cloud.google.com/iam/docs/resource-hierarchy-access-control.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from cloudspill_sandbox.engine.call import Call, Principal
-from cloudspill_sandbox.engine.errors import ApiError, not_found
-from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.engine.access import AccessRules, Requirement
+from cloudspill_sandbox.engine.call import Call, Document, Principal
+from cloudspill_sandbox.identity import conditions
+from cloudspill_sandbox.identity.conditions import Condition
+from cloudspill_sandbox.identity.members import CONVENIENCE, direct_members
+from cloudspill_sandbox.identity.policies import Policies
+from cloudspill_sandbox.identity.roles import Role, Roles
 
-_VERBS = {
-    "insert": "create",
-    "bulkInsert": "create",
-    "aggregatedList": "list",
-    "patch": "update",
-    "getFromFamily": "getFromFamily",
-    "wait": "get",
-}
-_READING = frozenset({"get", "list", "getFromFamily"})
+_REMEMBERED = 4096
 
 
-class ProjectAuthorizer:
-    """Lets each project's service accounts do everything in it, and all read public projects.
+@dataclass(frozen=True, slots=True)
+class _Grants:
+    """What one policy gives to one principal.
+
+    Attributes:
+        policies: the documents that this was read from, by resource; None for no policy.
+        roles: those that count, as they were defined then.
+        always: permissions without a condition.
+        sometimes: permissions by condition.
+    """
+
+    policies: tuple[tuple[str, Document | None], ...]
+    roles: tuple[Role, ...]
+    always: frozenset[str]
+    sometimes: tuple[tuple[frozenset[str], Condition], ...]
+
+
+class PolicyAuthorizer:
+    """Answers by policies and roles; implements `front.interface.Authorizer` and `Permissions`.
 
     Args:
-        public_projects: ids of projects whose images everybody may read.
-        numbers: ids of projects by their numbers, which clients may write in their place.
+        clock: seconds since the epoch, for conditions on `request.time`.
+        rules: what each API asks of its callers, by the name that its methods begin with.
     """
 
     def __init__(
         self,
-        store: Store,
-        public_projects: Collection[str] = (),
-        numbers: Mapping[str, str] = MappingProxyType({}),
+        policies: Policies,
+        roles: Roles,
+        clock: Callable[[], float],
+        rules: Mapping[str, AccessRules],
     ) -> None:
-        self._store = store
-        self._public = frozenset(public_projects)
-        self._numbers = dict(numbers)
+        self._policies = policies
+        self._roles = roles
+        self._clock = clock
+        self._rules = rules
+        self._grants: dict[tuple[str, str], _Grants] = {}
 
     def authorize(self, call: Call) -> None:
         """Return when allowed.
 
         Raises:
-            ApiError: 404 for a project that does not exist, 403 for one of somebody else.
+            ApiError: as the API words it, 403 in general.
         """
-        project = call.path.get("project")
-        if project is None:
-            return
-        permission = permission_of(call.method)
-        if project in self._public and permission.rpartition(".")[2] in _READING:
-            return
-        name = f"projects/{self._numbers.get(project, project)}"
-        if self._store.get(name) is None:
-            raise not_found(name)
-        if not self.holds(call.principal, permission, name):
-            raise ApiError(
-                403, "forbidden", f"Required '{permission}' permission for '{_resource(call)}'"
-            )
+        rules = self._rules[call.method.partition(".")[0]]
+        missing = [
+            requirement
+            for requirement in rules.requirements(call)
+            if not self.permits(call.principal, requirement)
+        ]
+        if missing:
+            raise rules.denied(call.principal, missing)
 
-    def holds(self, principal: Principal, permission: str, project: str) -> bool:  # noqa: ARG002
-        """Whether a principal has a permission in a project (relative name)."""
-        return self.is_member(principal, project)
+    def permits(self, principal: Principal, requirement: Requirement) -> bool:
+        """Whether the policies let a principal (anonymous: email "") do this."""
+        if requirement.granted:
+            return True
+        granted = [self._granted(principal, resource) for resource in requirement.policies]
+        permission = requirement.permission
+        return any(permission in each.always for each in granted) or any(
+            permission in permissions and condition.holds(requirement, self._clock())
+            for each in granted
+            for permissions, condition in each.sometimes
+        )
 
-    def is_member(self, principal: Principal, project: str) -> bool:
-        """Whether a principal has anything to do with a project (relative name)."""
-        return self._store.get(f"{project}/serviceAccounts/{principal.email}") is not None
+    def held(
+        self, principal: Principal, permissions: Iterable[str], requirement: Requirement
+    ) -> list[str]:
+        """Return those of the permissions that a principal has on a resource.
 
+        Args:
+            requirement: the resource; its permission does not matter.
+        """
+        return [
+            permission
+            for permission in permissions
+            if self.permits(principal, replace(requirement, permission=permission))
+        ]
 
-def permission_of(method: str) -> str:
-    """Return the IAM permission behind a method: `compute.instances.insert` → `….create`.
+    def _granted(self, principal: Principal, resource: str) -> _Grants:
+        """Return what a policy gives, remembered while nothing that it was read from changed."""
+        key = (principal.email, resource)
+        known = self._grants.get(key)
+        if known is None or not self._holds_still(known):
+            if len(self._grants) >= _REMEMBERED:
+                self._grants.clear()
+            known = self._grants[key] = self._read(principal, resource)
+        return known
 
-    https://cloud.google.com/compute/docs/access/iam-permissions
-    """
-    resource, _, verb = method.rpartition(".")
-    return f"{resource}.{_VERBS.get(verb, verb)}"
+    def _holds_still(self, known: _Grants) -> bool:
+        return all(
+            self._policies.find(resource) is policy for resource, policy in known.policies
+        ) and all(self._roles.find(role.name) is role for role in known.roles)
 
+    def _read(self, principal: Principal, resource: str) -> _Grants:
+        policy = self._policies.find(resource)
+        read = {resource: policy}
+        own = direct_members(principal)
+        roles: list[Role] = []
+        always: set[str] = set()
+        sometimes: list[tuple[frozenset[str], Condition]] = []
+        for binding in (policy or {}).get("bindings", ()):
+            role = self._roles.find(binding["role"])
+            if role is None or not self._is_member(own, binding["members"], read):
+                continue
+            roles.append(role)
+            if "condition" in binding:
+                condition = conditions.parse(binding["condition"]["expression"])
+                sometimes.append((role.permissions, condition))
+            else:
+                always |= role.permissions
+        return _Grants(tuple(read.items()), tuple(roles), frozenset(always), tuple(sometimes))
 
-def _resource(call: Call) -> str:
-    """Return the relative name that Google puts into a refusal."""
-    collection = call.method.split(".")[-2]
-    parts = [f"projects/{call.path['project']}"]
-    if "zone" in call.path:
-        parts.append(f"zones/{call.path['zone']}")
-    elif "region" in call.path:
-        parts.append(f"regions/{call.path['region']}")
-    last = list(call.path)[-1]
-    if last not in ("project", "zone", "region"):
-        parts.append(f"{collection}/{call.path[last]}")
-    return "/".join(parts)
+    def _is_member(
+        self, own: frozenset[str], members: Sequence[str], read: dict[str, Document | None]
+    ) -> bool:
+        """Whether a binding means a principal, by name or by its basic role in a project.
+
+        Args:
+            read: every policy that is read for the answer is added.
+        """
+        if not own.isdisjoint(members):
+            return True
+        for text in members:
+            kind, _, project = text.partition(":")
+            if kind in CONVENIENCE:
+                name = f"projects/{project}"
+                policy = read.setdefault(name, self._policies.find(name)) or {}
+                for binding in policy.get("bindings", ()):
+                    if binding["role"] == CONVENIENCE[kind] and not own.isdisjoint(
+                        binding["members"]
+                    ):
+                        return True
+        return False

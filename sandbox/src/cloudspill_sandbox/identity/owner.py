@@ -15,6 +15,11 @@ from cloudspill_sandbox.identity.accounts import ServiceAccounts
 ACCOUNT_ID = "cloudspill-owner"
 
 
+def owner_email(project: str) -> str:
+    """Return the address of the owner account of a project, by the project's id."""
+    return f"{ACCOUNT_ID}@{project}.iam.gserviceaccount.com"
+
+
 def ensure_owner(
     accounts: ServiceAccounts, project: str, key_file: Path, owner: tuple[int, int] | None = None
 ) -> Document:
@@ -27,7 +32,7 @@ def ensure_owner(
         key_file: written with mode 0600.
         owner: (uid, gid) that may read it, for a sandbox started by sudo; None for us.
     """
-    email = f"{ACCOUNT_ID}@{project}.iam.gserviceaccount.com"
+    email = owner_email(project)
     account = accounts.find(email) or accounts.create(
         project, ACCOUNT_ID, display_name="Owner of the sandbox"
     )

@@ -1,55 +1,50 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cloud Resource Manager v1: what a project is, and what the caller may do in it.
-
-https://cloud.google.com/resource-manager/reference/rest/v1/projects
-"""
+"""Projects: how they are called, and who may do what in a new one."""
 
 from __future__ import annotations
 
-from cloudspill_sandbox.engine.call import Call, Document, Handler, Service
-from cloudspill_sandbox.engine.errors import ApiError
+from collections.abc import Mapping
+
+from cloudspill_sandbox.engine.access import Requirement
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.identity.authorizer import ProjectAuthorizer
+from cloudspill_sandbox.identity.policies import Policies
+from cloudspill_sandbox.identity.predefined_roles import PROJECT
 
-_DENIED = "The caller does not have permission"
+SERVICE = "cloudresourcemanager.googleapis.com"
 
 
-def resource_manager_service(
-    store: Store, authorizer: ProjectAuthorizer, project_number: int
-) -> Service:
-    """Return the implemented methods.
+def ensure_policy(policies: Policies, store: Store, project: str, bound: Mapping[str, str]) -> None:
+    """Give a project that has no policy the one that a new project has.
 
     Args:
-        project_number: of the one project that exists.
+        project: relative name.
+        bound: role by member; on Google Cloud the default service account of Compute Engine is an
+            editor (https://cloud.google.com/compute/docs/access/service-accounts).
+    """
+    if policies.find(project) is None:
+        with store.transaction() as transaction:
+            bindings = [{"role": role, "members": [member]} for member, role in bound.items()]
+            policies.put(transaction, project, bindings)
+
+
+class ProjectNames:
+    """Finds projects by what clients call them.
+
+    Args:
+        numbers: ids by number.
     """
 
-    def known(call: Call, field: str) -> str:
-        project = call.path[field]
-        name = f"projects/{project}"
-        # Google tells strangers nothing, not even that there is no such project.
-        if store.get(name) is None or not authorizer.is_member(call.principal, name):
-            raise ApiError(403, "forbidden", _DENIED)
-        return project
+    def __init__(self, store: Store, numbers: Mapping[str, str]) -> None:
+        self._store = store
+        self._numbers = dict(numbers)
 
-    async def get(call: Call) -> Document:
-        project = known(call, "projectId")
-        document = store.get(f"projects/{project}") or {}
-        return {
-            "projectId": project,
-            "projectNumber": str(project_number),
-            "name": project,
-            "lifecycleState": "ACTIVE",
-            "createTime": document["creationTimestamp"],
-        }
+    def find(self, text: str) -> str | None:
+        """Return the relative name of the project with an id or number, None when there is none."""
+        project = text.removeprefix("projects/")
+        name = f"projects/{self._numbers.get(project, project)}"
+        return name if self._store.get(name) is not None else None
 
-    async def test_permissions(call: Call) -> Document:
-        project = known(call, "resource")
-        wanted = call.body.get("permissions", [])
-        name = f"projects/{project}"
-        return {"permissions": [p for p in wanted if authorizer.holds(call.principal, p, name)]}
 
-    handlers: dict[str, Handler] = {
-        "cloudresourcemanager.projects.get": get,
-        "cloudresourcemanager.projects.testIamPermissions": test_permissions,
-    }
-    return handlers
+def on_project(permission: str, name: str) -> Requirement:
+    """Require a permission on a project, by relative name."""
+    return Requirement(permission, name, PROJECT, SERVICE, (name,))

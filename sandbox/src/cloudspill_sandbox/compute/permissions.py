@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which permission each method of Compute Engine requires, and on what.
+
+Almost always it is named after resource and method; here is what is not. What a request refers to
+besides is in `references`. https://cloud.google.com/compute/docs/access/iam-permissions, and each
+method's own page below https://cloud.google.com/compute/docs/reference/rest/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import references, refusals
+from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
+from cloudspill_sandbox.compute.references import Asking
+from cloudspill_sandbox.engine.access import AccessRules, Requirement
+from cloudspill_sandbox.engine.call import Call
+from cloudspill_sandbox.engine.errors import not_found
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+_VERBS: Mapping[str, str] = {"insert": "create", "aggregatedList": "list", "patch": "update"}
+_OTHERWISE: Mapping[str, str] = {
+    "compute.globalOperations.wait": "compute.globalOperations.get",
+    "compute.imageFamilyViews.get": "compute.images.getFromFamily",
+    "compute.regionOperations.wait": "compute.regionOperations.get",
+    "compute.zoneOperations.wait": "compute.zoneOperations.get",
+}
+_SCOPES = frozenset({"project", "zone", "region"})
+
+
+def compute_access(cloud: Cloud) -> AccessRules:
+    """Return what Compute Engine asks of its callers."""
+
+    def requirements(call: Call) -> Sequence[Requirement]:
+        asking = Asking(cloud, _project(cloud, call), call)
+        target = asking.on(permission_of(call.method), _target(asking.project, call))
+        return [target, *references.of(asking)]
+
+    return AccessRules(requirements, refusals.forbidden)
+
+
+def permission_of(method: str) -> str:
+    """Return the permission on the resource that a method is called on."""
+    if method in _OTHERWISE:
+        return _OTHERWISE[method]
+    resource, _, verb = method.rpartition(".")
+    return f"{resource}.{_VERBS.get(verb, verb)}"
+
+
+def _project(cloud: Cloud, call: Call) -> str:
+    """Return the relative name of the project that a call names, by id or number.
+
+    Raises:
+        ApiError: 404 when there is none.
+    """
+    project = call.path["project"]
+    if project == str(cloud.settings.project_number):
+        return cloud.project
+    if project != cloud.settings.project and project not in PUBLIC_PROJECTS:
+        raise not_found(f"projects/{project}")
+    return f"projects/{project}"
+
+
+def _target(project: str, call: Call) -> str:
+    """Return the relative name of what a method is called on.
+
+    Lists are asked for on the project, creations on what is made:
+    https://cloud.google.com/iam/docs/conditions-resource-attributes#resource-name.
+    """
+    collection, verb = call.method.split(".")[-2:]
+    if collection.endswith("Operations"):
+        collection = "operations"
+    key = next((call.path[name] for name in call.path if name not in _SCOPES), None)
+    if verb == "insert":
+        key = call.body.get("name") or ""
+    place = project
+    if "zone" in call.path:
+        place += f"/zones/{call.path['zone']}"
+    elif "region" in call.path:
+        place += f"/regions/{call.path['region']}"
+    if key is not None:
+        scope = place if place.count("/") > 1 else f"{place}/global"
+        return f"{scope}/{collection}/{key}"
+    return project if verb in ("list", "aggregatedList") else place
