@@ -46,8 +46,8 @@ class Blobs:
         return self._partial / content
 
     def append(self, content: str) -> BinaryIO:
-        """Open a content that is still written to, at its end; unbuffered."""
-        return self.partial_path(content).open("ab", buffering=0)
+        """Open a content that is still written to, at its end."""
+        return self.partial_path(content).open("ab")
 
     def partial_size(self, content: str) -> int:
         """Return how many bytes a content has that is still written to; 0 when it is gone."""
@@ -55,6 +55,11 @@ class Blobs:
             return self.partial_path(content).stat().st_size
         except FileNotFoundError:
             return 0
+
+    def truncate(self, content: str, size: int) -> None:
+        """Cut a content that is still written to; nothing happens when it is no longer."""
+        if self.partial_size(content) > size:
+            os.truncate(self.partial_path(content), size)
 
     def keep(self, content: str) -> None:
         """Make a content durable: synced, and under its final name. Blocks for the disk."""

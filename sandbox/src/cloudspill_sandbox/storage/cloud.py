@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloudspill_sandbox.engine.access import Permissions
 from cloudspill_sandbox.engine.call import Call, Document, Reply
@@ -13,6 +13,7 @@ from cloudspill_sandbox.storage.access_control import Project
 from cloudspill_sandbox.storage.blobs import Blobs
 from cloudspill_sandbox.storage.generations import Generations
 from cloudspill_sandbox.storage.interface import AllowPolicies
+from cloudspill_sandbox.storage.keyed_locks import KeyedLocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class StorageCloud:
         project: the one project.
         policies: allow policies of buckets.
         permissions: answers whether somebody may do something.
+        uploads: locks of the resumable uploads that a request is writing to.
     """
 
     store: Store
@@ -36,6 +38,7 @@ class StorageCloud:
     project: Project
     policies: AllowPolicies
     permissions: Permissions
+    uploads: KeyedLocks = field(default_factory=KeyedLocks)
 
 
 StorageHandler = Callable[[StorageCloud, Call], Awaitable[Document | Reply]]

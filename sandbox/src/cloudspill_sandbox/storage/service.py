@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
+from cloudspill_sandbox.storage import object_methods
 from cloudspill_sandbox.storage.cloud import Methods, StorageCloud, StorageHandler
 
-_RESOURCES: Mapping[str, Methods] = {}
+_RESOURCES: Mapping[str, Methods] = {
+    "objects": object_methods.METHODS,
+}
 
 
 def storage_service(cloud: StorageCloud) -> Service:

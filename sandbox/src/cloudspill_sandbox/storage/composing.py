@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compose: an object out of up to 32 others of its bucket, one after the other.
+
+https://cloud.google.com/storage/docs/json_api/v1/objects/compose
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.store import Transaction
+from cloudspill_sandbox.storage import preconditions, versions
+from cloudspill_sandbox.storage.buckets import found
+from cloudspill_sandbox.storage.checksums import BLOCK, Digest
+from cloudspill_sandbox.storage.cloud import StorageCloud
+from cloudspill_sandbox.storage.names import object_name
+from cloudspill_sandbox.storage.object_access import OBJECT_ACL, first_list
+from cloudspill_sandbox.storage.objects import (
+    CONTENT,
+    check_encryption,
+    checked_name,
+    checked_settings,
+    found_object,
+    is_full,
+    resource,
+)
+from cloudspill_sandbox.storage.refusals import invalid
+
+_MOST = 32
+
+
+async def compose(cloud: StorageCloud, call: Call) -> Document:
+    """Write an object whose bytes are those of others."""
+    call, request = replace(call, body=call.body.get("destination") or {}), call.body
+    check_encryption(call)
+    bucket = found(cloud.store, call.path["destinationBucket"])
+    name = checked_name(call.path["destinationObject"])
+    conditions = preconditions.given_in(call.query)
+    preconditions.check(conditions, cloud.store.get(object_name(bucket["name"], name)))
+    sources = _sources(cloud, bucket["name"], request.get("sourceObjects") or [])
+    settings = {
+        **checked_settings(call.body, bucket),
+        OBJECT_ACL: first_list(call, bucket, cloud.project, "destinationPredefinedAcl"),
+    }
+    settings.setdefault("contentType", sources[0]["contentType"])
+    content = cloud.blobs.create()
+    try:
+        fields = await asyncio.to_thread(_joined, cloud, content, sources)
+        version = versions.new_version(cloud, bucket["name"], name, settings, fields)
+        with cloud.store.transaction() as tx:
+            removed = versions.write(cloud, tx, version, conditions)
+            if request.get("deleteSourceObjects"):
+                removed += _retired(cloud, tx, bucket, sources, version)
+    except BaseException:
+        cloud.blobs.remove(content)
+        raise
+    cloud.blobs.remove(*removed)
+    return resource(call, version, bucket, full=is_full(call, call.body))
+
+
+def _sources(cloud: StorageCloud, bucket: str, asked: Sequence[Document]) -> list[Document]:
+    if not asked:
+        raise invalid("You must provide at least one source component.")
+    if len(asked) > _MOST:
+        raise invalid(
+            f"The number of source components provided ({len(asked)}) exceeds the maximum ({_MOST})"
+        )
+    sources = []
+    for one in asked:
+        version = found_object(
+            cloud.store, bucket, checked_name(one.get("name")), one.get("generation")
+        )
+        preconditions.check(preconditions.given_in(one.get("objectPreconditions") or {}), version)
+        sources.append(version)
+    return sources
+
+
+def _joined(cloud: StorageCloud, content: str, sources: Sequence[Document]) -> Document:
+    """Write the bytes of all sources; return size, checksum and id. Blocks for the disk.
+
+    A composite object has no MD5 hash.
+    """
+    digest = Digest()
+    with ExitStack() as stack:
+        # All of them are open before the first is read: none can be removed meanwhile.
+        files = [stack.enter_context(cloud.blobs.open(source[CONTENT])) for source in sources]
+        target = stack.enter_context(cloud.blobs.append(content))
+        for file in files:
+            while block := file.read(BLOCK):
+                target.write(block)
+                digest.update(block)
+    cloud.blobs.keep(content)
+    fields = digest.fields()
+    del fields["md5Hash"]
+    count = sum(source.get("componentCount", 1) for source in sources)
+    return fields | {"componentCount": count, CONTENT: content}
+
+
+def _retired(
+    cloud: StorageCloud,
+    tx: Transaction,
+    bucket: Document,
+    sources: Sequence[Document],
+    version: Document,
+) -> list[str]:
+    """Delete the sources that are live and not what was just written."""
+    removed = []
+    for source in {source["name"]: source for source in sources}.values():
+        live = tx.get(object_name(bucket["name"], source["name"]))
+        if live is not None and source["name"] != version["name"]:
+            removed += versions.retire(cloud, tx, bucket, live)
+    return removed

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies of objects: copy and rewrite. No byte passes through the client.
+
+https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.storage import preconditions, rewrites, versions
+from cloudspill_sandbox.storage.buckets import found
+from cloudspill_sandbox.storage.cloud import StorageCloud
+from cloudspill_sandbox.storage.names import object_name
+from cloudspill_sandbox.storage.object_access import OBJECT_ACL, first_list
+from cloudspill_sandbox.storage.objects import (
+    CONTENT,
+    SETTABLE,
+    check_encryption,
+    checked_name,
+    checked_settings,
+    found_object,
+    is_full,
+    resource,
+)
+
+_PREDEFINED = "destinationPredefinedAcl"
+_NOT_COPIED = frozenset({"storageClass", "temporaryHold", "eventBasedHold"})
+_BYTES = ("size", "md5Hash", "crc32c", "componentCount")
+
+
+async def copy(cloud: StorageCloud, call: Call) -> Document:
+    """Copy an object, with other metadata if any are given."""
+    source = _source(cloud, call)
+    version = await _copied(cloud, call, source)
+    bucket = found(cloud.store, version["bucket"])
+    return resource(call, version, bucket, full=is_full(call, call.body))
+
+
+async def rewrite(cloud: StorageCloud, call: Call) -> Document:
+    """Copy an object in one call, or in several where its bytes have to move."""
+    source = _source(cloud, call)
+    settings = _settings(cloud, call, source)
+    size = int(source["size"])
+    progress = rewrites.advance(cloud, call, source, settings["storageClass"])
+    answer: Document = {"kind": "storage#rewriteResponse", "objectSize": str(size)}
+    if progress.token is not None:
+        rewritten = {"totalBytesRewritten": str(progress.done), "rewriteToken": progress.token}
+        return answer | {"done": False} | rewritten
+    version = await _copied(cloud, call, source)
+    bucket = found(cloud.store, version["bucket"])
+    return answer | {
+        "done": True,
+        "totalBytesRewritten": str(size),
+        "resource": resource(call, version, bucket, full=is_full(call, call.body)),
+    }
+
+
+async def write_copy(
+    cloud: StorageCloud,
+    place: tuple[str, str],
+    settings: Document,
+    source: Document,
+    conditions: Mapping[str, str],
+) -> Document:
+    """Write a new version with the bytes of another; return it.
+
+    Args:
+        place: bucket and name.
+
+    Raises:
+        ApiError: as `versions.write`.
+    """
+    content = await asyncio.to_thread(cloud.blobs.copy, source[CONTENT])
+    fields = {key: source[key] for key in _BYTES if key in source} | {CONTENT: content}
+    try:
+        version = versions.new_version(cloud, *place, settings, fields)
+        with cloud.store.transaction() as tx:
+            removed = versions.write(cloud, tx, version, conditions)
+    except BaseException:
+        cloud.blobs.remove(content)
+        raise
+    cloud.blobs.remove(*removed)
+    return version
+
+
+async def _copied(cloud: StorageCloud, call: Call, source: Document) -> Document:
+    place = call.path["destinationBucket"], checked_name(call.path["destinationObject"])
+    conditions = preconditions.given_in(call.query)
+    return await write_copy(cloud, place, _settings(cloud, call, source), source, conditions)
+
+
+def _source(cloud: StorageCloud, call: Call) -> Document:
+    """Return the version that is copied, once everything is known to be possible."""
+    check_encryption(call)
+    bucket, name = call.path["sourceBucket"], call.path["sourceObject"]
+    source = found_object(cloud.store, bucket, name, call.query.get("sourceGeneration"))
+    preconditions.check(preconditions.given_in(call.query, "Source"), source)
+    destination = call.path["destinationBucket"]
+    found(cloud.store, destination)
+    live = cloud.store.get(object_name(destination, call.path["destinationObject"]))
+    preconditions.check(preconditions.given_in(call.query), live)
+    return source
+
+
+def _settings(cloud: StorageCloud, call: Call, source: Document) -> Document:
+    """Return the settings of a copy: those of the body if it gives any, else the source's."""
+    bucket = found(cloud.store, call.path["destinationBucket"])
+    given = {key: value for key, value in call.body.items() if key in SETTABLE}
+    kept = {key: source[key] for key in SETTABLE if key in source and key not in _NOT_COPIED}
+    if given.keys() <= {"storageClass"}:
+        given = kept | given
+    settings = {"contentType": source["contentType"]} | checked_settings(given, bucket)
+    return settings | {OBJECT_ACL: first_list(call, bucket, cloud.project, _PREDEFINED)}

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resumable uploads: begun by one request, sent in parts, for a week, over restarts.
+
+https://cloud.google.com/storage/docs/performing-resumable-uploads. The document of an upload holds
+what the first request asked for; how far it is says the size of its content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from urllib.parse import quote
+
+from cloudspill_sandbox.engine.call import Call, Document, Media, Reply
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.storage import checksums, preconditions, versions
+from cloudspill_sandbox.storage.buckets import found
+from cloudspill_sandbox.storage.cloud import StorageCloud
+from cloudspill_sandbox.storage.content_ranges import ContentRange, content_range, refused
+from cloudspill_sandbox.storage.names import UPLOADS
+from cloudspill_sandbox.storage.objects import CONTENT, found_object, is_full, resource
+from cloudspill_sandbox.storage.receiving import asked_object, blocks, finished
+
+UPLOAD_ID = "upload_id"
+GRANULARITY = 256 * 1024
+"""Bytes: every part but the last is a multiple of it."""
+
+LIFETIME = 7 * 86400
+"""Seconds until an upload that was begun cannot go on.
+
+https://cloud.google.com/storage/docs/resumable-uploads#session-uris
+"""
+
+_OPEN, _DONE, _CANCELLED = "open", "done", "cancelled"
+
+
+async def begin(cloud: StorageCloud, call: Call) -> Reply:
+    """Open an upload; the answer's Location is where its parts are sent."""
+    name, settings = asked_object(cloud, call)
+    announced = call.wire.headers.get("X-Upload-Content-Length", "")
+    upload_id = secrets.token_urlsafe(48)
+    upload: Document = {
+        "state": _OPEN,
+        "created": cloud.clock(),
+        "bucket": call.path["bucket"],
+        "name": name,
+        "settings": settings,
+        "conditions": preconditions.given_in(call.query),
+        "checksums": checksums.expected(call.wire.headers, call.body),
+        "total": int(announced) if announced.isascii() and announced.isdigit() else None,
+        "full": is_full(call, call.body),
+        CONTENT: cloud.blobs.create(),
+    }
+    cloud.store.put(f"{UPLOADS}/{upload_id}", upload)
+    location = (
+        f"https://{call.wire.host}/upload/storage/v1/b/{upload['bucket']}/o"
+        f"?uploadType=resumable&name={quote(name, safe='')}&{UPLOAD_ID}={upload_id}"
+    )
+    return Reply(200, b"", {"Location": location, "X-GUploader-UploadID": upload_id})
+
+
+async def go_on(cloud: StorageCloud, call: Call) -> Document | Reply:
+    """Take a part of an upload, say how far it is, or cancel it."""
+    upload_id = call.query[UPLOAD_ID]
+    async with cloud.uploads.of(upload_id):
+        upload = _found(cloud, upload_id)
+        if upload["state"] == _CANCELLED:
+            return Reply(499, b"")
+        if call.wire.http_method == "DELETE":
+            return _cancel(cloud, upload_id, upload)
+        if upload["state"] == _DONE:
+            version = found_object(
+                cloud.store, upload["bucket"], upload["name"], upload["generation"]
+            )
+            return _shown(cloud, call, upload, version)
+        return await _take(cloud, call, upload_id, upload)
+
+
+def sweep(store: Store, now: float) -> list[str]:
+    """Forget uploads whose time is over; return the contents that are to be removed."""
+    over = {
+        name: upload
+        for name, upload in store.children(UPLOADS).items()
+        if upload["created"] + LIFETIME <= now
+    }
+    with store.transaction() as tx:
+        for name in over:
+            tx.delete(f"{UPLOADS}/{name}")
+    return [upload[CONTENT] for upload in over.values() if upload["state"] == _OPEN]
+
+
+async def _take(
+    cloud: StorageCloud, call: Call, upload_id: str, upload: Document
+) -> Document | Reply:
+    part = content_range(call.wire.headers.get("Content-Range"))
+    upload = _with_total(cloud, upload_id, upload, part)
+    if call.media is not None and not part.is_status_query:
+        await _append(cloud, call.media, upload[CONTENT], part)
+    received = cloud.blobs.partial_size(upload[CONTENT])
+    total = received if upload["total"] is None and part.is_whole else upload["total"]
+    if total is None or received < total:
+        return _unfinished(cloud, upload, part)
+    if received > total:
+        cloud.blobs.truncate(upload[CONTENT], 0)
+        raise refused(f"There were {received} byte(s), where {total} byte(s) were announced.")
+    return await _finish(cloud, call, upload_id, upload)
+
+
+async def _append(cloud: StorageCloud, media: Media, content: str, part: ContentRange) -> None:
+    """Write what of a part is not there yet.
+
+    Raises:
+        ApiError: 400, the part is not where and what its header says.
+        ConnectionError: the client left; what came is kept.
+    """
+    received = cloud.blobs.partial_size(content)
+    start = part.start or 0
+    if start > received:
+        raise refused(
+            f"According to the Content-Range header, the upload offset is {start} byte(s), which "
+            f"exceeds already uploaded size of {received} byte(s)."
+        )
+    sent = 0
+    try:
+        with cloud.blobs.append(content) as file:
+            async for block in blocks(media):
+                fresh = block[max(0, received - start - sent) :]
+                sent += len(block)
+                await asyncio.to_thread(file.write, fresh)
+    except (ConnectionError, ApiError):
+        _settle(cloud, content)
+        raise
+    if part.length is not None and sent != part.length:
+        cloud.blobs.truncate(content, received)
+        raise refused(
+            f"There were {sent} byte(s) in the request body.  There should have been {part.length} "
+            f"byte(s) (starting at offset {start} and ending at offset {start + part.length - 1}) "
+            "according to the Content-Range header."
+        )
+
+
+def _unfinished(cloud: StorageCloud, upload: Document, part: ContentRange) -> Reply:
+    """Say how far an upload is; only whole multiples of GRANULARITY are kept."""
+    if part.length is not None and part.length < GRANULARITY:
+        _settle(cloud, upload[CONTENT])
+        raise refused(
+            "The number of bytes uploaded is required to be equal or greater than "
+            f"{GRANULARITY}, except for the final request (it's recommended to be the exact "
+            f"multiple of {GRANULARITY}).  The received request contained {part.length} bytes, "
+            "which does not meet this requirement."
+        )
+    received = _settle(cloud, upload[CONTENT])
+    headers = {"Range": f"bytes=0-{received - 1}"} if received else {}
+    return Reply(308, b"", headers)
+
+
+def _settle(cloud: StorageCloud, content: str) -> int:
+    """Cut a content down to what is kept of it; return its size."""
+    kept = cloud.blobs.partial_size(content) // GRANULARITY * GRANULARITY
+    cloud.blobs.truncate(content, kept)
+    return kept
+
+
+async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Document) -> Document:
+    place = upload["bucket"], upload["name"]
+    given = upload["checksums"] | checksums.expected(call.wire.headers, {})
+
+    def digest() -> checksums.Digest:
+        with cloud.blobs.partial_path(upload[CONTENT]).open("rb") as file:
+            return checksums.digest_of(file)
+
+    try:
+        version = await finished(
+            cloud,
+            place,
+            upload["settings"],
+            upload[CONTENT],
+            await asyncio.to_thread(digest),
+            given,
+        )
+        done = upload | {"state": _DONE, "generation": version["generation"]}
+        with cloud.store.transaction() as tx:
+            removed = versions.write(cloud, tx, version, upload["conditions"])
+            tx.put(f"{UPLOADS}/{upload_id}", done)
+    except ApiError:
+        # It cannot succeed any more: the client has to begin another one.
+        cloud.store.delete(f"{UPLOADS}/{upload_id}")
+        cloud.blobs.remove(upload[CONTENT])
+        raise
+    cloud.blobs.remove(*removed)
+    return _shown(cloud, call, upload, version)
+
+
+def _shown(cloud: StorageCloud, call: Call, upload: Document, version: Document) -> Document:
+    return resource(call, version, found(cloud.store, upload["bucket"]), full=upload["full"])
+
+
+def _cancel(cloud: StorageCloud, upload_id: str, upload: Document) -> Reply:
+    if upload["state"] == _OPEN:
+        cloud.store.put(f"{UPLOADS}/{upload_id}", upload | {"state": _CANCELLED})
+        cloud.blobs.remove(upload[CONTENT])
+    return Reply(499, b"")
+
+
+def _found(cloud: StorageCloud, upload_id: str) -> Document:
+    upload = cloud.store.get(f"{UPLOADS}/{upload_id}")
+    if upload is None:
+        raise ApiError(404, "notFound", "The upload session does not exist: begin another one.")
+    if upload["created"] + LIFETIME <= cloud.clock():
+        raise ApiError(410, "gone", "The upload session has expired: begin another one.")
+    return upload
+
+
+def _with_total(
+    cloud: StorageCloud, upload_id: str, upload: Document, part: ContentRange
+) -> Document:
+    """Return the upload with the size of the whole, which must not change once it is known."""
+    total = part.total
+    if total is None or total == upload["total"]:
+        return upload
+    if upload["total"] is not None:
+        raise refused(
+            f"According to the Content-Range header, the final size of the upload is {total} "
+            "byte(s), which does not match the expected final size of "
+            f"{upload['total']} byte(s) that was specified in an earlier request."
+        )
+    upload = upload | {"total": total}
+    cloud.store.put(f"{UPLOADS}/{upload_id}", upload)
+    return upload
