@@ -31,6 +31,8 @@ class Requirement:
             then `projects/p`. Project ids, never numbers.
         granted: whether something other than a policy grants it already: an access control list
             of Cloud Storage, a public project.
+        public: whether bindings of allUsers and allAuthenticatedUsers count; not in a bucket that
+            prevents public access.
     """
 
     permission: str
@@ -39,6 +41,7 @@ class Requirement:
     service: str
     policies: tuple[str, ...]
     granted: bool = False
+    public: bool = True
 
 
 Requirements = Callable[[Call], Sequence[Requirement]]

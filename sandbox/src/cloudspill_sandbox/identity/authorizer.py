@@ -14,7 +14,7 @@ from cloudspill_sandbox.engine.access import AccessRules, Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.identity import conditions
 from cloudspill_sandbox.identity.conditions import Condition
-from cloudspill_sandbox.identity.members import CONVENIENCE, direct_members
+from cloudspill_sandbox.identity.members import CONVENIENCE, PUBLIC, direct_members
 from cloudspill_sandbox.identity.policies import Policies
 from cloudspill_sandbox.identity.roles import Role, Roles
 
@@ -57,7 +57,7 @@ class PolicyAuthorizer:
         self._roles = roles
         self._clock = clock
         self._rules = rules
-        self._grants: dict[tuple[str, str], _Grants] = {}
+        self._grants: dict[tuple[str, str, bool], _Grants] = {}
 
     def authorize(self, call: Call) -> None:
         """Return when allowed.
@@ -78,7 +78,10 @@ class PolicyAuthorizer:
         """Whether the policies let a principal (anonymous: email "") do this."""
         if requirement.granted:
             return True
-        granted = [self._granted(principal, resource) for resource in requirement.policies]
+        granted = [
+            self._granted(principal, resource, requirement.public)
+            for resource in requirement.policies
+        ]
         permission = requirement.permission
         return any(permission in each.always for each in granted) or any(
             permission in permissions and condition.holds(requirement, self._clock())
@@ -100,14 +103,14 @@ class PolicyAuthorizer:
             if self.permits(principal, replace(requirement, permission=permission))
         ]
 
-    def _granted(self, principal: Principal, resource: str) -> _Grants:
+    def _granted(self, principal: Principal, resource: str, public: bool) -> _Grants:
         """Return what a policy gives, remembered while nothing that it was read from changed."""
-        key = (principal.email, resource)
+        key = (principal.email, resource, public)
         known = self._grants.get(key)
         if known is None or not self._holds_still(known):
             if len(self._grants) >= _REMEMBERED:
                 self._grants.clear()
-            known = self._grants[key] = self._read(principal, resource)
+            known = self._grants[key] = self._read(principal, resource, public)
         return known
 
     def _holds_still(self, known: _Grants) -> bool:
@@ -115,10 +118,10 @@ class PolicyAuthorizer:
             self._policies.find(resource) is policy for resource, policy in known.policies
         ) and all(self._roles.find(role.name) is role for role in known.roles)
 
-    def _read(self, principal: Principal, resource: str) -> _Grants:
+    def _read(self, principal: Principal, resource: str, public: bool) -> _Grants:
         policy = self._policies.find(resource)
         read = {resource: policy}
-        own = direct_members(principal)
+        own = direct_members(principal) - (frozenset() if public else PUBLIC)
         roles: list[Role] = []
         always: set[str] = set()
         sometimes: list[tuple[frozenset[str], Condition]] = []

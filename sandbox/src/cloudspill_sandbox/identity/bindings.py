@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.identity import conditions
-from cloudspill_sandbox.identity.members import CONVENIENCE, EVERYONE, SERVICE_ACCOUNT, Member
+from cloudspill_sandbox.identity.members import CONVENIENCE, PUBLIC, SERVICE_ACCOUNT, Member
 from cloudspill_sandbox.identity.predefined_roles import BUCKET, PROJECT
 from cloudspill_sandbox.identity.roles import BASIC, Roles
 
 MOST_MEMBERS = 1500
 MOST_GROUPS = 250
-_PUBLIC = frozenset({EVERYONE, "allAuthenticatedUsers"})
 _GOOGLES_OWN = (
     "@cloudservices.gserviceaccount.com",
     "@cloudbuild.gserviceaccount.com",
@@ -78,7 +77,7 @@ class Checks:
             )
         if kind != BUCKET and member.kind in CONVENIENCE:
             raise invalid(f"The member {text} is supported for Cloud Storage buckets only.")
-        if kind == PROJECT and member.kind in _PUBLIC:
+        if kind == PROJECT and member.kind in PUBLIC:
             raise invalid(f"Members of type {text} are not supported for projects.")
         if member.kind == SERVICE_ACCOUNT and not self._exists(member.value):
             raise invalid(f"Service account {member.value} does not exist.")
@@ -169,7 +168,7 @@ def _checked_condition(role: str, condition: Document, members: Sequence[str]) -
         raise invalid("A condition must have a title and an expression.")
     if role in BASIC:
         raise invalid(f"Conditions can't be set on basic roles; {role} is one.")
-    if _PUBLIC.intersection(members):
+    if PUBLIC.intersection(members):
         raise invalid("Conditions can't be set for allUsers and allAuthenticatedUsers.")
     try:
         conditions.parse(expression)

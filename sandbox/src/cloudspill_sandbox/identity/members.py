@@ -14,6 +14,7 @@ from cloudspill_sandbox.engine.call import Principal
 SERVICE_ACCOUNT = "serviceAccount"
 EVERYONE = "allUsers"
 AUTHENTICATED = "allAuthenticatedUsers"
+PUBLIC = frozenset({EVERYONE, AUTHENTICATED})
 CONVENIENCE = {
     "projectOwner": "roles/owner",
     "projectEditor": "roles/editor",
