@@ -6,7 +6,7 @@ https://cloud.google.com/storage/docs/json_api/v1/buckets#resource
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudspill_sandbox.engine.call import Call, Document
@@ -27,6 +27,9 @@ _FIXED = (
     *("customPlacementConfig", "metageneration", DEFAULT_OBJECT_ACL),
 )
 """What no settings change."""
+
+DocumentChange = Callable[[Call, Document, Project, float], Document]
+"""`patched` or `replaced`: makes a bucket's new document out of a call and the old one."""
 
 _OLD_NAME = "bucketPolicyOnly"
 

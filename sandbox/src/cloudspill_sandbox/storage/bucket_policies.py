@@ -19,6 +19,8 @@ from cloudspill_sandbox.storage.access_control import (
     project_private,
     user_entity,
 )
+from cloudspill_sandbox.storage.buckets import resource_name
+from cloudspill_sandbox.storage.interface import AllowPolicies
 
 Bindings = list[Document]
 """`[{"role": …, "members": […], "condition": …}]`, in Google's form."""
@@ -34,6 +36,12 @@ _LEGACY_OBJECT_ROLES = {
 }
 _TEAM_MEMBERS = {"owners": "projectOwner", "editors": "projectEditor", "viewers": "projectViewer"}
 _SERVICE_ACCOUNTS = ".gserviceaccount.com"
+
+
+def bindings_of(policies: AllowPolicies, bucket: str) -> Bindings:
+    """Return the bindings of a bucket's policy."""
+    policy = policies.find(resource_name(bucket)) or {}
+    return list(policy.get("bindings", ()))
 
 
 def first_bindings(acl: AccessControlList, project: Project, *, uniform: bool) -> Bindings:

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
-from cloudspill_sandbox.storage import object_methods
+from cloudspill_sandbox.storage import (
+    access_methods,
+    bucket_methods,
+    bucket_policy_methods,
+    object_methods,
+)
 from cloudspill_sandbox.storage.cloud import Methods, StorageCloud, StorageHandler
 
 _RESOURCES: Mapping[str, Methods] = {
+    "bucketAccessControls": access_methods.BUCKET_METHODS,
+    "buckets": {**bucket_methods.METHODS, **bucket_policy_methods.METHODS},
+    "defaultObjectAccessControls": access_methods.DEFAULT_OBJECT_METHODS,
+    "objectAccessControls": access_methods.OBJECT_METHODS,
     "objects": object_methods.METHODS,
+    "projects.serviceAccount": bucket_methods.SERVICE_ACCOUNT_METHODS,
 }
 
 
