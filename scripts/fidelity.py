@@ -5,7 +5,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from cloudspill_sandbox.assembly import access_control, implemented_services
+from cloudspill_sandbox.assembly import access_control, implemented_services, storage_cloud
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.engine.discovery import load_api
@@ -36,7 +36,8 @@ def implemented_methods() -> dict[str, list[str]]:
         latency=Instant(),
         tokens=tokens,
     )
-    services = implemented_services(cloud, access_control(cloud, accounts))
+    iam = access_control(cloud, accounts)
+    services = implemented_services(cloud, iam, storage_cloud(cloud, iam))
     return {api: sorted(service) for api, service in services.items()}
 
 

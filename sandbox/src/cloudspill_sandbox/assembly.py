@@ -63,6 +63,13 @@ from cloudspill_sandbox.runtime.kept_volumes import KeptVolumes
 from cloudspill_sandbox.runtime.machines import PodmanRuntime
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 from cloudspill_sandbox.settings import Settings
+from cloudspill_sandbox.storage import permissions as storage_permissions
+from cloudspill_sandbox.storage.access_control import Project
+from cloudspill_sandbox.storage.blobs import Blobs
+from cloudspill_sandbox.storage.cloud import StorageCloud
+from cloudspill_sandbox.storage.generations import Generations
+from cloudspill_sandbox.storage.recovery import recover
+from cloudspill_sandbox.storage.service import storage_service
 
 Progress = Callable[[str], None]
 
@@ -80,17 +87,38 @@ def access_control(cloud: Cloud, accounts: ServiceAccounts) -> Iam:
         "cloudresourcemanager": resource_manager_access(projects),
         "compute": compute_access(cloud),
     }
-    return Iam(cloud.store, accounts, projects, cloud.clock, rules)
+    iam = Iam(cloud.store, accounts, projects, cloud.clock, rules)
+    project = _project(cloud.settings)
+    rules["storage"] = storage_permissions.access_rules(cloud.store, iam.policies, project)
+    return iam
 
 
-def implemented_services(cloud: Cloud, iam: Iam) -> dict[str, Service]:
+def storage_cloud(cloud: Cloud, iam: Iam) -> StorageCloud:
+    """Return the buckets and objects of a sandbox."""
+    return StorageCloud(
+        store=cloud.store,
+        blobs=Blobs(cloud.settings.objects_dir),
+        generations=Generations(cloud.store, cloud.clock),
+        clock=cloud.clock,
+        project=_project(cloud.settings),
+        policies=iam.policies,
+        permissions=iam.authorizer,
+    )
+
+
+def implemented_services(cloud: Cloud, iam: Iam, storage: StorageCloud) -> dict[str, Service]:
     """Return what the sandbox implements of each API (all of version v1), by the API's name."""
     return {
         "compute": compute_service(cloud),
         "cloudresourcemanager": resource_manager_service(
             cloud.store, iam, cloud.settings.project_number
         ),
+        "storage": storage_service(storage),
     }
+
+
+def _project(settings: Settings) -> Project:
+    return Project(settings.project, settings.project_number)
 
 
 def project_numbers(settings: Settings) -> dict[str, str]:
@@ -159,7 +187,9 @@ class Sandbox:
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
             iam = access_control(cloud, accounts)
             ensure_policy(iam.policies, store, cloud.project, _first_members(cloud))
-            implemented = implemented_services(cloud, iam)
+            storage = storage_cloud(cloud, iam)
+            recover(storage)
+            implemented = implemented_services(cloud, iam, storage)
             services = {name: exposed(service, faults) for name, service in implemented.items()}
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},

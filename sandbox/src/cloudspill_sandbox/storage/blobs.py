@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
@@ -26,14 +25,19 @@ class Blobs:
     one never takes bytes from another.
 
     Args:
-        directory: made when absent, mode 0700.
+        directory: made by `prepare`.
     """
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._kept = directory / _KEPT
         self._partial = directory / _PARTIAL
-        for folder in (directory, self._kept, self._partial):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def prepare(self) -> None:
+        """Make the directory where there is none yet, mode 0700."""
+        self._directory.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self._directory, self._kept, self._partial):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def create(self) -> str:
         """Make an empty content that is still written to; return its id."""
@@ -104,12 +108,6 @@ class Blobs:
         for file in orphans:
             file.unlink()
         return len(orphans)
-
-    def clear(self) -> None:
-        """Remove every content."""
-        for folder in (self._kept, self._partial):
-            shutil.rmtree(folder)
-            folder.mkdir(mode=0o700)
 
     def _path(self, content: str) -> Path:
         return self._kept / content[:2] / content
