@@ -15,6 +15,7 @@ SERVICE_ACCOUNT = "serviceAccount"
 EVERYONE = "allUsers"
 AUTHENTICATED = "allAuthenticatedUsers"
 PUBLIC = frozenset({EVERYONE, AUTHENTICATED})
+PUBLIC = frozenset({EVERYONE, AUTHENTICATED})
 CONVENIENCE = {
     "projectOwner": "roles/owner",
     "projectEditor": "roles/editor",
@@ -45,7 +46,7 @@ class Member:
     @classmethod
     def parse(cls, text: str) -> Member | None:
         """Return the member that a text names, None when it has no form that Google knows."""
-        if text in (EVERYONE, AUTHENTICATED):
+        if text in PUBLIC:
             return cls(text)
         if _DELETED.fullmatch(text):
             return cls("deleted", text.partition(":")[2])
