@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudspill_sandbox.compute import handlers
+from cloudspill_sandbox.compute import endings, handlers, starting
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import (
     disks,
@@ -143,7 +143,8 @@ def test_more_cases_are_never_faster(one: float, other: float) -> None:
 
 
 def test_every_step_in_the_table_is_one_that_handlers_take() -> None:
-    written = "".join(map(inspect.getsource, (disks, images, instance_power, instances, snapshots)))
+    modules = (disks, endings, images, instance_power, instances, snapshots, starting)
+    written = "".join(map(inspect.getsource, modules))
     applied = {step for step in STEPS if step.endswith(".apply")}
     assert {step for step in STEPS if f'"{step}"' in written} == set(STEPS) - applied
     assert {step.split(".")[1] for step in applied} <= set(handlers.firewalls.METHODS)

@@ -27,7 +27,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from cloudspill_sandbox.compute import beginnings, machines, recovery
+from cloudspill_sandbox.compute import beginnings, endings, recovery
 from cloudspill_sandbox.compute.latency import Latency
 from cloudspill_sandbox.compute.leases import Allocator
 from cloudspill_sandbox.compute.lifetimes import Lifetimes
@@ -148,7 +148,7 @@ class Cloud:
                 self.faults.instance_changed()
 
     def _machine_exited(self, machine: str, reason: MachineExit) -> None:
-        if not self._stopping and machines.went_off(self, machine, reason):
+        if not self._stopping and endings.went_off(self, machine, reason):
             self._spawn(self.topology.settle_quietly())
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

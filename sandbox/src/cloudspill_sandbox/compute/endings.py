@@ -8,20 +8,25 @@ the reason. Types of run-time limits: `gcloud compute operations list` as users 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import machines, names, removal, scheduling
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.store import Store, Transaction
+from cloudspill_sandbox.runtime.interface import MachineExit
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
+logger = logging.getLogger(__name__)
+
 PREEMPTED = "compute.instances.preempted"
 DEFERRED_STOP = "compute.instances.deferredStop"
 DEFERRED_DELETE = "compute.instances.deferredDelete"
-GUEST_TERMINATE = "compute.instances.guestTerminate"
+HOST_MAINTENANCE = "compute.instances.terminateOnHostMaintenance"
+_GUEST_TERMINATE = "compute.instances.guestTerminate"
 
 _SYSTEM = Principal("system")
 
@@ -88,8 +93,10 @@ def open_by_system(cloud: Cloud, tx: Transaction, kind: str, name: str, message:
     return operation
 
 
-async def end_by_system(cloud: Cloud, name: str, kind: str, message: str) -> None:
-    """Stop or delete a RUNNING instance as its scheduling says; nothing happens to others.
+async def end_by_system(
+    cloud: Cloud, name: str, kind: str, message: str, *, deletes: bool
+) -> str | None:
+    """Stop or delete an instance; return the operation's name, None when it does not run.
 
     Raises:
         ApiError: 503, the sandbox is stopping; the next start ends the instance.
@@ -97,11 +104,27 @@ async def end_by_system(cloud: Cloud, name: str, kind: str, message: str) -> Non
     with cloud.transaction() as tx:
         instance = tx.get(name)
         if instance is None or instance["status"] != "RUNNING":
-            return
+            return None
         tx.put(name, instance | {"status": "STOPPING"})
         operation = open_by_system(cloud, tx, kind, name, message)
-    work = delete(cloud, name) if scheduling.deletes(instance) else stop(cloud, name)
-    await cloud.operations.perform(operation, work)
+    await cloud.operations.perform(operation, (delete if deletes else stop)(cloud, name))
+    return operation
+
+
+def went_off(cloud: Cloud, machine: str, reason: MachineExit) -> bool:
+    """Note that a machine went off by itself; returns whether that changed the instance."""
+    name = machines.instance_of(cloud.store, machine)
+    instance = cloud.store.get(name)
+    if instance is None or instance["status"] != "RUNNING":
+        return False  # a stop or delete that is under way, or one that came first
+    logger.info("%s went off by itself (%s)", name, reason.value)
+    with cloud.transaction() as tx:
+        machines.terminated(cloud, tx, name)
+        if reason is MachineExit.POWER_OFF:
+            message = "Instance terminated by guest OS shutdown."
+            operation = open_by_system(cloud, tx, _GUEST_TERMINATE, name, message)
+            cloud.operations.close(tx, operation)
+    return True
 
 
 def is_deletion(store: Store, operation: Document) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, endings, machines, scheduling
+from cloudspill_sandbox.compute import documents, endings, preemption, scheduling
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
@@ -37,11 +37,13 @@ class Ending:
         at: seconds since the epoch.
         kind: type of the operation that ends it.
         message: what that operation says.
+        deletes: whether the instance is deleted, not stopped.
     """
 
     at: float
     kind: str
     message: str
+    deletes: bool
 
 
 def ending_of(store: Store, instance: Document) -> Ending | None:
@@ -49,16 +51,17 @@ def ending_of(store: Store, instance: Document) -> Ending | None:
     if instance["status"] != "RUNNING":
         return None
     foreseen = []
+    deletes = scheduling.deletes(instance)
     if (limit := scheduling.termination(instance)) is not None:
-        kind = endings.DEFERRED_DELETE if scheduling.deletes(instance) else endings.DEFERRED_STOP
-        done = "deleted" if scheduling.deletes(instance) else "stopped"
+        kind = endings.DEFERRED_DELETE if deletes else endings.DEFERRED_STOP
+        done = "deleted" if deletes else "stopped"
         message = f"Instance was {done} by Compute Engine: its run time is over."
-        foreseen.append(Ending(limit, kind, message))
-    preemptions = [machines.preemption(store, instance)]
+        foreseen.append(Ending(limit, kind, message, deletes))
+    preemptions = [preemption.power_button(store, instance)]
     if scheduling.is_legacy_preemptible(instance):
         preemptions.append(documents.seconds(instance["lastStartTimestamp"]) + _DAY)
     foreseen += [
-        Ending(at, endings.PREEMPTED, "Instance was preempted.")
+        Ending(at, endings.PREEMPTED, "Instance was preempted.", deletes)
         for at in preemptions
         if at is not None
     ]
@@ -120,7 +123,9 @@ class Lifetimes:
     async def _end(self, name: str, ending: Ending) -> None:
         logger.info("%s ends: %s", name, ending.message)
         try:
-            await endings.end_by_system(self._cloud, name, ending.kind, ending.message)
+            await endings.end_by_system(
+                self._cloud, name, ending.kind, ending.message, deletes=ending.deletes
+            )
         except ApiError as refused:
             # Only a sandbox that stops refuses this; its next start finds the instance overdue.
             logger.info("%s does not end now: %s", name, refused)

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudspill_sandbox.compute import documents, interfaces, names, scheduling, topology
 from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
@@ -14,12 +13,10 @@ from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.network.interface import Nic
-from cloudspill_sandbox.runtime.interface import MachineExit, MachineNic, MachineSpec
+from cloudspill_sandbox.runtime.interface import MachineNic, MachineSpec
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
-
-logger = logging.getLogger(__name__)
 
 _INDEX = "machines"
 _GRACE = 90.0
@@ -32,21 +29,24 @@ def index(tx: Transaction, instance: Document) -> None:
     tx.put(f"{_INDEX}/{instance['id']}", {"instance": name})
 
 
-def give_notice(tx: Transaction, instance: Document, at: float) -> None:
-    """Note that an instance is preempted: its power button is pressed at a time of the clock.
+def note(tx: Transaction, instance: Document, **facts: Any) -> None:
+    """Note what is so of this life of an instance and stands in no document of Google's.
 
-    The metadata server says TRUE from now until the instance is started again (`index`).
+    Whoever waits for the instance is woken. The next start forgets it all (`index`).
     """
     name = names.relative(instance["selfLink"])
-    tx.put(f"{_INDEX}/{instance['id']}", {"instance": name, "preempted": at})
-    tx.put(name, instance)  # so that those who wait for it are woken
+    tx.put(f"{_INDEX}/{instance['id']}", {**noted(tx, instance), "instance": name, **facts})
+    tx.put(name, instance)
 
 
-def preemption(store: Store | Transaction, instance: Document) -> float | None:
-    """Return when the power button is pressed of an instance that is preempted, else None."""
-    entry = store.get(f"{_INDEX}/{instance['id']}") or {}
-    at: float | None = entry.get("preempted")
-    return at
+def noted(store: Store | Transaction, instance: Document) -> Document:
+    """Return what `note` noted."""
+    return store.get(f"{_INDEX}/{instance['id']}") or {}
+
+
+def instance_of(store: Store, machine: str) -> str:
+    """Return the relative name of a machine's instance, "" when it has none (any more)."""
+    return str((store.get(f"{_INDEX}/{machine}") or {"instance": ""})["instance"])
 
 
 def forget(tx: Transaction, instance: Document) -> None:
@@ -164,16 +164,3 @@ def terminated(cloud: Cloud, tx: Transaction, name: str) -> None:
         stopped = documents.timestamp(cloud.clock())
         off = scheduling.unlimited(interfaces.without_ephemeral(tx, name, instance))
         tx.put(name, off | {"status": "TERMINATED", "lastStopTimestamp": stopped})
-
-
-def went_off(cloud: Cloud, machine: str, reason: MachineExit) -> bool:
-    """Note that a machine went off by itself; returns whether that changed the instance."""
-    entry = cloud.store.get(f"{_INDEX}/{machine}")
-    name = entry["instance"] if entry else ""
-    instance = cloud.store.get(name)
-    if instance is None or instance["status"] != "RUNNING":
-        return False  # a stop or delete that is under way, or one that came first
-    logger.info("%s went off by itself (%s)", name, reason.value)
-    with cloud.transaction() as tx:
-        terminated(cloud, tx, name)
-    return True

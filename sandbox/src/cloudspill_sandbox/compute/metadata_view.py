@@ -11,7 +11,14 @@ import ipaddress
 from collections.abc import Coroutine
 from typing import Any
 
-from cloudspill_sandbox.compute import guest_attributes, leases, machines, names, topology
+from cloudspill_sandbox.compute import (
+    guest_attributes,
+    leases,
+    maintenance,
+    names,
+    preemption,
+    topology,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.instance_metadata import values
 from cloudspill_sandbox.engine.call import Document, Principal
@@ -133,12 +140,12 @@ class MetadataView:
             "image": self._image(instance),
             "licenses": [],
             "machineType": f"projects/{number}/machineTypes/{names.last(instance['machineType'])}",
-            "maintenanceEvent": "NONE",
+            "maintenanceEvent": maintenance.event(self._cloud, instance),
             "name": instance["name"],
             "networkInterfaces": [
                 self._interface(instance, at) for at in range(len(instance["networkInterfaces"]))
             ],
-            "preempted": _upper(machines.preemption(self._cloud.store, instance) is not None),
+            "preempted": _upper(preemption.power_button(self._cloud.store, instance) is not None),
             "remainingCpuTime": -1,
             "scheduling": {
                 "automaticRestart": _upper(scheduling["automaticRestart"]),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cloudspill_sandbox.compute import machines, refusals, scheduling
 from cloudspill_sandbox.compute.lookup import found
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.store import Transaction
+from cloudspill_sandbox.engine.store import Store, Transaction
 
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
@@ -43,6 +43,15 @@ def begin(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> None:
         )
     if instance["status"] != "RUNNING":
         raise refusals.not_ready(name)
-    if machines.preemption(tx, instance) is None:
+    if power_button(tx, instance) is None:
         at = cloud.clock() + scheduling.preemption_notice(instance)
-        machines.give_notice(tx, instance, at)
+        machines.note(tx, instance, preempted=at)
+
+
+def power_button(store: Store | Transaction, instance: Document) -> float | None:
+    """Return when the power button is pressed of an instance that is being preempted, else None.
+
+    Seconds since the epoch; its metadata says TRUE from the notice until it is started again.
+    """
+    at: float | None = machines.noted(store, instance).get("preempted")
+    return at

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starting, stopping and resetting instances.
+"""Starting, stopping, resetting instances, and the maintenance of their hosts.
 
 https://cloud.google.com/compute/docs/instances/instance-life-cycle.
 """
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import endings, interfaces, machines, refusals, scheduling
+from cloudspill_sandbox.compute import (
+    endings,
+    machines,
+    maintenance,
+    preemption,
+    refusals,
+    scheduling,
+    starting,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -22,28 +30,12 @@ async def _start(cloud: Cloud, call: Call) -> Document:
         if instance["status"] == "RUNNING":  # starting what runs is well and changes nothing
             cloud.operations.close(tx, operation)
         elif instance["status"] == "TERMINATED":
-            if not any(disk["boot"] for disk in instance["disks"]):
-                raise refusals.invalid_usage("The instance has no boot disk")
-            scheduling.check_may_start("scheduling.terminationTime", instance, cloud.clock())
-            machines.index(tx, instance)  # a preemption is over
-            staged = interfaces.with_ephemeral(cloud, tx, name, instance)
-            tx.put(name, staged | {"status": "STAGING"})
+            starting.stage(cloud, tx, name, instance)
         else:
             raise refusals.not_ready(name)
     if instance["status"] == "RUNNING":
         return found(cloud.store, operation)
-    machine = machines.Machine(cloud, name)
-    return await cloud.operations.perform(
-        operation,
-        Work(
-            (
-                Step("instances.start.connect", machine.connect),
-                Step("instances.start.boot", machine.power_on, machine.power_off),
-            ),
-            done=lambda tx: machines.running(cloud, tx, name),
-            failed=lambda tx: machines.terminated(cloud, tx, name),
-        ),
-    )
+    return await cloud.operations.perform(operation, starting.work(cloud, name))
 
 
 async def _stop(cloud: Cloud, call: Call) -> Document:
@@ -91,4 +83,24 @@ async def _reset(cloud: Cloud, call: Call) -> Document:
     )
 
 
-METHODS: Methods = {"reset": _reset, "start": _start, "stop": _stop}
+async def _simulate_maintenance_event(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        if instance["status"] != "RUNNING":
+            raise refusals.not_ready(name)
+        operation = cloud.operations.open(tx, call, "simulateMaintenanceEvent", name)
+        if scheduling.may_be_preempted(instance):
+            preemption.begin(cloud, tx, name, instance)
+            work = Work()
+        else:
+            work = maintenance.begin(cloud, tx, name, instance)
+    return await cloud.operations.perform(operation, work)
+
+
+METHODS: Methods = {
+    "reset": _reset,
+    "simulateMaintenanceEvent": _simulate_maintenance_event,
+    "start": _start,
+    "stop": _stop,
+}
