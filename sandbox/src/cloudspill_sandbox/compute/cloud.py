@@ -116,6 +116,7 @@ class Cloud:
         self.topology.everything_changed()
         await recovery.take_up_running(self, self._machine_exited)
         await recovery.settle_operations(self)
+        await recovery.detach_strangers(self)
         await self.topology.settle()
         self.lifetimes.everything_changed()
         await self.lifetimes.end_overdue()  # rather than boot it first

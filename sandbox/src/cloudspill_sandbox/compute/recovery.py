@@ -32,16 +32,10 @@ _UNFINISHED = {
 async def take_up_running(cloud: Cloud, machine_exited: ExitCallback) -> None:
     """Start the runtime on the machines of the last life that still run and should; end others.
 
-    Their interfaces outlive the sandbox with them; what belongs to no instance is removed.
+    Their interfaces outlive the sandbox with them.
     """
-    instances = dict(_documents(cloud, "instances"))
-    await cloud.network.retain(
-        nic
-        for instance in instances.values()
-        for nic in topology.nics(cloud.store, cloud.settings.project, instance)
-    )
     expected = []
-    for name, instance in instances.items():
+    for name, instance in list(_documents(cloud, "instances")):
         if instance["status"] == "RUNNING":
             with contextlib.suppress(NetworkError, LookupError):  # boot_running meets it again
                 expected.append(await machines.Machine(cloud, name).expected())
@@ -91,6 +85,15 @@ async def settle_operations(cloud: Cloud) -> None:
                 cloud.operations.fail(tx, name, _interruption(operation, state))
             else:
                 cloud.operations.close(tx, name)
+
+
+async def detach_strangers(cloud: Cloud) -> None:
+    """Remove the interfaces of instances that are not there: the operations' ends came before."""
+    await cloud.network.retain(
+        nic
+        for _, instance in _documents(cloud, "instances")
+        for nic in topology.nics(cloud.store, cloud.settings.project, instance)
+    )
 
 
 async def boot_running(cloud: Cloud) -> None:

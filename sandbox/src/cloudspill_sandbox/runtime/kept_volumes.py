@@ -17,11 +17,13 @@ class KeptVolumes(MutableMapping[str, MemoryVolume]):
     """Volumes by id, a JSON file each; a volume that is read is a copy.
 
     Args:
-        directory: made when it is missing.
+        directory: made when it is missing; what a killed process had half written there goes.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        for draft in directory.glob("*.new"):
+            draft.unlink()
         self._directory = directory
 
     def __getitem__(self, volume: str) -> MemoryVolume:
