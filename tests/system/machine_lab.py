@@ -103,6 +103,7 @@ class Lab:
         self.exits: list[tuple[str, MachineExit]] = []
         self._key = settings.state_root / "key"
         self._stack = contextlib.AsyncExitStack()
+        self._instances: dict[int, Instance] = {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Lab]:
@@ -150,6 +151,43 @@ class Lab:
             memory_mb=1024,
         )
         return replace(spec, **fields)
+
+    async def machine(self, number: int, boot_volume: str, **fields: Any) -> MachineSpec:
+        """As the table of all runtimes asks for it."""
+        if number not in self._instances:
+            self._instances[number] = await self.instance(number)
+        return self.spec(self._instances[number], boot_volume, **fields)
+
+    def _of(self, spec: MachineSpec) -> Instance:
+        return next(each for each in self._instances.values() if each.id == spec.id)
+
+    async def ready(self, spec: MachineSpec) -> None:
+        """Return when a login works."""
+        await self.log_in(self._of(spec))
+
+    async def write(self, spec: MachineSpec, path: str, text: str) -> None:
+        """Write a file on a running machine, and sync."""
+        await self.output(self._of(spec), f"echo -n '{text}' | sudo tee {path} && sync")
+
+    async def read(self, spec: MachineSpec, path: str) -> str | None:
+        """Return a file of a running machine, None when there is none."""
+        done = await self.run(self._of(spec), f"cat {path}")
+        assert done.returncode in {0, 1}, done.stderr
+        return None if done.returncode else done.stdout
+
+    async def power_off_inside(self, spec: MachineSpec) -> None:
+        """Run `poweroff`."""
+        await self.run(self._of(spec), "sudo poweroff")
+
+    async def reboot_inside(self, spec: MachineSpec) -> None:
+        """Run `reboot`, and log in again."""
+        before = await self.log_in(self._of(spec))
+        await self.run(self._of(spec), "sudo shutdown -r 0")
+        await self.log_in(self._of(spec), unlike_boot=before)
+
+    async def reported(self, spec: MachineSpec) -> None:
+        """Return when the runtime has reported a machine's end."""
+        await self.off(self._of(spec))
 
     async def booted(self, number: int, **attributes: str) -> Instance:
         """Boot a machine from a new disk of the guest image, and log in."""

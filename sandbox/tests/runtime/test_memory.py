@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The in-memory runtime keeps the promises of the interface."""
+"""The in-memory runtime keeps the promises of the interface, and some of its own to tests."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
-from cloudspill_sandbox.runtime.interface import (
-    MachineError,
-    MachineExit,
-    MachineNic,
-    MachineSpec,
-    VolumeError,
-)
+from cloudspill_sandbox.runtime.console import READ_LIMIT
+from cloudspill_sandbox.runtime.interface import MachineError, MachineExit, MachineNic, MachineSpec
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
+from sandbox.tests.runtime.runtime_table import RuntimeTable
 
 SPEC = MachineSpec(
     id="7",
@@ -27,97 +24,97 @@ SPEC = MachineSpec(
 )
 
 
-@pytest.fixture
-def exits() -> list[tuple[str, MachineExit]]:
-    return []
+class MemoryLab:
+    """Implements the table's `Lab`."""
+
+    def __init__(self) -> None:
+        self.runtime = MemoryRuntime()
+        self.exits: list[tuple[str, MachineExit]] = []
+
+    async def machine(self, number: int, boot_volume: str, **fields: Any) -> MachineSpec:
+        identity = {"id": str(number), "name": f"vm{number}", "boot_volume": boot_volume}
+        return dataclasses.replace(SPEC, **identity | fields)
+
+    async def ready(self, spec: MachineSpec) -> None:
+        assert self.runtime.is_running(spec.id)
+
+    def _place(self, spec: MachineSpec, path: str) -> tuple[dict[str, str], str]:
+        for device, volume in spec.data_volumes:
+            if path.startswith(f"/mnt/disks/{device}/"):
+                return self.runtime.volumes[volume].files, path.removeprefix(f"/mnt/disks/{device}")
+        return self.runtime.volumes[spec.boot_volume].files, path
+
+    async def write(self, spec: MachineSpec, path: str, text: str) -> None:
+        await self.ready(spec)
+        files, inside = self._place(spec, path)
+        files[inside] = text
+
+    async def read(self, spec: MachineSpec, path: str) -> str | None:
+        await self.ready(spec)
+        files, inside = self._place(spec, path)
+        return files.get(inside)
+
+    async def power_off_inside(self, spec: MachineSpec) -> None:
+        self.runtime.guest_power_off(spec.id)
+
+    async def reboot_inside(self, spec: MachineSpec) -> None:
+        self.runtime.guest_reboot(spec.id)
+
+    async def reported(self, spec: MachineSpec) -> None:
+        assert spec.id in dict(self.exits)
 
 
 @pytest.fixture
-async def runtime(exits: list[tuple[str, MachineExit]]) -> MemoryRuntime:
-    runtime = MemoryRuntime()
-    await runtime.start(lambda machine, reason: exits.append((machine, reason)))
+async def lab() -> MemoryLab:
+    lab = MemoryLab()
+    await lab.runtime.start(lambda machine, why: lab.exits.append((machine, why)))
+    return lab
+
+
+class TestMemoryRuntime(RuntimeTable):
+    """In the table of all runtimes."""
+
+
+@pytest.fixture
+def runtime(lab: MemoryLab) -> MemoryRuntime:
+    return lab.runtime
+
+
+async def test_a_copy_tells_what_it_was_made_from(runtime: MemoryRuntime) -> None:
     await runtime.create_volume("d1", "debian-12", 10)
-    return runtime
-
-
-async def test_a_machine_is_on_until_it_is_shut_down(
-    runtime: MemoryRuntime, exits: list[tuple[str, MachineExit]]
-) -> None:
-    assert not runtime.is_running("7")
-    await runtime.boot(SPEC)
-    assert runtime.is_running("7")
-    await runtime.shut_down("7", 90)
-    assert not runtime.is_running("7")
-    await runtime.shut_down("7", 90)
-    await runtime.power_off("7")
-    assert exits == []
-
-
-async def test_a_machine_that_goes_off_by_itself_is_reported(
-    runtime: MemoryRuntime, exits: list[tuple[str, MachineExit]]
-) -> None:
-    await runtime.boot(SPEC)
-    runtime.guest_power_off("7", MachineExit.CRASH)
-    assert exits == [("7", MachineExit.CRASH)]
-    assert not runtime.is_running("7")
-
-
-async def test_what_cannot_boot(runtime: MemoryRuntime) -> None:
-    with pytest.raises(MachineError, match="no volume d9"):
-        await runtime.boot(dataclasses.replace(SPEC, boot_volume="d9"))
-    with pytest.raises(MachineError, match="cannot write to volume debian-12"):
-        await runtime.boot(dataclasses.replace(SPEC, boot_volume="debian-12"))
-    await runtime.boot(SPEC)
-    with pytest.raises(MachineError, match="already running"):
-        await runtime.boot(SPEC)
-
-
-async def test_copies_have_what_was_there_at_that_moment(runtime: MemoryRuntime) -> None:
     await runtime.boot(SPEC)
     runtime.guest_write("7", "/a", "1")
     await runtime.freeze_volume("s1", "d1")
-    runtime.guest_write("7", "/a", "2")
-    await runtime.create_volume("d2", "s1", 10)
-    await runtime.delete_volume("s1")
-    assert runtime.volumes["d1"].files["/a"] == "2"
+    await runtime.create_volume("d2", "s1", 20)
     assert runtime.volumes["d2"].files["/a"] == "1"
     assert runtime.volumes["d2"].lineage == ("s1", "d1", "debian-12")
+    sizes = {name: volume.size_gb for name, volume in runtime.volumes.items()}
+    assert sizes == {"debian-12": 0, "d1": 10, "s1": 10, "d2": 20}
 
 
-async def test_volumes_that_cannot_be_made_or_removed(runtime: MemoryRuntime) -> None:
-    with pytest.raises(VolumeError, match="s9 does not exist"):
-        await runtime.create_volume("d2", "s9", 10)
-    with pytest.raises(VolumeError, match="d1 exists"):
-        await runtime.create_volume("d1", None, 10)
-    with pytest.raises(VolumeError, match="belongs to the runtime"):
-        await runtime.delete_volume("debian-12")
+async def test_nothing_can_be_entered(runtime: MemoryRuntime) -> None:
+    await runtime.create_volume("d1", "debian-12", 10)
     await runtime.boot(SPEC)
-    with pytest.raises(VolumeError, match="used by machine 7"):
-        await runtime.delete_volume("d1")
-    assert set(runtime.volumes) == {"debian-12", "d1"}
+    with pytest.raises(MachineError, match="in memory only"):
+        runtime.console_command("7", tty=True)
 
 
-async def test_serial_output_is_kept_until_the_boot_volume_goes(runtime: MemoryRuntime) -> None:
+async def test_machines_say_what_they_do_on_their_console(runtime: MemoryRuntime) -> None:
+    await runtime.create_volume("d1", "debian-12", 10)
     await runtime.boot(SPEC)
-    text, end = runtime.serial_output("7", 0)
-    assert text == b"vm login: \n"
     await runtime.shut_down("7", 0)
-    await runtime.boot(SPEC)
-    more, later = runtime.serial_output("7", end)
-    assert more == b"reboot: Power down\nvm login: \n"
-    assert later == end + len(more)
-    assert runtime.serial_output("7", later) == (b"", later)
-    assert runtime.serial_output("7", -3) == (b": \n", later)
-    assert runtime.serial_output("7", -1000)[0] == text + more
-    await runtime.power_off("7")
-    await runtime.delete_volume("d1")
-    assert runtime.serial_output("7", 0) == (b"", 0)
+    assert runtime.serial_output("7", 0)[0] == b"vm login: \nreboot: Power down\n"
 
 
-async def test_stop_and_start_keep_volumes(runtime: MemoryRuntime) -> None:
-    await runtime.boot(SPEC)
-    await runtime.stop()
-    await runtime.start(lambda machine, reason: None)
-    assert not runtime.is_running("7")
-    assert "d1" in runtime.volumes
-    assert runtime.base_volumes() == {"debian-12"}
+async def test_a_console_is_read_in_the_portions_of_a_real_one(runtime: MemoryRuntime) -> None:
+    runtime.guest_print("7", "x" * (READ_LIMIT + 5))
+    first, position = runtime.serial_output("7", 0)
+    assert (len(first), position) == (READ_LIMIT, READ_LIMIT)
+    assert runtime.serial_output("7", position) == (b"xxxxx", READ_LIMIT + 5)
+
+
+async def test_an_error_that_was_asked_for_comes_once(runtime: MemoryRuntime) -> None:
+    runtime.failures["create_volume"] = OSError("full")
+    with pytest.raises(OSError, match="full"):
+        await runtime.create_volume("d1", "debian-12", 10)
+    await runtime.create_volume("d1", "debian-12", 10)

@@ -29,14 +29,12 @@ class MemoryVolume:
         files: what stands in it, by path.
         lineage: ids of the volumes it was copied from, the nearest first.
         frozen: read-only.
-        full: a write would meet ENOSPC.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     lineage: tuple[str, ...] = ()
     frozen: bool = False
     size_gb: int = 0
-    full: bool = False
 
 
 class MemoryRuntime:
@@ -58,6 +56,8 @@ class MemoryRuntime:
         """Next error of a method by its name; raised once."""
         self.dies_at_boot = False
         """Whether machines go off as soon as they are on."""
+        self.full: set[str] = set()
+        """Machines whose boot disk has no free space."""
         self._serial: dict[str, bytearray] = {}
         self._boot_volumes: dict[str, str] = {}
         self._on_exit: ExitCallback | None = None
@@ -116,12 +116,7 @@ class MemoryRuntime:
         if spec.id in self.running:
             raise MachineError(f"machine {spec.name} is on")
         try:
-            check_shared(spec, self.running.values())
-            for volume in spec.volumes:
-                if self._volume(volume).frozen:
-                    raise VolumeError(f"volume {volume} is read-only")
-            if not any(path.startswith("/etc/") for path in self._volume(spec.boot_volume).files):
-                raise VolumeError(f"volume {spec.boot_volume} has no /etc")
+            self._check_disks(spec)
         except VolumeError as error:
             raise MachineError(f"machine {spec.name} cannot boot: {error}") from error
         self._boot_volumes[spec.id] = spec.boot_volume
@@ -150,14 +145,16 @@ class MemoryRuntime:
         if machine in self.running:
             self.guest_power_off(machine, MachineExit.CRASH)
 
-    async def fill_volume(self, volume: str) -> None:
-        """Note that a volume is full."""
-        self._volume(volume).full = True
+    async def fill_disk(self, machine: str) -> None:
+        """Note that a machine's boot disk is full."""
+        self._fail("fill_disk")
+        if machine not in self.running:
+            raise MachineError(f"machine {machine} is not running")
+        self.full.add(machine)
 
-    async def empty_volume(self, volume: str) -> None:
-        """Note that a volume has space again."""
-        if volume in self.volumes:
-            self.volumes[volume].full = False
+    async def empty_disk(self, machine: str) -> None:
+        """Note that a machine's boot disk has space again."""
+        self.full.discard(machine)
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is on."""
@@ -191,9 +188,23 @@ class MemoryRuntime:
         if self._on_exit is not None:
             self._on_exit(machine, reason)
 
+    def guest_reboot(self, machine: str) -> None:
+        """Let a machine boot anew by itself."""
+        self.boots.append(machine)
+        self.guest_print(machine, "reboot: Restarting system\n")
+        self.guest_print(machine, f"{self.running[machine].name} login: \n")
+
     def _fail(self, method: str) -> None:
         if error := self.failures.pop(method, None):
             raise error
+
+    def _check_disks(self, spec: MachineSpec) -> None:
+        check_shared(spec, self.running.values())
+        for volume in spec.volumes:
+            if self._volume(volume).frozen:
+                raise VolumeError(f"volume {volume} is read-only")
+        if not any(path.startswith("/etc/") for path in self._volume(spec.boot_volume).files):
+            raise VolumeError(f"volume {spec.boot_volume} has no /etc")
 
     def _volume(self, volume: str) -> MemoryVolume:
         if volume not in self.volumes:
