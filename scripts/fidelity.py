@@ -8,6 +8,7 @@ from pathlib import Path
 from cloudspill_sandbox.assembly import access_control, implemented_services, storage_cloud
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.latency import Instant
+from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
@@ -32,7 +33,7 @@ def implemented_methods() -> dict[str, list[str]]:
         runtime=MemoryRuntime(),
         network=MemoryNetwork(),
         settings=Settings(in_memory=True),
-        clock=float,
+        clock=Clock(store, float),
         latency=Instant(),
         tokens=tokens,
     )
