@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cloudspill_sandbox.network.addressing import MTU, gateway, router_interface
 from cloudspill_sandbox.network.commands import ip_batch, ip_json
-from cloudspill_sandbox.network.interface import Nic
+from cloudspill_sandbox.network.interface import NetworkError, Nic
 
 _NAME = re.compile(r"i[0-9a-f]{8}")
 
@@ -32,6 +32,19 @@ def complete(nic: Nic) -> str:
 def all_names() -> list[str]:
     """Return the names of the router's ends of all links, whole or not; as above."""
     return [name for _, name in socket.if_nameindex() if _NAME.fullmatch(name)]
+
+
+def remove(name: str) -> None:
+    """Delete a link, also one that the kernel is deleting with a namespace; as above.
+
+    Raises:
+        NetworkError: it stays.
+    """
+    try:
+        ip_batch([f"link delete {name}"])
+    except NetworkError:
+        if name in all_names():
+            raise
 
 
 def whole() -> dict[str, str]:

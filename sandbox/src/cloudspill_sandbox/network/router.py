@@ -206,13 +206,13 @@ class NamespaceNetwork:
         self._fixed_rules = ""
 
     def _retain(self, addresses: frozenset[str]) -> None:
+        kept = {f"i{address}" for address in addresses}
+        with namespaces.inside(self._names.router):
+            for name in set(ports.all_names()) - kept:
+                ports.remove(name)
         for path in self._names.all_namespaces():
             if path != self._names.router and path.name.rpartition("-")[2] not in addresses:
                 namespaces.remove(path)
-        kept = {f"i{address}" for address in addresses}
-        with namespaces.inside(self._names.router):
-            stale = [name for name in ports.all_names() if name not in kept]
-            ip_batch(f"link delete {name}" for name in stale)
 
     def _attach(self, nic: Nic) -> None:
         path, interface = self._names.namespace(nic), router_interface(nic)
