@@ -6,9 +6,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
-from cloudspill_sandbox.compute import names, preemption, scheduling
+from cloudspill_sandbox.compute import preemption, scheduling
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.faults.interface import RunningInstance, Side
 
@@ -43,25 +42,18 @@ class FaultyInstances:
 
     async def fill_disk(self, name: str) -> None:
         """Leave no free space on an instance's boot disk."""
-        await self._cloud.runtime.fill_volume(self._boot_volume(name))
+        await self._cloud.runtime.fill_disk(self._document(name)["id"])
 
     async def empty_disk(self, name: str) -> None:
         """Give the space back that `fill_disk` took; no error when the instance is gone."""
-        if self._cloud.store.get(name) is not None:
-            await self._cloud.runtime.empty_volume(self._boot_volume(name))
+        if (instance := self._cloud.store.get(name)) is not None:
+            await self._cloud.runtime.empty_disk(instance["id"])
 
     def _document(self, name: str) -> Document:
         document = self._cloud.store.get(name)
         if document is None:
             raise LookupError(f"{name} is gone")
         return document
-
-    def _boot_volume(self, name: str) -> str:
-        boot = next(disk for disk in self._document(name)["disks"] if disk["boot"])
-        disk = self._cloud.store.get(names.relative(boot["source"]))
-        if disk is None:
-            raise LookupError(f"{boot['source']} is gone")
-        return volume_of(disk)
 
 
 def _running(name: str, instance: Document) -> RunningInstance:

@@ -165,15 +165,19 @@ class Runtime(Protocol):
     async def crash(self, machine: str) -> None:
         """Let a machine die as by itself: its end is reported. No error when it is off."""
 
-    async def fill_volume(self, volume: str) -> None:
-        """Leave no free space on a writable volume, mounted or not; idempotent.
+    async def fill_disk(self, machine: str) -> None:
+        """Leave no free space on a machine's boot disk until it goes off; idempotent.
 
         Raises:
-            VolumeError: it does not exist, or is not of a kind that can be full.
+            MachineError: it is not on, or it could not be done.
         """
 
-    async def empty_volume(self, volume: str) -> None:
-        """Give back the space that `fill_volume` took; no error when there is none."""
+    async def empty_disk(self, machine: str) -> None:
+        """Give back the space that `fill_disk` took; no error when there is none.
+
+        Raises:
+            MachineError: it could not be done.
+        """
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 
+from cloudspill_sandbox.runtime import full_disk
 from cloudspill_sandbox.runtime.adoption import MachineRecord, MachineRecords, survivors
 from cloudspill_sandbox.runtime.cgroups import SandboxCgroup
 from cloudspill_sandbox.runtime.console import SerialConsole
@@ -214,14 +215,6 @@ class PodmanRuntime:
             if self._volumes.volume_of(machine) is None:
                 self._consoles.pop(machine, None)
 
-    async def fill_volume(self, volume: str) -> None:
-        """Leave no free space on a volume. Raises VolumeError; see `Runtime`."""
-        await asyncio.to_thread(self._volumes.fill, volume)
-
-    async def empty_volume(self, volume: str) -> None:
-        """Give back the space that `fill_volume` took; see `Runtime`."""
-        await asyncio.to_thread(self._volumes.empty, volume)
-
     async def boot(self, spec: MachineSpec) -> None:
         """Power a machine on; returns when its init runs. A reboot from inside is the runtime's.
 
@@ -359,6 +352,21 @@ class PodmanRuntime:
         found = self._machines.get(machine)
         if found is not None and found.init is not None:
             found.init.send(signal.SIGKILL)
+
+    async def fill_disk(self, machine: str) -> None:
+        """Leave no free space on the root file system; see `Runtime` and full_disk.py."""
+        if (init := self._init_of(machine)) is None:
+            raise MachineError(f"machine {machine} is not running")
+        await asyncio.to_thread(full_disk.fill, init)
+
+    async def empty_disk(self, machine: str) -> None:
+        """Give back the space that `fill_disk` took; see `Runtime`."""
+        if (init := self._init_of(machine)) is not None:
+            await asyncio.to_thread(full_disk.empty, init)
+
+    def _init_of(self, machine: str) -> int | None:
+        found = self._machines.get(machine)
+        return found.container.init.pid if found and found.container else None
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""

@@ -253,17 +253,6 @@ class VolumeStore:
         """Return where a volume is mounted when it is."""
         return self._directory / self._layer(volume) / "m"
 
-    def fill(self, volume: str) -> None:
-        """Leave no free space on a volume.
-
-        Raises:
-            VolumeError: its size is not enforced.
-        """
-        raise VolumeError(f"volume {volume} lies in a directory: its size is not enforced")
-
-    def empty(self, volume: str) -> None:
-        """Give back the space that `fill` took; none was taken."""
-
     def console_log(self, volume: str) -> Path:
         """Return the file for the console of the machine that boots from a volume."""
         return self._directory / self._layer(volume) / "console"
