@@ -70,6 +70,7 @@ from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.generations import Generations
 from cloudspill_sandbox.storage.recovery import recover
 from cloudspill_sandbox.storage.service import storage_service
+from cloudspill_sandbox.storage.upkeep import kept_up
 
 Progress = Callable[[str], None]
 
@@ -209,6 +210,7 @@ class Sandbox:
             stack.push_async_callback(struck.stop)
             await cloud.start()
             struck.start()
+            await stack.enter_async_context(kept_up(storage, clock))
             self._write_client_files(accounts)
             await front.listen_proxy(port=settings.port)
             yield
