@@ -14,12 +14,22 @@ class Dialect:
 
     Attributes:
         anonymous: whether callers without credentials get as far as the IAM check.
+        error_items: whether refusals list their reasons in `errors`, as older APIs do; without,
+            they are a google.rpc.Status (https://google.aip.dev/193).
     """
 
     anonymous: bool = False
+    error_items: bool = False
 
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({"storage": Dialect(anonymous=True)})
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {
+        "compute": Dialect(error_items=True),
+        "storage": Dialect(anonymous=True, error_items=True),
+    }
+)
 """By the API's name."""
 
 DEFAULT = Dialect()
+UNROUTED = Dialect(error_items=True)
+"""Of paths that belong to no API."""

@@ -23,7 +23,7 @@ from cloudspill_sandbox.engine.validation import (
     query_parameters,
     request_body,
 )
-from cloudspill_sandbox.front.dialects import DEFAULT, DIALECTS
+from cloudspill_sandbox.front.dialects import DEFAULT, DIALECTS, UNROUTED, Dialect
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
 from cloudspill_sandbox.front.interface import Authenticator, Authorizer
 from cloudspill_sandbox.front.routing import Route, Router, Transfer
@@ -68,9 +68,9 @@ class Endpoint:
         progress = _Progress(request)
         started = self._timer()
         try:
-            response = await self._answer(request, progress)
+            response = await self._answer(request, progress, principal)
         except ApiError as error:
-            response = _refusal(error)
+            response = _refusal(error, progress.dialect)
             progress.refusal = f"{error.reason}: {error.logged}"
         except NoAnswerError as error:
             progress.refusal = str(error)
@@ -84,14 +84,17 @@ class Endpoint:
         progress.log(response.status, self._timer() - started)
         return response
 
-    async def _answer(self, request: HttpRequest, progress: _Progress) -> HttpResponse:
+    async def _answer(
+        self, request: HttpRequest, progress: _Progress, principal: Principal | None
+    ) -> HttpResponse:
         route = self.router.route(request)
-        progress.method = route.method.id
+        progress.routed(route)
         pairs = _query_pairs(request)
         if route.transfer is Transfer.UPLOAD and any(name == UPLOAD_ID for name, _ in pairs):
             return await self._go_on(request, route, dict(pairs))
         try:
-            principal = self._principal(route.api, _authorization(request, pairs))
+            if principal is None:
+                principal = self._principal(route.api, _authorization(request, pairs))
             _check_scopes(principal, route.method)
         except ApiError as error:
             raise _located(error, route.api, route.method) from None
@@ -144,19 +147,25 @@ class Endpoint:
             "backendError",
             f"Internal error. Please try again or contact Google Support. (Code: '{number}')",
         )
-        return json_response(error.body(), status=500)
+        return _refusal(error, progress.dialect)
 
 
 class _Progress:
-    """What is known of a call for its line in the log."""
+    """What is known of a call, for its line in the log and for its refusal."""
 
-    __slots__ = ("_request", "method", "principal", "refusal")
+    __slots__ = ("_request", "dialect", "method", "principal", "refusal")
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+        self.dialect = UNROUTED
         self.method = "-"
         self.principal = "-"
         self.refusal = ""
+
+    def routed(self, route: Route) -> None:
+        """Take note of what the call is."""
+        self.method = route.method.id
+        self.dialect = DIALECTS.get(route.api.name, DEFAULT)
 
     def log(self, status: int, seconds: float) -> None:
         """Write the line; the query stays out, for it may carry a token."""
@@ -173,10 +182,11 @@ class _Progress:
         )
 
 
-def _refusal(error: ApiError) -> HttpResponse:
+def _refusal(error: ApiError, dialect: Dialect) -> HttpResponse:
     if error.status == 304:  # no refusal, and without a body
         return HttpResponse(304, b"", None, error.headers)
-    return json_response(error.body(), status=error.status, headers=error.headers)
+    body = error.body() if dialect.error_items else error.rpc_body()
+    return json_response(body, status=error.status, headers=error.headers)
 
 
 def _query_pairs(request: HttpRequest) -> list[tuple[str, str]]:
