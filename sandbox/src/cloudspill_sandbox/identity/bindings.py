@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.identity import conditions
 from cloudspill_sandbox.identity.members import CONVENIENCE, PUBLIC, SERVICE_ACCOUNT, Member
 from cloudspill_sandbox.identity.predefined_roles import BUCKET, PROJECT
+from cloudspill_sandbox.identity.refusals import invalid
 from cloudspill_sandbox.identity.roles import BASIC, Roles
 
 MOST_MEMBERS = 1500
@@ -177,8 +177,3 @@ def _checked_condition(role: str, condition: Document, members: Sequence[str]) -
     return {
         key: condition[key] for key in ("title", "description", "expression") if condition.get(key)
     }
-
-
-def invalid(message: str) -> ApiError:
-    """400 INVALID_ARGUMENT."""
-    return ApiError(400, "badRequest", message, code="INVALID_ARGUMENT")

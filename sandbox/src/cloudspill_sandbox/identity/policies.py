@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote
 
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.identity import bindings
+from cloudspill_sandbox.identity.refusals import invalid, refused
 from cloudspill_sandbox.identity.roles import Roles
 
 _COLLECTION = "iamPolicies"
@@ -142,25 +142,18 @@ def _new_etag() -> str:
 
 def _check_version(version: int) -> None:
     if version not in VERSIONS:
-        raise ApiError(
-            400,
-            "badRequest",
-            f"Invalid policy version {version}: valid versions are 0, 1 and 3.",
-            code="INVALID_ARGUMENT",
-        )
+        raise invalid(f"Invalid policy version {version}: valid versions are 0, 1 and 3.")
 
 
 def _check_etag(sent: str | None, current: str) -> None:
     """Refuse what was read before somebody else wrote; without an etag nothing is compared."""
     if not sent or _bytes(sent) == _bytes(current):
         return
-    raise ApiError(
-        409,
-        "aborted",
+    raise refused(
+        "ABORTED",
         "There were concurrent policy changes. Please retry the whole read-modify-write with "
         f"exponential backoff. The request's ETag '{_octal(sent)}' did not match the current "
         f"policy's ETag '{_octal(current)}'.",
-        code="ABORTED",
     )
 
 

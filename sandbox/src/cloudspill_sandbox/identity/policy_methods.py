@@ -11,9 +11,9 @@ from collections.abc import Callable
 from cloudspill_sandbox.engine.access import Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Service
 from cloudspill_sandbox.identity.authorizer import PolicyAuthorizer
-from cloudspill_sandbox.identity.bindings import invalid
 from cloudspill_sandbox.identity.permissions import plausible
 from cloudspill_sandbox.identity.policies import Policies
+from cloudspill_sandbox.identity.refusals import invalid
 
 MOST_TESTED = 100
 

@@ -18,6 +18,7 @@ _HTTP = {
     "PERMISSION_DENIED": (403, "forbidden"),
     "NOT_FOUND": (404, "notFound"),
     "ALREADY_EXISTS": (409, "alreadyExists"),
+    "ABORTED": (409, "aborted"),
     "RESOURCE_EXHAUSTED": (429, "rateLimitExceeded"),
 }
 
@@ -26,6 +27,11 @@ def refused(code: str, message: str, *details: Mapping[str, Any]) -> ApiError:
     """Return the refusal of a canonical code, one of those above."""
     status, reason = _HTTP[code]
     return ApiError(status, reason, message, code=code, details=details)
+
+
+def invalid(message: str) -> ApiError:
+    """400 INVALID_ARGUMENT."""
+    return refused("INVALID_ARGUMENT", message)
 
 
 def error_info(reason: str, domain: str, **metadata: str) -> Document:
