@@ -9,6 +9,7 @@ from cloudspill_sandbox.engine.access import AccessRules
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authorizer import PolicyAuthorizer
+from cloudspill_sandbox.identity.custom_roles import CustomRoles
 from cloudspill_sandbox.identity.policies import Policies
 from cloudspill_sandbox.identity.projects import ProjectNames
 from cloudspill_sandbox.identity.roles import Roles
@@ -25,7 +26,8 @@ class Iam:
     Attributes:
         accounts: the service accounts.
         projects: finds projects by id or number.
-        roles: predefined and custom ones.
+        roles: predefined and custom ones, by name.
+        custom_roles: makes and changes the latter.
         policies: who has which roles, by resource.
         authorizer: whether somebody may do something, by all of these.
     """
@@ -41,5 +43,6 @@ class Iam:
         self.accounts = accounts
         self.projects = projects
         self.roles = Roles(store)
+        self.custom_roles = CustomRoles(store, clock)
         self.policies = Policies(store, self.roles, lambda email: accounts.find(email) is not None)
         self.authorizer = PolicyAuthorizer(self.policies, self.roles, clock, rules)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloudspill_sandbox.engine.access import Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Service
-from cloudspill_sandbox.identity.custom_roles import DELETED_AT, CustomRoles
+from cloudspill_sandbox.identity.custom_roles import DELETED_AT
 from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.paging import page
 from cloudspill_sandbox.identity.permissions import NOT_IN_CUSTOM_ROLES, PERMISSIONS
@@ -60,9 +60,9 @@ def roles_requirements(projects: ProjectNames, call: Call) -> Sequence[Requireme
     return ()
 
 
-def roles_service(iam: Iam, custom: CustomRoles) -> Service:
+def roles_service(iam: Iam) -> Service:
     """Return the implemented methods."""
-    own = _OwnRoles(iam, custom)
+    own = _OwnRoles(iam)
     return {
         "iam.permissions.queryTestablePermissions": lambda call: _testable(iam, call),
         "iam.projects.roles.create": own.create,
@@ -80,9 +80,9 @@ def roles_service(iam: Iam, custom: CustomRoles) -> Service:
 class _OwnRoles:
     """The methods of projects.roles."""
 
-    def __init__(self, iam: Iam, custom: CustomRoles) -> None:
+    def __init__(self, iam: Iam) -> None:
         self._iam = iam
-        self._custom = custom
+        self._custom = iam.custom_roles
 
     async def create(self, call: Call) -> Document:
         project = _project(self._iam.projects, call.path["parent"])
