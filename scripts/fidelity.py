@@ -13,6 +13,8 @@ from cloudspill_sandbox.engine.discovery import load_api
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.keys import KeyPair
+from cloudspill_sandbox.identity.service_catalogue import ServiceCatalogue
+from cloudspill_sandbox.identity.service_usage import ServiceUsage
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
@@ -37,8 +39,9 @@ def implemented_methods() -> dict[str, list[str]]:
         latency=Instant(),
         tokens=tokens,
     )
-    iam = access_control(cloud, accounts)
-    services = implemented_services(cloud, iam, storage_cloud(cloud, iam))
+    usage = ServiceUsage(store, ServiceCatalogue(), cloud.clock)
+    iam = access_control(cloud, accounts, usage)
+    services = implemented_services(cloud, iam, usage, storage_cloud(cloud, iam))
     return {api: sorted(service) for api, service in services.items()}
 
 

@@ -46,12 +46,17 @@ from cloudspill_sandbox.front.tunnel import Tunneller, Upstream
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
 from cloudspill_sandbox.identity.iam import Iam
+from cloudspill_sandbox.identity.iam_api import iam_access, iam_service
 from cloudspill_sandbox.identity.owner import ensure_owner, owner_email
 from cloudspill_sandbox.identity.projects import ProjectNames, ensure_policy
 from cloudspill_sandbox.identity.resource_manager import (
     resource_manager_access,
     resource_manager_service,
 )
+from cloudspill_sandbox.identity.service_activation import Admission, ServiceActivation
+from cloudspill_sandbox.identity.service_catalogue import ServiceCatalogue
+from cloudspill_sandbox.identity.service_usage import ServiceUsage
+from cloudspill_sandbox.identity.service_usage_api import ServiceUsageMethods, service_usage_access
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
 from cloudspill_sandbox.metadata import server as metadata
 from cloudspill_sandbox.network.interface import API_ADDRESS, METADATA_ADDRESS
@@ -81,12 +86,14 @@ class PortTakenError(RuntimeError):
     """Something else listens where the API should."""
 
 
-def access_control(cloud: Cloud, accounts: ServiceAccounts) -> Iam:
+def access_control(cloud: Cloud, accounts: ServiceAccounts, usage: ServiceUsage) -> Iam:
     """Return who may do what, with what each API asks of its callers."""
     projects = ProjectNames(cloud.store, project_numbers(cloud.settings))
     rules = {
         "cloudresourcemanager": resource_manager_access(projects),
         "compute": compute_access(cloud),
+        "iam": iam_access(accounts, projects),
+        "serviceusage": service_usage_access(usage, projects),
     }
     iam = Iam(cloud.store, accounts, projects, cloud.clock, rules)
     project = _project(cloud.settings)
@@ -107,13 +114,17 @@ def storage_cloud(cloud: Cloud, iam: Iam) -> StorageCloud:
     )
 
 
-def implemented_services(cloud: Cloud, iam: Iam, storage: StorageCloud) -> dict[str, Service]:
+def implemented_services(
+    cloud: Cloud, iam: Iam, usage: ServiceUsage, storage: StorageCloud
+) -> dict[str, Service]:
     """Return what the sandbox implements of each API (all of version v1), by the API's name."""
     return {
         "compute": compute_service(cloud),
         "cloudresourcemanager": resource_manager_service(
             cloud.store, iam, cloud.settings.project_number
         ),
+        "iam": iam_service(cloud.store, iam),
+        "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),
         "storage": storage_service(storage),
     }
 
@@ -186,17 +197,18 @@ class Sandbox:
             )
             stack.push_async_callback(names.stop)
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
-            iam = access_control(cloud, accounts)
+            usage = ServiceUsage(store, ServiceCatalogue(), clock)
+            iam = access_control(cloud, accounts, usage)
             ensure_policy(iam.policies, store, cloud.project, _first_members(cloud))
             storage = storage_cloud(cloud, iam)
             recover(storage)
-            implemented = implemented_services(cloud, iam, storage)
+            implemented = implemented_services(cloud, iam, usage, storage)
             services = {name: exposed(service, faults) for name, service in implemented.items()}
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},
                 services=services,
                 authenticator=TokenAuthenticator(accounts, tokens, clock, time.time),
-                authorizer=iam.authorizer,
+                authorizer=Admission(ServiceActivation(store, usage, iam), iam.authorizer),
                 certificate=ServerCertificate(authority, [repositories.HOST], _now),
                 sites={repositories.HOST: settings.repositories_dir},
                 tunneller=Tunneller(Upstream.from_environment(os.environ, settings.port)),

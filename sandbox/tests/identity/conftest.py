@@ -10,12 +10,25 @@ from typing import Any
 import jwt
 import pytest
 
+from cloudspill_sandbox.engine.discovery import Api, load_api
+from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.account_keys import KeyFile
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import JWT_BEARER, TokenAuthenticator
+from cloudspill_sandbox.identity.iam import Iam
+from cloudspill_sandbox.identity.iam_api import iam_access, iam_service
 from cloudspill_sandbox.identity.keys import KeyPair
+from cloudspill_sandbox.identity.projects import ProjectNames, ensure_policy
+from cloudspill_sandbox.identity.service_catalogue import ServiceCatalogue
+from cloudspill_sandbox.identity.service_usage import ServiceUsage
+from cloudspill_sandbox.identity.service_usage_api import (
+    ServiceUsageMethods,
+    service_usage_access,
+)
 from cloudspill_sandbox.identity.tokens import Signers, Tokens
+
+from .iam_calls import NUMBER, OWNER, PROJECT, Caller
 
 NOW = 1_800_000_000.0
 
@@ -66,6 +79,66 @@ def identity(signers: Signers, pairs: list[KeyPair]) -> Identity:
     store = Store()
     store.put("projects/p1234", {"name": "p1234"})
     return Identity(store, Clock(), signers, iter(pairs))
+
+
+@pytest.fixture(scope="session")
+def apis() -> dict[str, Api]:
+    """Google's discovery documents of identity's own APIs."""
+    return {name: load_api(name, "v1") for name in ("iam", "serviceusage")}
+
+
+@pytest.fixture
+def clock(identity: Identity) -> Clock:
+    return identity.clock
+
+
+@pytest.fixture
+def usage(identity: Identity) -> ServiceUsage:
+    return ServiceUsage(identity.store, ServiceCatalogue(), identity.clock)
+
+
+@pytest.fixture
+def note_use(usage: ServiceUsage) -> Callable[[str], None]:
+    """Let the project use a service."""
+    return lambda service: usage.note_use("p1234", service)
+
+
+@pytest.fixture
+def iam(identity: Identity, usage: ServiceUsage) -> Iam:
+    """Access control of a project that is its owner's."""
+    store, accounts = identity.store, identity.accounts
+    store.put(PROJECT, {"name": "p1234", "id": NUMBER})
+    accounts.create("p1234", OWNER.partition("@")[0])
+    projects = ProjectNames(store, {NUMBER: "p1234"})
+    rules = {
+        "iam": iam_access(accounts, projects),
+        "serviceusage": service_usage_access(usage, projects),
+    }
+    access = Iam(store, accounts, projects, identity.clock, rules)
+    ensure_policy(access.policies, store, PROJECT, {f"serviceAccount:{OWNER}": "roles/owner"})
+    return access
+
+
+@pytest.fixture
+def ask(identity: Identity, iam: Iam, usage: ServiceUsage, apis: dict[str, Api]) -> Caller:
+    """Call a method as the project's owner."""
+    services = {
+        "iam": iam_service(identity.store, iam),
+        "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),
+    }
+    return Caller(apis, services, iam.authorizer)
+
+
+@pytest.fixture
+def refusal() -> Callable[..., ApiError]:
+    """Make a call that must be refused; return how."""
+
+    def refused(ask: Caller, *arguments: Any, **more: Any) -> ApiError:
+        with pytest.raises(ApiError) as caught:
+            ask(*arguments, **more)
+        return caught.value
+
+    return refused
 
 
 @pytest.fixture

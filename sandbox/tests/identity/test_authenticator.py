@@ -125,7 +125,9 @@ def test_a_self_signed_jwt_ends_with_its_time_and_with_its_key(
 def test_a_token_ends_with_its_account(identity: Identity, key_file: KeyFile) -> None:
     token = identity.tokens.issue(Principal(key_file["client_email"]))
     identity.authenticator.authenticate(f"Bearer {token}")
-    identity.accounts.delete(key_file["client_email"])
+    with identity.store.transaction() as transaction:
+        account = identity.accounts.existing(key_file["client_email"])
+        identity.accounts.delete(transaction, account)
     assert refused(identity, f"Bearer {token}") == "ACCOUNT_STATE_INVALID"
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from cloudspill_sandbox.engine.leniency import FURTHER_SCOPES
 from cloudspill_sandbox.engine.routes import RouteTree
 from cloudspill_sandbox.engine.schema import Schema, SchemaReader
 
@@ -198,7 +199,7 @@ class _MethodReader:
             ),
             request=text.get("request", {}).get("$ref"),
             response=text.get("response", {}).get("$ref"),
-            scopes=frozenset(text.get("scopes", ())),
+            scopes=_scopes(text),
             uploads=text.get("supportsMediaUpload", False),
             downloads=text.get("supportsMediaDownload", False),
             captures=tuple(_captures(text["path"])),
@@ -215,6 +216,11 @@ class _MethodReader:
             maximum=int(text["maximum"]) if "maximum" in text else None,
         )
         return self._parameters.setdefault(parameter, parameter)
+
+
+def _scopes(text: Mapping[str, Any]) -> frozenset[str]:
+    further = FURTHER_SCOPES.get(text["id"].partition(".")[0], frozenset())
+    return frozenset(text["scopes"]) | further if "scopes" in text else frozenset()
 
 
 def _captures(path: str) -> Iterator[tuple[str, int, int | None, str]]:

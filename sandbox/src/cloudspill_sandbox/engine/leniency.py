@@ -7,7 +7,9 @@ Google's API front end reads JSON (https://protobuf.dev/programming-guides/json/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +57,11 @@ UNKNOWN_PARAMETERS = (
 
 QUERY_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}
 """`True` and `False` are what gcloud sends."""
+
+FURTHER_SCOPES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"iam": frozenset({"https://www.googleapis.com/auth/iam"})}
+)
+"""Scopes that an API's pages name and its document does not; google.cloud.gcp_iam_* use this one.
+
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/create
+"""

@@ -12,10 +12,9 @@ import base64
 import re
 import secrets
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.identity import refusals
 from cloudspill_sandbox.identity.account_keys import AccountKeys, Clock, GenerateKey
 from cloudspill_sandbox.identity.keys import KeyPair
@@ -40,7 +39,6 @@ class ServiceAccounts:
     Args:
         clock: seconds since the epoch.
         generate: makes key pairs; slow, hence replaceable.
-        numbers: ids of projects by their numbers, which clients may write in their place.
 
     Attributes:
         keys: the accounts' keys.
@@ -51,11 +49,9 @@ class ServiceAccounts:
         store: Store,
         clock: Clock,
         generate: GenerateKey = KeyPair.generate,
-        numbers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._store = store
         self._clock = clock
-        self._numbers = dict(numbers)
         self.keys = AccountKeys(store, clock, generate, self.find)
 
     def create(
@@ -119,13 +115,7 @@ class ServiceAccounts:
         """
         _, project, _, account = name.split("/")
         found = self.find(account) if "@" in account else self._by_unique_id(account)
-        if found is None or project not in ("-", found["projectId"], *self._aliases(found)):
-            return None
-        return found
-
-    def project_id(self, project: str) -> str:
-        """Return a project's id, given that or its number."""
-        return self._numbers.get(project, project)
+        return found if found is not None and self._is_of(found, project) else None
 
     def of_project(self, project: str) -> Mapping[str, Document]:
         """Return a project's accounts by their addresses, oldest first."""
@@ -151,21 +141,20 @@ class ServiceAccounts:
         self._store.put(account["name"], state)
         return state
 
-    def delete(self, email: str) -> None:
+    def delete(self, transaction: Transaction, account: Document) -> str:
         """Remove an account; with its keys it can be brought back for 30 days.
 
-        Raises:
-            ApiError: 404 when there is none.
+        Returns:
+            The name under which it is kept until then.
         """
-        account = self.existing(email)
-        keys = dict(self.keys.of(email))
-        with self._store.transaction() as transaction:
-            for key_id in keys:
-                transaction.delete(f"{account['name']}/keys/{key_id}")
-            transaction.delete(account["name"])
-            transaction.put(
-                _grave(account), {"account": account, "keys": keys, "deleted": self._clock()}
-            )
+        name = account["name"]
+        keys = dict(self._store.children(f"{name}/keys"))
+        for key_id in keys:
+            transaction.delete(f"{name}/keys/{key_id}")
+        transaction.delete(name)
+        grave = _grave(account)
+        transaction.put(grave, {"account": account, "keys": keys, "deleted": self._clock()})
+        return grave
 
     def deleted(self, name: str) -> Document | None:
         """Return the deleted account that a resource name means, while it can come back."""
@@ -175,16 +164,19 @@ class ServiceAccounts:
                 account: Document = grave["account"]
                 if (
                     wanted in (account["uniqueId"], account["email"])
-                    and project in ("-", account["projectId"], *self._aliases(account))
+                    and self._is_of(account, project)
                     and self._clock() < grave["deleted"] + DAYS_TO_UNDELETE * 86_400
                 ):
                     return account
         return None
 
-    def undelete(self, account: Document) -> Document:
-        """Bring a deleted account back, with its keys; return its document.
+    def undelete(self, transaction: Transaction, account: Document) -> str:
+        """Bring a deleted account back, with its keys.
 
         https://cloud.google.com/iam/docs/service-accounts-delete-undelete
+
+        Returns:
+            The name under which it was kept.
 
         Raises:
             ApiError: 400, there is an account of its name again.
@@ -195,13 +187,12 @@ class ServiceAccounts:
                 f"A service account named {account['email']} exists: the deleted one with the "
                 f"unique ID {account['uniqueId']} cannot come back beside it.",
             )
-        grave = self._store.get(_grave(account)) or {}
-        with self._store.transaction() as transaction:
-            transaction.put(account["name"], account)
-            for key_id, key in grave.get("keys", {}).items():
-                transaction.put(f"{account['name']}/keys/{key_id}", key)
-            transaction.delete(_grave(account))
-        return account
+        grave = _grave(account)
+        transaction.put(account["name"], account)
+        for key_id, key in (self._store.get(grave) or {}).get("keys", {}).items():
+            transaction.put(f"{account['name']}/keys/{key_id}", key)
+        transaction.delete(grave)
+        return grave
 
     def _by_unique_id(self, unique_id: str) -> Document | None:
         for _, accounts in self._store.collections("projects", "serviceAccounts"):
@@ -210,8 +201,11 @@ class ServiceAccounts:
                     return account
         return None
 
-    def _aliases(self, account: Document) -> list[str]:
-        return [number for number, own in self._numbers.items() if own == account["projectId"]]
+    def _is_of(self, account: Document, project: str) -> bool:
+        """Whether an account is one of a project: an id, a number, or `-` for any."""
+        own = account["projectId"]
+        number = (self._store.get(f"projects/{own}") or {}).get("id")
+        return project in ("-", own, number)
 
 
 def _check_id(account_id: str) -> None:
