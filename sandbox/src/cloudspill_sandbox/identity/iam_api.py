@@ -17,7 +17,7 @@ from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.projects import ProjectNames
 from cloudspill_sandbox.identity.roles_api import roles_requirements, roles_service
 from cloudspill_sandbox.identity.service_account_access import (
-    PREFIX,
+    COLLECTION,
     ServiceAccountRequirements,
     denied,
 )
@@ -29,7 +29,7 @@ def iam_access(accounts: ServiceAccounts, projects: ProjectNames) -> AccessRules
     of_accounts = ServiceAccountRequirements(accounts, projects)
 
     def requirements(call: Call) -> Sequence[Requirement]:
-        if call.method.startswith(PREFIX):
+        if call.method.startswith(COLLECTION):
             return of_accounts(call)
         return roles_requirements(projects, call)
 
