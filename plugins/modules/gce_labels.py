@@ -68,6 +68,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
+from ..module_utils.instance_changes import label_change
 from ..module_utils.revision import revise
 
 if TYPE_CHECKING:
@@ -76,17 +77,6 @@ if TYPE_CHECKING:
 
 def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Label every resource, and return the module's result."""
-    wanted = {key: str(value) for key, value in module.params["labels"].items()}
-
-    def plan(resource: dict[str, Any]) -> dict[str, Any] | None:
-        current = resource.get("labels") or {}
-        if wanted.items() <= current.items():
-            return None
-        return {
-            "labels": {**current, **wanted},
-            "labelFingerprint": resource.get("labelFingerprint"),
-        }
-
     labelled: list[str] = []
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
@@ -95,7 +85,7 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
             compute,
             reference,
             "setLabels",
-            plan,
+            lambda resource: label_change(resource, module.params["labels"]),
             deadline=module.params["timeout"],
             dry_run=module.check_mode,
         )

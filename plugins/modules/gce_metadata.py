@@ -74,42 +74,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
+from ..module_utils.instance_changes import (
+    SSH_KEYS,
+    items_of,
+    lines_of,
+    metadata_change,
+    metadata_changes,
+)
 from ..module_utils.revision import revise
 
 if TYPE_CHECKING:
     from ..module_utils.compute import Compute
-
-_SSH_KEYS = "ssh-keys"
-"""One key a line, as https://cloud.google.com/compute/docs/connect/add-ssh-keys has it."""
-
-
-def items_of(instance: dict[str, Any]) -> dict[str, str]:
-    """The metadata of an instance document as a mapping."""
-    items = (instance.get("metadata") or {}).get("items") or []
-    return {item["key"]: item.get("value", "") for item in items}
-
-
-def lines_of(value: str | None) -> list[str]:
-    """The keys in a value of `ssh-keys`."""
-    return [line.strip() for line in (value or "").splitlines() if line.strip()]
-
-
-def with_lines(current: str | None, wanted: str) -> str:
-    """Add the lines of `wanted` that are not there; nothing else of the value changes."""
-    present = lines_of(current)
-    missing = [line for line in dict.fromkeys(lines_of(wanted)) if line not in present]
-    if current is not None and not missing:
-        return current
-    return "\n".join(present + missing)
-
-
-def changes(current: dict[str, str], wanted: dict[str, Any]) -> dict[str, str | None]:
-    """What has to become of which keys, sorted; None stands for a key that is removed."""
-    after = {key: None if value is None else str(value) for key, value in wanted.items()}
-    keys = after.get(_SSH_KEYS)
-    if keys is not None:
-        after[_SSH_KEYS] = with_lines(current.get(_SSH_KEYS), keys)
-    return {key: after[key] for key in sorted(after) if after[key] != current.get(key)}
 
 
 def difference(before: dict[str, str], after: dict[str, str | None]) -> dict[str, Any]:
@@ -117,7 +92,7 @@ def difference(before: dict[str, str], after: dict[str, str | None]) -> dict[str
     shown: dict[str, Any] = {"before": {}, "after": {}}
     for key, value in after.items():
         old = before.get(key)
-        if key == _SSH_KEYS:
+        if key == SSH_KEYS:
             was, becomes = lines_of(old), lines_of(value)
             shown["before"][key] = [line for line in was if line not in becomes]
             shown["after"][key] = [line for line in becomes if line not in was]
@@ -137,28 +112,16 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Bring the metadata to what the options ask for, and return the module's result."""
     options = module.params
     wanted: dict[str, Any] = options["metadata"]
-
-    def plan(instance: dict[str, Any]) -> dict[str, Any] | None:
-        current = items_of(instance)
-        changed = changes(current, wanted)
-        if not changed:
-            return None
-        merged = {**current, **changed}
-        return {
-            "items": [{"key": k, "value": v} for k, v in merged.items() if v is not None],
-            "fingerprint": (instance.get("metadata") or {}).get("fingerprint"),
-        }
-
     instance, body = revise(
         compute,
         f"zones/{options['zone']}/instances/{options['instance']}",
         "setMetadata",
-        plan,
+        lambda instance: metadata_change(instance, wanted),
         deadline=options["timeout"],
         dry_run=module.check_mode,
     )
     current = items_of(instance)
-    changed = changes(current, wanted)
+    changed = metadata_changes(current, wanted)
     return {
         "changed": body is not None,
         "keys": list(changed),

@@ -82,6 +82,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
+from ..module_utils.instance_changes import tag_change
 from ..module_utils.revision import revise
 
 if TYPE_CHECKING:
@@ -102,12 +103,8 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     options = module.params
 
     def plan(instance: dict[str, Any]) -> dict[str, Any] | None:
-        tags = instance.get("tags") or {}
-        current = tags.get("items") or []
-        wanted = wanted_tags(current, options["tags"], options["state"])
-        if sorted(current) == wanted:
-            return None
-        return {"items": wanted, "fingerprint": tags.get("fingerprint")}
+        current = (instance.get("tags") or {}).get("items") or []
+        return tag_change(instance, wanted_tags(current, options["tags"], options["state"]))
 
     instance, body = revise(
         compute,

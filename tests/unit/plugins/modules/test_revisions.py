@@ -12,6 +12,7 @@ from ansible_collections.cloudspill.gcp.plugins.module_utils.api_errors import (
     PreconditionError,
 )
 from ansible_collections.cloudspill.gcp.plugins.module_utils.compute import Compute
+from ansible_collections.cloudspill.gcp.plugins.module_utils.instance_changes import items_of
 from ansible_collections.cloudspill.gcp.plugins.modules import gce_labels, gce_metadata, gce_tags
 
 INSTANCE = "zones/z/instances/a"
@@ -115,7 +116,7 @@ def test_metadata_are_set_and_removed_and_others_stay(google: Any, compute: Comp
     instance = google.add(INSTANCE, metadata={"items": items, "fingerprint": "f1"})
     result = change(compute, gce_metadata, metadata={"new": "3", "old": None, "keep": "1"})
     assert result["keys"] == ["new", "old"]
-    assert gce_metadata.items_of(instance) == {"keep": "1", "new": "3"}
+    assert items_of(instance) == {"keep": "1", "new": "3"}
 
 
 def test_metadata_that_are_as_wanted_cause_no_change(google: Any, compute: Compute) -> None:
@@ -143,7 +144,7 @@ def with_ssh_keys(google: Any, value: str) -> Any:
 def test_an_ssh_key_is_added_and_the_keys_of_others_stay(google: Any, compute: Compute) -> None:
     instance = with_ssh_keys(google, THEIRS)
     assert change(compute, gce_metadata, metadata={"ssh-keys": OURS})["changed"]
-    assert gce_metadata.items_of(instance) == {"ssh-keys": f"{THEIRS}\n{OURS}"}
+    assert items_of(instance) == {"ssh-keys": f"{THEIRS}\n{OURS}"}
 
 
 @pytest.mark.parametrize("value", [f"{OURS}\n{THEIRS}", f"{THEIRS}\n\n{OURS}\n"])
@@ -163,7 +164,7 @@ def test_check_mode_shows_the_ssh_key_that_is_added_and_no_other(
     wanted = {"ssh-keys": f"{THEIRS}\n{OURS}"}
     result = change(compute, gce_metadata, metadata=wanted, check_mode=True)
     assert result["diff"] == {"before": {"ssh-keys": []}, "after": {"ssh-keys": [OURS]}}
-    assert gce_metadata.items_of(instance) == {"ssh-keys": THEIRS}
+    assert items_of(instance) == {"ssh-keys": THEIRS}
 
 
 def test_an_ssh_key_that_somebody_adds_meanwhile_is_not_lost(google: Any, compute: Compute) -> None:
@@ -176,10 +177,10 @@ def test_an_ssh_key_that_somebody_adds_meanwhile_is_not_lost(google: Any, comput
 
     google.before_change = somebody_else
     change(compute, gce_metadata, metadata={"ssh-keys": OURS})
-    assert gce_metadata.items_of(instance) == {"ssh-keys": f"{THEIRS}\n{OURS}"}
+    assert items_of(instance) == {"ssh-keys": f"{THEIRS}\n{OURS}"}
 
 
 def test_all_ssh_keys_go_when_the_key_is_removed(google: Any, compute: Compute) -> None:
     instance = with_ssh_keys(google, THEIRS)
     change(compute, gce_metadata, metadata={"ssh-keys": None})
-    assert gce_metadata.items_of(instance) == {}
+    assert items_of(instance) == {}
