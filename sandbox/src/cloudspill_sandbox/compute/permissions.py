@@ -36,18 +36,20 @@ def compute_access(cloud: Cloud) -> AccessRules:
 
     def requirements(call: Call) -> Sequence[Requirement]:
         asking = Asking(cloud, _project(cloud, call), call)
-        target = asking.on(permission_of(call.method), _target(asking.project, call))
-        return [target, *references.of(asking)]
+        target = _target(asking.project, call)
+        required = [asking.on(each, target) for each in permissions_of(call.method)]
+        return [*required, *references.of(asking)]
 
     return AccessRules(requirements, refusals.forbidden)
 
 
-def permission_of(method: str) -> str:
-    """Return the permission on the resource that a method is called on."""
+def permissions_of(method: str) -> tuple[str, ...]:
+    """Return the permissions on the resource that a method is called on; a patch reads it, too."""
     if method in _OTHERWISE:
-        return _OTHERWISE[method]
+        return (_OTHERWISE[method],)
     resource, _, verb = method.rpartition(".")
-    return f"{resource}.{_VERBS.get(verb, verb)}"
+    own = f"{resource}.{_VERBS.get(verb, verb)}"
+    return (own, f"{resource}.get") if verb == "patch" else (own,)
 
 
 def _project(cloud: Cloud, call: Call) -> str:

@@ -213,6 +213,11 @@ def _metadata(asking: Asking, _: Document) -> Iterator[Requirement]:
         yield from asking.acting_as(account)
 
 
+def _common_metadata(asking: Asking, _: Document) -> Iterator[Requirement]:
+    """As `_metadata`, of every instance of the project."""
+    yield from asking.acting_as({"email": "default"})
+
+
 def _service_account(asking: Asking, body: Document) -> Iterator[Requirement]:
     yield from asking.acting_as(body)
 
@@ -303,6 +308,7 @@ _BY_METHOD: Mapping[str, _References] = {
     "compute.instances.setDiskAutoDelete": _auto_delete,
     "compute.instances.setMetadata": _metadata,
     "compute.instances.setServiceAccount": _service_account,
+    "compute.projects.setCommonInstanceMetadata": _common_metadata,
     "compute.snapshots.insert": _snapshot,
     "compute.subnetworks.delete": _subnetwork,
     "compute.subnetworks.insert": _new_in_network,

@@ -25,7 +25,7 @@ def checked(
     """Return the accounts of an instance: none or one, `default` as its email.
 
     Raises:
-        ApiError: 400 for more than one, an unknown account, or a scope that is no scope.
+        ApiError: 400 for more than one, or a scope that is no scope; 404 for an unknown account.
     """
     accounts = [account for account in body or () if account.get("email")]
     if len(accounts) > 1:
@@ -39,12 +39,10 @@ def _checked_one(cloud: Cloud, tx: Transaction, field: str, body: Document) -> D
     email = body["email"]
     if email == "default":
         email = beginnings.default_account(cloud)
-    if tx.get(f"{cloud.project}/serviceAccounts/{email}") is None:
+    name = f"{cloud.project}/serviceAccounts/{email}"
+    if tx.get(name) is None:
         raise ApiError(
-            400,
-            "SERVICE_ACCOUNT_ACCESS_DENIED",
-            f"The user does not have access to service account '{email}'. Ask a project owner to "
-            "grant you the iam.serviceAccountUser role on the service account, or create it.",
+            404, "notFound", f"The resource '{name}' of type 'serviceAccount' was not found."
         )
     scopes = list(body.get("scopes") or ())
     for at, scope in enumerate(scopes):
