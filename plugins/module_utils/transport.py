@@ -14,10 +14,12 @@ import requests
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.auth.transport.requests import AuthorizedSession
 
-from .api_errors import CredentialsError, UnreachableError, error_from_response
+from .api_errors import CredentialsError, RateLimitError, UnreachableError, error_from_response
 
 REPEATED_STATUSES = frozenset({429, 502, 503, 504})
-"""Answers that ask for another try: https://cloud.google.com/apis/design/errors#error_retries."""
+"""Answers that ask for another try: https://cloud.google.com/apis/design/errors#error_retries.
+
+So does Compute Engine's 403 rateLimitExceeded: https://cloud.google.com/compute/api-quota."""
 
 _CONNECT_TIMEOUT = 10.0
 _READ_TIMEOUT = 150.0  # operations.wait answers after two minutes at the latest
@@ -94,8 +96,10 @@ class Transport:
             else:
                 if answer.status_code < 400:
                     return dict(answer.json()) if answer.content else {}
-                if pause is None or answer.status_code not in REPEATED_STATUSES:
-                    raise error_from_response(answer.status_code, _decoded(answer), about)
+                refusal = error_from_response(answer.status_code, _decoded(answer), about)
+                passes = isinstance(refusal, RateLimitError) or refusal.status in REPEATED_STATUSES
+                if pause is None or not passes:
+                    raise refusal
                 pause = _retry_after(answer, pause)
             self._sleep(pause)
 

@@ -34,10 +34,12 @@ class Target:
     Attributes:
         variables: what a user's shell would hold; a client needs nothing else.
         log: the sandbox's log; None on Google Cloud.
+        admin: the sandbox's admin socket; None on Google Cloud.
     """
 
     variables: Mapping[str, str]
     log: Path | None = None
+    admin: Path | None = None
     region: str = "us-west1"
     zone: str = "us-west1-b"
 
@@ -94,7 +96,11 @@ def sandbox(directory: Path) -> Iterator[Target]:
     try:
         _sandbox(variables, START_TIMEOUT, "up", "--in-memory")
         environment = _sandbox(variables, START_TIMEOUT, "env", "--output", "json")
-        yield Target(json.loads(environment), directory / "state/contract/sandbox.log")
+        yield Target(
+            json.loads(environment),
+            log=directory / "state/contract/sandbox.log",
+            admin=directory / "run/contract/admin.sock",
+        )
     finally:
         _sandbox(variables, STOP_TIMEOUT, "down")
 

@@ -50,7 +50,7 @@ class Order(BaseModel):
     kind: str
     match: Glob = "*"
     zone: Glob | None = None
-    count: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["forever"] = 1
+    count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | Literal["forever"] = 1
     method: Glob | None = None
     step: Glob | None = None
     delay: Seconds | None = None

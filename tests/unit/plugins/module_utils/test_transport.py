@@ -46,6 +46,15 @@ def test_a_fault_that_stays_is_reported_after_the_last_attempt(
     assert len(google.requests) == 5
 
 
+def test_a_rate_limit_is_waited_for_whichever_status_it_comes_with(
+    google: Any, compute: Compute
+) -> None:
+    google.add("global/networks/default")
+    google.answers = [refusal(403, "rateLimitExceeded", "Rate Limit Exceeded")] * 2
+    assert compute.get("global/networks/default")["name"] == "default"
+    assert len(google.requests) == 3
+
+
 def test_a_refusal_is_not_repeated(google: Any, compute: Compute) -> None:
     google.answers = [refusal(403, "forbidden", "Required 'compute.networks.get' permission")]
     with pytest.raises(PermissionDeniedError) as caught:
