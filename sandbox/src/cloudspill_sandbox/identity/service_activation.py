@@ -64,7 +64,7 @@ class ServiceActivation:
     def _project_of_bucket(self, call: Call) -> str | None:
         bucket = call.path.get("bucket")
         document = self._store.get(f"buckets/{bucket}") if bucket else None
-        return document["project"] if document else None
+        return document["projectNumber"] if document else None
 
     def _project_of_caller(self, call: Call) -> str | None:
         account = self._accounts.find(call.principal.email)
