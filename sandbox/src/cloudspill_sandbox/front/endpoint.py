@@ -59,8 +59,13 @@ class Endpoint:
         self._timer = timer
         self.router = Router(list(apis.values()), legacy_hosts)
 
-    async def answer(self, request: HttpRequest) -> HttpResponse:
+    async def answer(
+        self, request: HttpRequest, principal: Principal | None = None
+    ) -> HttpResponse:
         """Answer one call; refusals become Google's error JSON, accidents a 500 with an id.
+
+        Args:
+            principal: who calls, where that is known already; by the request's token if not.
 
         Raises:
             NoAnswerError: a fault wants the connection to be closed instead.

@@ -18,6 +18,12 @@ class Authenticator(Protocol):
             ApiError: 401 as Google words it: missing, malformed, unknown, expired.
         """
 
+    def signer(self, email: str, message: bytes, signature: bytes) -> Principal | None:
+        """Return the account whose key made a signature (RSA with SHA-256), None for no such."""
+
+    def now(self) -> float:
+        """Return the time by which signatures that clients date are judged, since the epoch."""
+
     def exchange(self, form: dict[str, str]) -> dict[str, Any]:
         """Answer the OAuth token endpoint (RFC 7523 JWT bearer grant).
 

@@ -15,7 +15,7 @@
     …
     await front.stop()
 
-The Host header decides who answers: a site, the OAuth endpoint, a batch, an API.
+The Host header decides who answers: a site, the XML API, the OAuth endpoint, a batch, an API.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ from cloudspill_sandbox.front.sites import Sites
 from cloudspill_sandbox.front.tls import ServerCertificate
 from cloudspill_sandbox.front.transport import MAX_BODY, chunks, send, whole
 from cloudspill_sandbox.front.tunnel import Tunneller
+from cloudspill_sandbox.front.xml_api import HOST as XML_HOST
+from cloudspill_sandbox.front.xml_api import XmlApi
+from cloudspill_sandbox.front.xml_api import serves as serves_xml
 
 KEEP_ALIVE = 300.0
 MAX_CONNECTIONS = 256
@@ -79,6 +82,7 @@ class Front:
     ) -> None:
         self._endpoint = Endpoint(apis, services, authenticator, authorizer)
         self._oauth = OAuthEndpoint(authenticator)
+        self._xml = XmlApi(self._endpoint.answer, authenticator)
         self._sites = Sites(sites or {})
         self._certificate = certificate
         self._tunneller = tunneller or Tunneller()
@@ -138,6 +142,8 @@ class Front:
         if request.method not in _METHODS:
             message = _NOT_ALLOWED.format(request.method, request.path)
             raise ApiError(405, "httpMethodNotAllowed", message)
+        if self._serves_xml(request.host, request.path):
+            return await self._xml.answer(request)
         if self._oauth.serves(request):
             return self._oauth.answer(request)
         if request.path in self._endpoint.router.batch_paths(request.host):
@@ -151,6 +157,9 @@ class Front:
             )
         return await self._endpoint.answer(request)
 
+    def _serves_xml(self, host: str, path: str) -> bool:
+        return self._endpoint.router.serves(XML_HOST) and serves_xml(host, path)
+
     def _open_door(self) -> Door:
         if self._door is None:
             self._http = _HttpServer(self._handle)
@@ -161,7 +170,9 @@ class Front:
         host = _host(request.headers.get("Host", ""))
         try:
             target = _target(request)
-            if target.startswith(UPLOAD_PATHS):
+            if target.startswith(UPLOAD_PATHS) or (
+                request.method == "PUT" and self._serves_xml(host, target)
+            ):
                 body, stream = b"", chunks(request)
             else:
                 body, stream = await whole(request), None

@@ -22,6 +22,7 @@ LIFETIME = datetime.timedelta(days=397)
 RENEWAL = datetime.timedelta(days=30)
 GOOGLE_NAMES = (
     "*.googleapis.com",
+    "*.storage.googleapis.com",
     "googleapis.com",
     "accounts.google.com",
     "metadata.google.internal",

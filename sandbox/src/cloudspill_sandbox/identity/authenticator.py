@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError, unauthenticated
@@ -93,6 +99,21 @@ class TokenAuthenticator:
             raise unauthenticated("ACCESS_TOKEN_EXPIRED")
         self._check_account(known)
         return known.principal
+
+    def signer(self, email: str, message: bytes, signature: bytes) -> Principal | None:
+        """Return the account whose key made a signature (RSA with SHA-256), None for no such."""
+        account = self._accounts.find(email)
+        if account is None or account.get("disabled"):
+            return None
+        keys = self._accounts.keys
+        for key in map(functools.partial(keys.public_key, email), keys.of(email)):
+            if key is not None and _made(key, message, signature):
+                return Principal(email)
+        return None
+
+    def now(self) -> float:
+        """Return the host's time: clients date what they sign by clocks of their own."""
+        return self._host_clock()
 
     def exchange(self, form: dict[str, str]) -> dict[str, Any]:
         """Return an access token (or identity token) for an assertion.
@@ -181,6 +202,14 @@ class TokenAuthenticator:
         self._known[token] = known
         if len(self._known) > self._remembered:
             self._known.popitem(last=False)
+
+
+def _made(key: RSAPublicKey, message: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, message, PKCS1v15(), SHA256())
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _scopes(assertion: Assertion) -> frozenset[str]:

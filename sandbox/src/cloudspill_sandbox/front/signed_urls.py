@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signed URLs, version 4: whoever has one may do one thing for a while, as the account that signed.
+
+https://cloud.google.com/storage/docs/authentication/canonical-requests,
+https://cloud.google.com/storage/docs/access-control/signed-urls
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote
+
+from cloudspill_sandbox.engine.call import Principal
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.http import HttpRequest
+from cloudspill_sandbox.front.interface import Authenticator
+
+ALGORITHM = "GOOG4-RSA-SHA256"
+LONGEST = 7 * 86400
+"""Seconds that a URL may be good for."""
+
+MALFORMED = "MalformedSecurityHeader"
+EXPIRED = "ExpiredToken"
+MISMATCH = "SignatureDoesNotMatch"
+CODES = frozenset({MALFORMED, EXPIRED, MISMATCH})
+"""The XML API's codes for signatures that do not hold."""
+
+_CREDENTIAL = re.compile(r"(?P<email>[^/]+)/(?P<date>\d{8})/[^/]+/storage/goog4_request", re.ASCII)
+_SIGNATURE = "X-Goog-Signature"
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your "
+    "Google secret key and signing method."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """What a signed URL says of itself.
+
+    Attributes:
+        email: of the account that signed.
+        message: what it signed.
+        begins: seconds since the epoch.
+        lasts: seconds.
+    """
+
+    email: str
+    message: bytes
+    signature: bytes
+    begins: float
+    lasts: int
+
+
+def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal | None:
+    """Return who signed the URL of a request, None when nobody did.
+
+    Raises:
+        ApiError: 400 or 403, the signature does not hold (any more).
+    """
+    if f"{_SIGNATURE}=" not in request.query:
+        return None
+    signed = _read(request)
+    if not 0 < signed.lasts <= LONGEST:
+        raise ApiError(400, MALFORMED, f"X-Goog-Expires must be between 1 and {LONGEST} seconds.")
+    now = authenticator.now()
+    if now < signed.begins - 900 or now > signed.begins + signed.lasts:
+        raise ApiError(400, EXPIRED, "The provided token has expired. Request signature expired.")
+    principal = authenticator.signer(signed.email, signed.message, signed.signature)
+    if principal is None:
+        raise ApiError(403, MISMATCH, _MISMATCH)
+    return principal
+
+
+def _read(request: HttpRequest) -> SignedUrl:
+    pairs = parse_qsl(request.query, keep_blank_values=True)
+    query = dict(pairs)
+    credential = _CREDENTIAL.fullmatch(query.get("X-Goog-Credential", ""))
+    if query.get("X-Goog-Algorithm") != ALGORITHM or credential is None:
+        raise ApiError(400, MALFORMED, f"Signed URLs need {ALGORITHM} and an X-Goog-Credential.")
+    try:
+        date = query["X-Goog-Date"]
+        begins = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
+        signature = bytes.fromhex(query[_SIGNATURE])
+        lasts = int(query["X-Goog-Expires"])
+    except (KeyError, ValueError):
+        message = "A signed URL needs a date, an expiry, and a signature in hexadecimal."
+        raise ApiError(400, MALFORMED, message) from None
+    scope = credential[0].partition("/")[2]
+    digest = hashlib.sha256(_canonical(request, pairs, query).encode()).hexdigest()
+    text = f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode()
+    return SignedUrl(credential["email"], text, signature, begins.timestamp(), lasts)
+
+
+def _canonical(request: HttpRequest, pairs: list[tuple[str, str]], query: Mapping[str, str]) -> str:
+    parameters = sorted(
+        (quote(key, safe="~"), quote(value, safe="~")) for key, value in pairs if key != _SIGNATURE
+    )
+    names = query.get("X-Goog-SignedHeaders", "").split(";")
+    fields = [f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names]
+    return "\n".join(
+        [
+            request.method,
+            request.path,
+            "&".join(f"{key}={value}" for key, value in parameters),
+            "".join(fields),
+            ";".join(names),
+            request.headers.get("X-Goog-Content-SHA256", "UNSIGNED-PAYLOAD"),
+        ]
+    )
