@@ -192,10 +192,11 @@ class _Rules:
         """Yield what is needed of a version; who may not list is not told that there is none."""
         document = self._bucket(call, bucket)
         version = self._version(bucket, name, generation)
-        for permission in permissions:
-            yield self._object(call, document, name, version, f"storage.{permission}")
         if version is None:
             yield on_bucket(self.project, document, "storage.objects.list")
+            return
+        for permission in permissions:
+            yield self._object(call, document, name, version, f"storage.{permission}")
 
     def _new_object(self, call: Call, bucket: str, name: str) -> Iterator[Requirement]:
         document = self._bucket(call, bucket)
