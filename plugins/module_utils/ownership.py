@@ -27,6 +27,11 @@ class Mark:
         """Compute Engine's list filter for resources with labels."""
         return f'(labels.{RUN_LABEL} = "{self.run}") (labels.{OWNER_LABEL} = "{self.owner}")'
 
+    def is_on(self, resource: dict[str, Any]) -> bool:
+        """Whether a resource with labels carries the mark."""
+        mark = {RUN_LABEL: self.run, OWNER_LABEL: self.owner}
+        return mark.items() <= (resource.get("labels") or {}).items()
+
     def is_on_rule(self, rule: dict[str, Any]) -> bool:
         """Whether a firewall rule, which has no labels, carries the mark in its description."""
         words = str(rule.get("description", "")).split()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.auth.transport.requests import AuthorizedSession
+from requests.adapters import HTTPAdapter
 
 from .api_errors import CredentialsError, RateLimitError, UnreachableError, error_from_response
 
@@ -21,6 +22,7 @@ REPEATED_STATUSES = frozenset({429, 502, 503, 504})
 
 So does Compute Engine's 403 rateLimitExceeded: https://cloud.google.com/compute/api-quota."""
 
+_CONNECTIONS = 100
 _CONNECT_TIMEOUT = 10.0
 _READ_TIMEOUT = 150.0  # operations.wait answers after two minutes at the latest
 
@@ -54,6 +56,8 @@ class Transport:
         """
         # A token is renewed when it expires; one that is turned down before that will stay so.
         self._session = AuthorizedSession(credentials, refresh_status_codes=())
+        # Connections that threads have opened are kept for those that follow.
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self._delays = delays
         self._sleep = sleep
 
