@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cloud Storage without HTTP: schema-checked calls by principals with real roles, a clock by hand."""
+"""Cloud Storage without HTTP: schema-checked calls by principals with roles, a clock by hand."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ async def test_a_dual_region_of_ones_own_and_its_layout(client: Client) -> None:
 async def test_lists_go_by_prefix_and_page(client: Client) -> None:
     for name in ("log-c", "log-a", "log-b", "other"):
         await client.bucket(name)
-    named = {"project": PROJECT.number, "prefix": "log-"}
+    named: dict[str, Any] = {"project": PROJECT.number, "prefix": "log-"}
     first = await client.call("buckets.list", maxResults=2, **named)
     assert [bucket["name"] for bucket in first["items"]] == ["log-a", "log-b"]
     rest = await client.call("buckets.list", pageToken=first["nextPageToken"], **named)
@@ -189,12 +189,14 @@ async def test_preconditions_on_the_metageneration(
 ) -> None:
     await client.bucket()
     wrong = {"ifMetagenerationMatch": 2, "ifMetagenerationNotMatch": 1}[condition]
-    error = await client.refused(method, bucket="bucket", **{condition: wrong})
+    fails: dict[str, Any] = {condition: wrong}
+    error = await client.refused(method, bucket="bucket", **fails)
     if method == "buckets.get" and condition == "ifMetagenerationNotMatch":
         assert error.status == 304
     else:
         assert (error.status, error.reason) == (412, "conditionNotMet")
-    await client.call(method, bucket="bucket", **{condition: 3 - wrong})
+    holds: dict[str, Any] = {condition: 3 - wrong}
+    await client.call(method, bucket="bucket", **holds)
 
 
 async def test_the_service_account_of_the_project_is_named(client: Client) -> None:

@@ -17,6 +17,7 @@ from cloudspill_sandbox.storage.bucket_names import check_bucket_name
 from cloudspill_sandbox.storage.buckets import found, is_uniform, resource_name
 from cloudspill_sandbox.storage.cloud import Methods, StorageCloud
 from cloudspill_sandbox.storage.names import BUCKETS, bucket_name, generations_of, objects_of
+from cloudspill_sandbox.storage.permissions import on_bucket
 from cloudspill_sandbox.storage.refusals import conflict, invalid, required, unsupported
 
 LARGEST_PAGE = 1000
@@ -64,10 +65,7 @@ async def _list(cloud: StorageCloud, call: Call) -> Document:
     size = min(call.query.get("maxResults") or LARGEST_PAGE, LARGEST_PAGE)
     page: Document = {"kind": "storage#buckets"}
     if names:
-        page["items"] = [
-            _shown(cloud, call, found(cloud.store, name), full_by_default=False)
-            for name in names[:size]
-        ]
+        page["items"] = [_listed(cloud, call, found(cloud.store, name)) for name in names[:size]]
     if len(names) > size:
         page["nextPageToken"] = base64.urlsafe_b64encode(names[size - 1].encode()).decode()
     return page
@@ -151,6 +149,16 @@ def _shown(cloud: StorageCloud, call: Call, bucket: Document, *, full_by_default
     if bucket_documents.is_full(call, by_default=full_by_default):
         acl = bucket_policies.list_of(_bindings(cloud, bucket["name"]), cloud.project)
     return bucket_documents.resource(call, bucket, cloud.project, acl)
+
+
+def _listed(cloud: StorageCloud, call: Call, bucket: Document) -> Document:
+    """Return a bucket of a list: with access control lists if the caller may see this one's."""
+    seeing = on_bucket(cloud.project, bucket, "storage.buckets.getIamPolicy")
+    if bucket_documents.is_full(call, by_default=False) and not cloud.permissions.permits(
+        call.principal, seeing
+    ):
+        return bucket_documents.resource(call, bucket, cloud.project, None)
+    return _shown(cloud, call, bucket, full_by_default=False)
 
 
 def _bindings(cloud: StorageCloud, bucket: str) -> bucket_policies.Bindings:

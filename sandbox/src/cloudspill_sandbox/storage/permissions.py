@@ -133,8 +133,6 @@ class _Rules:
         resource, _, verb = method.rpartition(".")
         if method in _ON_PROJECTS:
             yield self._on_project(_ON_PROJECTS[method])
-            if method == "buckets.list" and _wants_lists(call, by_default=False):
-                yield self._on_project("storage.buckets.getIamPolicy")
         elif method in _ON_BUCKETS:
             yield from self._on_buckets(call, (*_ON_BUCKETS[method], *_bucket_lists(call, verb)))
         elif resource in ("bucketAccessControls", "defaultObjectAccessControls"):
