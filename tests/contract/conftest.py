@@ -13,6 +13,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import google.auth
 import pytest
@@ -67,6 +68,24 @@ def prefix(rest: Rest) -> Iterator[str]:
         yield token
     finally:
         rest.sweep(token)
+
+
+@pytest.fixture(scope="module")
+def bucket(target: Target, prefix: str) -> Iterator[Any]:
+    """A bucket with versions, of google-cloud-storage; gone afterwards with all that it holds."""
+    from google.cloud import storage
+
+    client = storage.Client(project=target.project)
+    made = client.bucket(f"{prefix}objects")
+    made.versioning_enabled = True
+    made.create(location=target.region)
+    try:
+        yield made
+    finally:
+        for version in made.list_blobs(versions=True):
+            version.delete()
+        made.delete()
+        client.close()
 
 
 @pytest.fixture
