@@ -164,8 +164,9 @@ def _last(fault: dict[str, Any]) -> str:
     if not fault["firings"]:
         return ""
     firing = fault["firings"][-1]
+    time, target = firing["time"][11:19], "/".join(firing["target"].split("/")[-2:])
     problem = f": {firing['problem']}" if "problem" in firing else ""
-    return f"{firing['time']} {firing['cause']} {firing['target']}{problem}"
+    return f"{time} {firing['cause']} {target}{problem}"
 
 
 def _print_json(document: Any) -> None:

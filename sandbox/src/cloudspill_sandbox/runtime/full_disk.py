@@ -20,7 +20,7 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cloudspill_sandbox.runtime.interface import MachineError
@@ -28,6 +28,11 @@ from cloudspill_sandbox.runtime.interface import MachineError
 _MS_NOSUID = 2
 _UMOUNT_NOFOLLOW, _MNT_DETACH = 8, 2
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT = 428, 429
+_OPEN_TREE_CLONE, _MOVE_FROM_EMPTY_PATH = 1, 4
+"""https://man7.org/linux/man-pages/man2/move_mount.2.html; the numbers are every architecture's."""
+
 _SOURCE = "full-disk"
 _STAGE = Path("/run/full-disk")
 _SMALLEST = "size=64k,nr_inodes=512,mode=0700"
@@ -56,23 +61,24 @@ def empty(init: int) -> None:
     _inside(init, _empty)
 
 
-def _inside(init: int, work: Callable[[], None]) -> None:
+def _inside(init: int, work: Callable[[int], None]) -> None:
     """Run something in the mounts of a process: in a thread of its own, which then ends.
 
     Nothing of the machine may be run there, for it would have the sandbox's rights: no program,
     and no module or codec that Python would only now look for among the machine's files.
+
+    Args:
+        work: gets a descriptor of the machine's mountinfo; its own /proc does not know us.
     """
     failures: list[BaseException] = []
 
     def body() -> None:
         try:
-            namespace = os.open(f"/proc/{init}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _check(_libc.unshare(_CLONE_FS), "part from the sandbox's root")
-                _check(_libc.setns(namespace, _CLONE_NEWNS), f"enter the mounts of {init}")
-            finally:
-                os.close(namespace)
-            work()
+            with _opened(f"/proc/{init}/mountinfo") as table:
+                with _opened(f"/proc/{init}/ns/mnt") as namespace:
+                    _check(_libc.unshare(_CLONE_FS), "part from the sandbox's root")
+                    _check(_libc.setns(namespace, _CLONE_NEWNS), f"enter the mounts of {init}")
+                work(table)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits, outside
             failures.append(error)
 
@@ -85,8 +91,17 @@ def _inside(init: int, work: Callable[[], None]) -> None:
         raise failure
 
 
-def _fill() -> None:
-    mounts = _mounts()
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _fill(table: int) -> None:
+    mounts = _mounts(table)
     if any(source == _SOURCE for _, source in mounts):
         return
     inner = {point for point, _ in mounts}
@@ -97,7 +112,7 @@ def _fill() -> None:
             _cover(folder, [point for point in inner if folder in point.parents])
         _use_up(_STAGE)
     except OSError:
-        _empty()
+        _empty(table)
         raise
     finally:
         _unmount(_STAGE)  # the overlays hold it
@@ -115,12 +130,12 @@ def _cover(folder: Path, inner: list[Path]) -> None:
     with contextlib.ExitStack() as stack:
         kept = []
         for point in sorted(inner):
-            descriptor = os.open(point, os.O_PATH | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            kept.append((point, descriptor))
+            tree = _open_tree(point)
+            stack.callback(os.close, tree)
+            kept.append((point, tree))
         _mount("overlay", _SOURCE, folder, f"lowerdir={folder},upperdir={upper},workdir={work}")
-        for point, descriptor in kept:
-            _bind(f"/proc/thread-self/fd/{descriptor}", point)
+        for point, tree in kept:
+            _move_mount(tree, point)
 
 
 def _use_up(folder: Path) -> None:
@@ -152,8 +167,8 @@ def _write(descriptor: int) -> None:
         raise
 
 
-def _empty() -> None:
-    for point, source in reversed(_mounts()):
+def _empty(table: int) -> None:
+    for point, source in reversed(_mounts(table)):
         if source == _SOURCE:
             _unmount(point)
 
@@ -170,10 +185,14 @@ def _root_folders() -> list[Path]:
         )
 
 
-def _mounts() -> list[tuple[Path, str]]:
+def _mounts(table: int) -> list[tuple[Path, str]]:
     """Return mount points and sources, the oldest first."""
+    os.lseek(table, 0, os.SEEK_SET)
+    text = b""
+    while part := os.read(table, 1 << 16):
+        text += part
     found = []
-    for line in Path("/proc/thread-self/mountinfo").read_text().splitlines():
+    for line in os.fsdecode(text).splitlines():
         fields, _, rest = line.partition(" - ")
         point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields.split(" ")[4])
         found.append((Path(point), rest.split(" ")[1]))
@@ -187,12 +206,19 @@ def _mount(kind: str, source: str, target: Path, options: str) -> None:
     _check(done, f"mount {kind} on {target}")
 
 
-def _bind(source: str, target: Path) -> None:
-    bind_all = 4096 | 16384
-    _check(
-        _libc.mount(source.encode(), os.fsencode(target), None, ctypes.c_ulong(bind_all), None),
-        f"keep what is mounted on {target}",
+def _open_tree(point: Path) -> int:
+    """Return a copy of the mounts at and below a point, which are mounted nowhere yet."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
+    tree: int = _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(point), flags)
+    _check(min(tree, 0), f"copy the mount of {point}")
+    return tree
+
+
+def _move_mount(tree: int, point: Path) -> None:
+    done = _libc.syscall(
+        _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(point), _MOVE_FROM_EMPTY_PATH
     )
+    _check(done, f"keep what is mounted on {point}")
 
 
 def _unmount(target: Path) -> None:
