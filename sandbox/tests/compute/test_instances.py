@@ -212,7 +212,7 @@ REFUSALS: list[tuple[dict[str, Any], int, str]] = [
     ({"metadata": {"items": [{"key": "a b", "value": ""}]}}, 400, "resource.metadata.items[0].key"),
     ({"metadata": {"items": [{"key": "k"}, {"key": "k"}]}}, 400, "duplicate keys: k"),
     ({"metadata": {"items": [{"key": "k", "value": "x" * 262145}]}}, 400, "too large"),
-    ({"serviceAccounts": [{"email": "no@one.example"}]}, 400, "service account 'no@one.example'"),
+    ({"serviceAccounts": [{"email": "no@one.example"}]}, 404, "of type 'serviceAccount' was not"),
     ({"serviceAccounts": [{"email": "default", "scopes": ["all"]}]}, 400, "scopes[0]"),
     (
         {"scheduling": {"provisioningModel": "SPOT", "automaticRestart": True}},

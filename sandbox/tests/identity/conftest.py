@@ -20,6 +20,10 @@ from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.iam_api import iam_access, iam_service
 from cloudspill_sandbox.identity.keys import KeyPair
 from cloudspill_sandbox.identity.projects import ProjectNames, ensure_policy
+from cloudspill_sandbox.identity.resource_manager import (
+    resource_manager_access,
+    resource_manager_service,
+)
 from cloudspill_sandbox.identity.service_catalogue import ServiceCatalogue
 from cloudspill_sandbox.identity.service_usage import ServiceUsage
 from cloudspill_sandbox.identity.service_usage_api import (
@@ -84,7 +88,7 @@ def identity(signers: Signers, pairs: list[KeyPair]) -> Identity:
 @pytest.fixture(scope="session")
 def apis() -> dict[str, Api]:
     """Google's discovery documents of identity's own APIs."""
-    return {name: load_api(name, "v1") for name in ("iam", "serviceusage")}
+    return {name: load_api(name, "v1") for name in ("cloudresourcemanager", "iam", "serviceusage")}
 
 
 @pytest.fixture
@@ -107,10 +111,12 @@ def note_use(usage: ServiceUsage) -> Callable[[str], None]:
 def iam(identity: Identity, usage: ServiceUsage) -> Iam:
     """Access control of a project that is its owner's."""
     store, accounts = identity.store, identity.accounts
-    store.put(PROJECT, {"name": "p1234", "id": NUMBER})
+    created = "2026-01-01T00:00:00Z"
+    store.put(PROJECT, {"name": "p1234", "id": NUMBER, "creationTimestamp": created})
     accounts.create("p1234", OWNER.partition("@")[0])
     projects = ProjectNames(store, {NUMBER: "p1234"})
     rules = {
+        "cloudresourcemanager": resource_manager_access(projects),
         "iam": iam_access(accounts, projects),
         "serviceusage": service_usage_access(usage, projects),
     }
@@ -123,6 +129,7 @@ def iam(identity: Identity, usage: ServiceUsage) -> Iam:
 def ask(identity: Identity, iam: Iam, usage: ServiceUsage, apis: dict[str, Api]) -> Caller:
     """Call a method as the project's owner."""
     services = {
+        "cloudresourcemanager": resource_manager_service(identity.store, iam, int(NUMBER)),
         "iam": iam_service(identity.store, iam),
         "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),
     }

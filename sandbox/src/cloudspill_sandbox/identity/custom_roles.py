@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
@@ -64,11 +64,16 @@ class CustomRoles:
                     "role with that role_id in a deleted state.",
                 )
             raise refused("ALREADY_EXISTS", f"A role named {role_id} in {project} already exists.")
-        if len(self._store.children(f"{project}/roles")) >= MOST_ROLES:
+        if len(self._all(project)) >= MOST_ROLES:
             raise refused(
                 "RESOURCE_EXHAUSTED", f"Maximum number of roles reached. Maximum is: {MOST_ROLES}"
             )
         return self._put({"name": name, "stage": "ALPHA"} | _checked(role, _FIELDS))
+
+    def of(self, project: str, *, deleted: bool = False) -> list[Document]:
+        """Return the roles of a project (relative name), on request deleted ones, too."""
+        found = map(self._known, [f"{project}/roles/{key}" for key in self._all(project)])
+        return [role for role in found if role and (deleted or not role.get("deleted"))]
 
     def existing(self, name: str) -> Document:
         """Return a role, deleted or not. Raises ApiError 404 when there is none."""
@@ -113,6 +118,9 @@ class CustomRoles:
         return self._put(
             {key: value for key, value in current.items() if key not in ("deleted", DELETED_AT)}
         )
+
+    def _all(self, project: str) -> Mapping[str, Document]:
+        return self._store.children(f"{project}/roles")
 
     def _known(self, name: str) -> Document | None:
         role = self._store.get(name)

@@ -32,9 +32,10 @@ def page(
     keys = sorted(items)
     start = bisect_right(keys, _last(query["pageToken"])) if query.get("pageToken") else 0
     chosen = keys[start : start + min(size or default, maximum)]
-    more = start + len(chosen) < len(keys)
-    token = {"nextPageToken": base64.urlsafe_b64encode(chosen[-1].encode()).decode()}
-    return [items[key] for key in chosen], token if more else {}
+    found = [items[key] for key in chosen]
+    if not chosen or start + len(chosen) == len(keys):
+        return found, {}
+    return found, {"nextPageToken": base64.urlsafe_b64encode(chosen[-1].encode()).decode()}
 
 
 def _last(token: str) -> str:

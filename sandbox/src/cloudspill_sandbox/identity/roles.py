@@ -79,13 +79,6 @@ class Roles:
         """Return Google's roles, by name."""
         return [self._predefined[name] for name in sorted(self._predefined)]
 
-    def custom(self, project: str) -> list[Role]:
-        """Return the roles of a project (relative name), by name, deleted ones too."""
-        names = (
-            f"{project}/roles/{key}" for key in sorted(self._store.children(f"{project}/roles"))
-        )
-        return [role for name in names if (role := self.find(name)) is not None]
-
 
 def _custom(document: Document) -> Role:
     permissions = tuple(document.get("includedPermissions", ()))

@@ -24,7 +24,7 @@ from cloudspill_sandbox.identity.roles import Role
 _SERVICE = "iam.googleapis.com"
 _ROLE = "iam.googleapis.com/Role"
 _OWN = "iam.projects.roles."
-_VERBS: Mapping[str, str] = {"patch": "update"}
+_VERBS: Mapping[str, Sequence[str]] = {"patch": ("update", "get")}
 _DEFAULT_PAGE, _LARGEST_PAGE = 300, 1000
 _TESTABLE = {
     PROJECT: ("",),
@@ -43,14 +43,10 @@ def roles_requirements(projects: ProjectNames, call: Call) -> Sequence[Requireme
         name = call.path.get("name") or call.path["parent"]
         project = _project(projects, name)
         resource = f"{project}/roles/{name.split('/')[3]}" if "name" in call.path else project
+        kind = _ROLE if "name" in call.path else PROJECT
         return [
-            Requirement(
-                f"iam.roles.{_VERBS.get(verb, verb)}",
-                resource,
-                _ROLE if "name" in call.path else PROJECT,
-                _SERVICE,
-                (project,),
-            )
+            Requirement(f"iam.roles.{each}", resource, kind, _SERVICE, (project,))
+            for each in _VERBS.get(verb, (verb,))
         ]
     if parent := call.query.get("parent"):
         return [on_project("iam.roles.list", _project(projects, parent))]
@@ -125,20 +121,19 @@ async def _list(iam: Iam, call: Call) -> Document:
 
 
 def _list_own(iam: Iam, parent: str, query: Mapping[str, Any]) -> Document:
-    roles = iam.roles.custom(_project(iam.projects, parent))
-    return _listed(
-        [role for role in roles if query.get("showDeleted") or not role.document.get("deleted")],
-        query,
-    )
+    project = _project(iam.projects, parent)
+    return _listed(_own(iam, project, deleted=query.get("showDeleted", False)), query)
+
+
+def _own(iam: Iam, project: str, *, deleted: bool = False) -> list[Role]:
+    found = (iam.roles.find(role["name"]) for role in iam.custom_roles.of(project, deleted=deleted))
+    return [role for role in found if role is not None]
 
 
 async def _grantable(iam: Iam, call: Call) -> Document:
     project, kind = _resource(iam.projects, call)
-    roles = [*iam.roles.predefined(), *iam.roles.custom(project)]
-    fitting = [
-        role for role in roles if kind in role.resources and not role.document.get("deleted")
-    ]
-    return _listed(fitting, call.body)
+    roles = [*iam.roles.predefined(), *_own(iam, project)]
+    return _listed([role for role in roles if kind in role.resources], call.body)
 
 
 async def _testable(iam: Iam, call: Call) -> Document:
