@@ -101,6 +101,7 @@ def test_the_certificate_names_google_s_hosts_and_our_own(authority: trustme.CA)
     )
     assert set(names.value.get_values_for_type(x509.DNSName)) == {
         "*.googleapis.com",
+        "*.storage.googleapis.com",
         "googleapis.com",
         "accounts.google.com",
         "metadata.google.internal",
