@@ -46,11 +46,14 @@ UNKNOWN_FIELDS = (
     UnknownField("Snapshot", "zone", "google.cloud.gcp_compute_snapshot"),
     UnknownField("Image", "zone", "apache-libcloud"),
     UnknownField("Bucket", "project", "google.cloud.gcp_storage_bucket"),
+    UnknownField("Bucket", "predefinedDefaultObjectAcl", "google.cloud.gcp_storage_bucket"),
 )
 
 UNKNOWN_PARAMETERS = (
     # Newer documents recommend it in their prose and have lost it from their parameters.
     UnknownParameter("compute", "returnPartialSuccess", "gcloud, google-cloud-compute"),
+    # It deletes buckets by the address at which it reads them.
+    UnknownParameter("storage", "projection", "google.cloud.gcp_storage_bucket"),
     # It keeps a list's parameters for the calls that follow on the same connection.
     UnknownParameter("compute", "maxResults", "apache-libcloud"),
 )
