@@ -9,7 +9,7 @@ none any more, so that nobody takes it for one that should run.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,14 +70,14 @@ class MachineRecords:
 
 
 def survivors(
-    records: Iterable[MachineRecord], expected: Iterable[MachineSpec], exits: Path
+    records: Iterable[MachineRecord], expected: Iterable[MachineSpec], ends: Collection[str]
 ) -> tuple[dict[str, MachineRecord], dict[str, str]]:
     """Choose the machines that go on.
 
     Args:
         records: of an earlier life, oldest first.
         expected: the machines that should be on.
-        exits: folder with the exit status of each container that has ended, by its id.
+        ends: ids of the containers of which it is known how they ended.
 
     Returns:
         The records of those that go on, by the machine's id; and for each other container that
@@ -88,7 +88,7 @@ def survivors(
     refused: dict[str, str] = {}
     for record in records:
         container = record.container
-        if reason := _obstacle(record, wanted, exits):
+        if reason := _obstacle(record, wanted, ends):
             refused[container.name] = reason
             continue
         if older := chosen.get(record.spec.id):
@@ -97,7 +97,9 @@ def survivors(
     return chosen, refused
 
 
-def _obstacle(record: MachineRecord, wanted: Mapping[str, MachineSpec], exits: Path) -> str:
+def _obstacle(
+    record: MachineRecord, wanted: Mapping[str, MachineSpec], ends: Collection[str]
+) -> str:
     """Return why a machine cannot go on, "" when it can."""
     spec, container = record.spec, record.container
     should_be = wanted.get(spec.id)
@@ -105,10 +107,10 @@ def _obstacle(record: MachineRecord, wanted: Mapping[str, MachineSpec], exits: P
         return "no machine of its id should be on"
     if _identity(spec) != _identity(should_be):
         return "its disk or interface is another's"
-    if (exits / container.id).exists():
+    if not container.monitor.exists() and container.id not in ends:
+        return "its conmon is gone, and nobody knows how it ended"
+    if not container.init.exists():
         return ""  # it went off or rebooted by itself: whoever attends to it sees which
-    if not (container.monitor.exists() and container.init.exists()):
-        return "it ended, or its conmon, and nobody knows how"
     return "" if _is_in(container, Path(spec.nic.namespace)) else "its network was made anew"
 
 

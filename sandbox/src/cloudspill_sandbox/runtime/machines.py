@@ -81,7 +81,8 @@ class PodmanRuntime:
         try:
             await asyncio.to_thread(self._take_image)
             await asyncio.to_thread(self._volumes.load)
-            adopted = await asyncio.to_thread(self._end_all_but, [*expected])
+            ends = await self._known_ends()
+            adopted = await asyncio.to_thread(self._end_all_but, [*expected], ends)
             kernel_limits(self._settings).raise_all()
             if not adopted:
                 await self._probe()
@@ -93,9 +94,19 @@ class PodmanRuntime:
             _log.info("machine %s of an earlier life goes on", record.spec.name)
         self._spawn(self._podman.remove_discarded())
 
-    def _end_all_but(self, expected: list[MachineSpec]) -> list[MachineRecord]:
+    async def _known_ends(self) -> set[str]:
+        """Return which containers have ended unwatched, and their conmon told Podman how."""
+        ended = [r.container for r in self._records.read() if not r.container.monitor.exists()]
+        codes = await asyncio.gather(*map(self._podman.exit_code, ended), return_exceptions=True)
+        return {
+            container.id
+            for container, code in zip(ended, codes, strict=True)
+            if isinstance(code, int) and code >= 0
+        }
+
+    def _end_all_but(self, expected: list[MachineSpec], ends: set[str]) -> list[MachineRecord]:
         """End what an earlier life left, and return the machines that go on."""
-        chosen, refused = survivors(self._records.read(), expected, self._podman.exits)
+        chosen, refused = survivors(self._records.read(), expected, ends)
         for name, reason in refused.items():
             _log.info("container %s of an earlier life does not go on: %s", name, reason)
         if not chosen:

@@ -82,11 +82,6 @@ class Podman:
         """Holds a folder for each container that was begun and not removed, by its name."""
         return self._directory / "containers"
 
-    @property
-    def exits(self) -> Path:
-        """Where conmon writes the exit status of a container that has ended, by its id."""
-        return self._directory / "tmp" / "exits"
-
     async def start(self, probe_root: Path) -> None:
         """Write the configuration and find out which OCI runtime works here.
 
@@ -192,7 +187,7 @@ class Podman:
         ]
 
     async def exit_code(self, container: Container) -> int:
-        """Return the exit code of a container that has ended.
+        """Return the exit code of a container that has ended; -1 when its conmon was killed.
 
         Raises:
             MachineError: it is not known.
