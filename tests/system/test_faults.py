@@ -83,10 +83,11 @@ def test_a_cut_stops_flows_under_way_too_and_heals(running: Sandbox, address: st
 def test_a_cut_from_the_api_leaves_the_host_and_ends_by_itself(
     running: Sandbox, address: str
 ) -> None:
-    cut = arm(running, "network-cut", "--match", "vm", "--from", "api", "--for", "6")
+    cut = arm(running, "network-cut", "--match", "vm", "--from", "api", "--for", "600")
     assert fault(running, cut)["fired"] == 1
     assert shell(running, ASK)[0] == 28
     assert opens(address, 22)
+    running.cli("clock", "advance", "600")
     eventually(lambda: shell(running, ASK) == (0, "vm"), 15, "the metadata server answers again")
     assert fault(running, cut)["state"] == "spent"
 

@@ -26,11 +26,13 @@ class Struck:
     Attributes:
         done: what was done, in order.
         refusal: raised by whatever is done next.
+        when_struck: called while something is done.
     """
 
     run: list[RunningInstance] = field(default_factory=list)
     done: list[tuple[str, str]] = field(default_factory=list)
     refusal: Exception | None = None
+    when_struck: Callable[[list[str]], object] = lambda _: None
 
     def boot(self, name: str, *, since: float = NOW, spot: bool = False) -> RunningInstance:
         instance = RunningInstance(f"{ZONE}/{name}", f"{name} {since}", since, spot)
@@ -59,6 +61,7 @@ class Struck:
         if self.refusal is not None:
             raise self.refusal
         self.done.append((what, name.rpartition("/")[2]))
+        self.when_struck([])
 
 
 async def eventually(holds: Callable[[], object]) -> None:

@@ -106,6 +106,16 @@ async def test_clearing_returns_when_what_goes_on_is_undone(
     assert struck.done == [("fill", "vm"), ("empty", "vm")]
 
 
+async def test_a_fault_that_is_cleared_while_it_strikes_is_undone_and_stays_away(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck
+) -> None:
+    struck.boot("vm")
+    struck.when_struck = faults.clear
+    faults.add({"kind": "network-cut"})
+    await eventually(lambda: struck.done == [("cut from host", "vm"), ("mend", "vm")])
+    assert list(faults) == []
+
+
 async def test_what_goes_on_ends_when_its_instance_goes_off(
     faults: Faults, instance_faults: InstanceFaults, struck: Struck
 ) -> None:

@@ -36,6 +36,7 @@ class InstanceFaults:
         self._instances = instances
         self._struck: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._off: dict[str, asyncio.Event] = {}
+        self._one_by_one = asyncio.Lock()
 
     def start(self) -> None:
         """Go on with what an earlier life of the sandbox began, and look from now on."""
@@ -86,19 +87,25 @@ class InstanceFaults:
         if armed.order.after:
             due = max(armed.created, instance.since) + armed.order.after
             await self._faults.until(armed.id, due, off)
-        fault = self._faults.get(armed.id)
-        if fault is None or not fault.armed or off.is_set():
-            return
-        lasts = fault.kind.lasts
-        firing = self._faults.strike(fault, "run", instance.name, boot=instance.boot, lasts=lasts)
-        try:
-            await self._do(fault, instance.name)
-        except _FAILURES as error:
-            _log.error("%s could not strike %s: %s", fault.id, instance.name, error)
-            ended = firing.time
-            self._faults.change(fault.id, firing.number, problem=str(error), ended=ended)
-        else:
-            await self._outlast(fault, firing, off)
+        async with self._one_by_one:  # the next one may find that the count is used up
+            fault = self._faults.get(armed.id)
+            if fault is None or not fault.armed or off.is_set():
+                return
+            problem = ""
+            try:
+                await self._do(fault, instance.name)
+            except _FAILURES as error:
+                _log.error("%s could not strike %s: %s", fault.id, instance.name, error)
+                problem = str(error)
+            firing = self._faults.strike(
+                fault,
+                "run",
+                instance.name,
+                boot=instance.boot,
+                lasts=fault.kind.lasts and not problem,
+                problem=problem,
+            )
+        await self._outlast(fault, firing, off)
 
     async def _go_on(self, fault: Fault, firing: Firing) -> None:
         """Take up what an earlier life of the sandbox began."""

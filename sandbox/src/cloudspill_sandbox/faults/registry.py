@@ -106,27 +106,37 @@ class Faults:
                 yield fault
 
     def strike(
-        self, fault: Fault, cause: str, target: str, *, boot: str = "", lasts: bool = False
+        self,
+        fault: Fault,
+        cause: str,
+        target: str,
+        *,
+        boot: str = "",
+        lasts: bool = False,
+        problem: str = "",
     ) -> Firing:
         """Note that a fault strikes now.
 
         Args:
-            cause, target, boot: see Firing.
+            cause, target, boot, problem: see Firing.
             lasts: its effect goes on until `change` says that it has ended.
         """
         now = self._clock()
         lasting = fault.order.lasting
+        known = self._faults.get(fault.id)
         firing = Firing(
-            number=fault.fired + 1,
+            number=(known or fault).fired + 1,
             time=now,
             cause=cause,
             target=target,
             boot=boot,
             until=now + lasting if lasts and lasting is not None else None,
             ended=None if lasts else now,
+            problem=problem,
         )
         _log.warning("%s fired: %s of %s", fault.id, cause, target)
-        self._keep(fault.struck(firing))
+        if known is not None:  # else it was cleared while it struck
+            self._keep(known.struck(firing))
         return firing
 
     def change(self, identity: str, number: int, **fields: Any) -> None:
