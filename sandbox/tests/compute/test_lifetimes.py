@@ -180,6 +180,7 @@ async def test_the_day_of_a_preemptible_instance(api: Client, spec: Any) -> None
     api.cloud.clock.advance(1)
     await off(api)
     assert (await api.instance("spot"))["status"] == "RUNNING", "a Spot VM has no such limit"
+    assert api.cloud.lifetimes._foreseen == {}, "what is off has no end"
     assert await endings(api) == [("compute.instances.preempted", "system", "DONE")]
 
 
@@ -207,6 +208,24 @@ async def test_what_came_due_while_the_sandbox_was_down_ends_at_its_start(
     clock.now += 3600
     second.cloud.lifetimes._changed.set()
     await (gone(second, "stays") if action == "DELETE" else off(second, "stays"))
+
+
+async def test_what_cannot_be_written_down_is_tried_again(
+    api: Client, spec: Any, clock: HostClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.done("instances.insert", spec(**limited()))
+    database = api.cloud.store._database
+    database.execute("PRAGMA query_only=1")
+    clock.now += 3600
+    api.cloud.lifetimes._changed.set()
+    await eventually(lambda: "next try in 5 s" in caplog.text)
+    await settled(api)
+    assert (await api.instance())["status"] == "RUNNING"
+    assert caplog.text.count("next try") == 1
+    database.execute("PRAGMA query_only=0")
+    clock.now += 5
+    api.cloud.lifetimes._changed.set()
+    await gone(api)
 
 
 async def test_the_advance_outlives_a_kill(

@@ -5,6 +5,8 @@ https://cloud.google.com/compute/docs/instances/simulating-host-maintenance."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.runtime.interface import MachineExit
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import Client, eventually
+from .conftest import Client, MakeCloud, eventually
 
 INSTANCE = "projects/cloudspill-sandbox/zones/us-west1-b/instances/vm"
 
@@ -73,9 +75,9 @@ async def test_an_instance_that_terminates_restarts_if_it_is_to(
     assert (await api.instance())["status"] == ("RUNNING" if restart else "TERMINATED")
     assert len(runtime.boots) == (2 if restart else 1)
     assert event(api.cloud) == "NONE"
-    types = [kind for kind, _ in await by_system(api)]
-    terminated = ["compute.instances.terminateOnHostMaintenance"]
-    assert types == terminated + (["compute.instances.automaticRestart"] if restart else [])
+    types = {kind for kind, _ in await by_system(api)}
+    terminated = {"compute.instances.terminateOnHostMaintenance"}
+    assert types == terminated | ({"compute.instances.automaticRestart"} if restart else set())
 
 
 async def test_an_instance_deleted_within_the_notice_stays_deleted(api: Client, spec: Any) -> None:
@@ -87,6 +89,20 @@ async def test_an_instance_deleted_within_the_notice_stays_deleted(api: Client, 
     operation = await call
     assert (operation["status"], "error" in operation) == ("DONE", False)
     assert api.cloud.store.get(INSTANCE) is None
+
+
+async def test_a_kill_within_the_notice_ends_the_maintenance(
+    make_cloud: MakeCloud, client_of: Callable[[Cloud], Client], spec: Any, tmp_path: Path
+) -> None:
+    first = client_of(await make_cloud(tmp_path / "state.sqlite3"))
+    await first.done("instances.insert", spec(scheduling={"onHostMaintenance": "TERMINATE"}))
+    call = await simulated(first)
+    await first.cloud.operations.stop(grace=0)
+    await call
+    second = client_of(await make_cloud(tmp_path / "state.sqlite3"))
+    second.cloud.clock.advance(60)
+    assert event(second.cloud) == "NONE"
+    assert (await second.instance())["status"] == "RUNNING"
 
 
 async def test_what_is_off_has_no_host_to_maintain(api: Client, spec: Any) -> None:

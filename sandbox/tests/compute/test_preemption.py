@@ -169,6 +169,28 @@ async def test_a_kill_during_a_preemption_is_finished_by_the_next_start(
     assert operation["status"] == "DONE"
 
 
+@pytest.mark.parametrize("action", ["STOP", "DELETE"])
+async def test_a_kill_during_the_end_of_a_run_time_is_finished_by_the_next_start(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    spec: Any,
+    runtime: Graceful,
+    tmp_path: Path,
+    action: str,
+) -> None:
+    first = client_of(await make_cloud(tmp_path / "state.sqlite3"))
+    limit = {"maxRunDuration": {"seconds": "60"}, "instanceTerminationAction": action}
+    await first.done("instances.insert", spec(scheduling=limit))
+    first.cloud.clock.advance(60)
+    await eventually(lambda: runtime.graces)
+    assert runtime.graces == [90.0]
+    await first.cloud.operations.stop(grace=0)
+    runtime.may_end.set()
+    second = client_of(await make_cloud(tmp_path / "state.sqlite3"))
+    assert status(second.cloud) == ("TERMINATED" if action == "STOP" else None)
+    assert len(runtime.volumes) == (2 if action == "STOP" else 1)
+
+
 async def test_the_sooner_of_preemption_and_time_limit_counts(
     api: Client, spec: Any, runtime: Graceful
 ) -> None:

@@ -13,12 +13,11 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import documents, endings, preemption, scheduling
 from cloudspill_sandbox.engine.call import Document
-from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DAY = 24 * 3600.0
+_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,15 @@ class Lifetimes:
                 wait.cancel()
 
     async def _end(self, name: str, ending: Ending) -> None:
+        """Begin one ending; what stands in its way (a full disk, a sandbox that stops) is logged.
+
+        Then it is tried again: an instance that stays would go on costing.
+        """
         logger.info("%s ends: %s", name, ending.message)
         try:
             await endings.end_by_system(
                 self._cloud, name, ending.kind, ending.message, deletes=ending.deletes
             )
-        except ApiError as refused:
-            # Only a sandbox that stops refuses this; its next start finds the instance overdue.
-            logger.info("%s does not end now: %s", name, refused)
-            self._foreseen.pop(name, None)
+        except Exception:
+            logger.exception("%s did not end: next try in %g s", name, _PAUSE)
+            self._foreseen[name] = replace(ending, at=self._cloud.clock() + _PAUSE)
