@@ -62,6 +62,12 @@ class MachineSpec:
         """Every volume that it has."""
         return (self.boot_volume, *(volume for _, volume in self.data_volumes))
 
+    def has(self, volume: str) -> bool:
+        """Whether a volume is one of its volumes; made to be asked of many machines."""
+        if self.boot_volume == volume:
+            return True
+        return bool(self.data_volumes) and any(volume == each for _, each in self.data_volumes)
+
     @property
     def written_volumes(self) -> tuple[str, ...]:
         """The volumes that it may write to."""
@@ -83,10 +89,10 @@ def check_shared(spec: MachineSpec, running: Iterable[MachineSpec]) -> None:
     Raises:
         VolumeError: one would be; two file systems at work on one disk would ruin it.
     """
+    volumes = spec.volumes
     for other in running:
-        if shared := {*spec.volumes} & {*other.volumes}:
-            written = {*spec.written_volumes, *other.written_volumes}
-            for volume in sorted(shared & written):
+        for volume in volumes:
+            if other.has(volume) and volume in {*spec.written_volumes, *other.written_volumes}:
                 raise VolumeError(f"volume {volume} is in use")
 
 

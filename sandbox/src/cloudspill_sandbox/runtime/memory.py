@@ -20,6 +20,8 @@ from cloudspill_sandbox.runtime.interface import (
     check_shared,
 )
 
+_BOOTS_KEPT = 100
+
 
 @dataclass(slots=True)
 class MemoryVolume:
@@ -52,6 +54,7 @@ class MemoryRuntime:
         self.volumes["debian-12"] = MemoryVolume({"/etc/os-release": "12"}, frozen=True)
         self.running: dict[str, MachineSpec] = {}
         self.boots: list[str] = []
+        """Ids of the machines that booted last, each time."""
         self.failures: dict[str, Exception] = {}
         """Next error of a method by its name; raised once."""
         self.dies_at_boot = False
@@ -103,7 +106,7 @@ class MemoryRuntime:
         self._fail("delete_volume")
         if volume in self.base_volumes():
             raise VolumeError(f"volume {volume} ships with the runtime")
-        if any(volume in spec.volumes for spec in self.running.values()):
+        if any(spec.has(volume) for spec in self.running.values()):
             raise VolumeError(f"volume {volume} is in use")
         self.volumes.pop(volume, None)
         for machine in [m for m, boot in self._boot_volumes.items() if boot == volume]:
@@ -121,7 +124,7 @@ class MemoryRuntime:
             raise MachineError(f"machine {spec.name} cannot boot: {error}") from error
         self._boot_volumes[spec.id] = spec.boot_volume
         self.running[spec.id] = spec
-        self.boots.append(spec.id)
+        self._note_boot(spec.id)
         self.guest_print(
             spec.id, "You are in emergency mode.\n" if spec.emergency else f"{spec.name} login: \n"
         )
@@ -190,9 +193,13 @@ class MemoryRuntime:
 
     def guest_reboot(self, machine: str) -> None:
         """Let a machine boot anew by itself."""
-        self.boots.append(machine)
+        self._note_boot(machine)
         self.guest_print(machine, "reboot: Restarting system\n")
         self.guest_print(machine, f"{self.running[machine].name} login: \n")
+
+    def _note_boot(self, machine: str) -> None:
+        self.boots.append(machine)
+        del self.boots[:-_BOOTS_KEPT]
 
     def _fail(self, method: str) -> None:
         if error := self.failures.pop(method, None):
