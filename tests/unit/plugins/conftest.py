@@ -18,6 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 
 PROJECT = "acme"
 Document = dict[str, Any]
+COLLECTIONS = {"firewalls", "images", "instances", "snapshots"}
 VERBS = {"setTags": "tags", "setMetadata": "metadata", "setLabels": "labels"}
 
 
@@ -40,6 +41,7 @@ class GoogleServer:
         answers: answers to give instead, first of all: (status, body).
         requests: what was asked.
         before_change: called before a change is made; stands for somebody else.
+        refusals: path of a collection → errors of the operations that make something in it.
         operations: operation documents to answer with instead of a finished one.
     """
 
@@ -49,6 +51,7 @@ class GoogleServer:
     requests: list[Request] = field(default_factory=list)
     before_change: Callable[[], None] | None = None
     operations: list[Document] = field(default_factory=list)
+    refusals: dict[str, list[Document]] = field(default_factory=dict)
 
     def add(self, path: str, **content: Any) -> Document:
         """Keep a resource and return it."""
@@ -73,7 +76,7 @@ class GoogleServer:
         if path in self.resources:
             return 200, self.resources[path]
         inside = [d for p, d in self.resources.items() if p.rsplit("/", 1)[0] == path]
-        if path.startswith("global/") and path.count("/") == 1:
+        if path.startswith(("global/", "zones/")) and path.rsplit("/", 1)[-1] in COLLECTIONS:
             return 200, {"items": inside} if inside else {}
         return _error(404, "notFound", f"The resource '{request.path[1:]}' was not found")
 
@@ -94,11 +97,32 @@ class GoogleServer:
         if request.method == "DELETE":
             if self.resources.pop(path, None) is None:
                 return _error(404, "notFound", f"The resource '{path}' was not found")
+        elif verb == "instances":
+            return self._insert(path, request.body or {})
         elif verb in VERBS:
             refused = self._revise(self.resources[target], VERBS[verb], request.body or {})
             if refused:
                 return refused
         return 200, self.operations.pop(0) if self.operations else {"status": "DONE"}
+
+    def _insert(self, collection: str, body: Document) -> tuple[int, object]:
+        path = f"{collection}/{body['name']}"
+        if path in self.resources:
+            return _error(409, "alreadyExists", f"The resource '{path}' already exists")
+        if refusals := self.refusals.get(collection):
+            return 200, {"status": "DONE", "error": {"errors": [refusals.pop(0)]}}
+        zone = collection.removesuffix("/instances")
+        params = body["disks"][0]["initializeParams"]
+        disk = self.add(f"{zone}/disks/{body['name']}", **params, sizeGb="10")
+        interface = {**body["networkInterfaces"][0], "networkIP": "10.0.0.2"}
+        booted = {
+            "status": "RUNNING",
+            "disks": [{"boot": True, "source": disk["selfLink"]}],
+            "zone": zone,
+            "networkInterfaces": [interface],
+        }
+        self.add(path, **{key: value for key, value in body.items() if key != "name"} | booted)
+        return 200, {"status": "DONE"}
 
     def _revise(self, document: Document, part: str, body: Document) -> tuple[int, object] | None:
         if part == "labels":
