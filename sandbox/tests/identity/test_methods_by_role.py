@@ -20,10 +20,11 @@ from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.identity.permissions import PERMISSIONS, matching
 from cloudspill_sandbox.identity.predefined_roles import PREDEFINED
 
-from .whole_cloud import WholeCloud, whole_cloud
+from .whole_cloud import OWN_ROLE, WholeCloud, whole_cloud
 
 HERE = Path(__file__).parent
 VERSION = "v1"
+EXACT = "exact@example.org"
 
 
 def _read(name: str) -> Any:
@@ -47,10 +48,9 @@ NEEDED: Mapping[str, frozenset[str]] = {
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeCloud]:
     """A cloud with one of each; each role is held by an account of its own."""
-    with whole_cloud(
-        tmp_path_factory.mktemp("cloud"), {role: _account(role) for role in HELD}
-    ) as c:
-        yield c
+    members = {role: _account(role) for role in HELD} | {OWN_ROLE: EXACT}
+    with whole_cloud(tmp_path_factory.mktemp("cloud"), members) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,17 @@ def test_a_method_lets_in_who_holds_what_it_needs(
     expected = {role for role, held in HELD.items() if NEEDED[method] <= held}
     assert {role for role in HELD if _let_in(cloud, apis, method, _account(role))} == expected
     assert _let_in(cloud, apis, method, "nobody@example.org") == (not NEEDED[method])
+
+
+@pytest.mark.parametrize("method", [method for method in NEEDED if NEEDED[method]])
+def test_a_method_needs_all_of_it_and_no_more(
+    cloud: WholeCloud, apis: dict[str, Api], method: str
+) -> None:
+    cloud.define(NEEDED[method])
+    assert _let_in(cloud, apis, method, EXACT)
+    for permission in NEEDED[method]:
+        cloud.define(PERMISSIONS - {permission})
+        assert not _let_in(cloud, apis, method, EXACT), permission
 
 
 def _let_in(cloud: WholeCloud, apis: dict[str, Api], method: str, email: str) -> bool:

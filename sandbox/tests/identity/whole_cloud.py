@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from cloudspill_sandbox.runtime.memory import MemoryRuntime
 from cloudspill_sandbox.settings import Settings
 
 PROJECT = "projects/cloudspill-sandbox"
+OWN_ROLE = f"{PROJECT}/roles/exact"
 ZONE = "us-west1-b"
 NOW = 1_800_000_000.0
 
@@ -67,6 +68,7 @@ _MINIMAL: Mapping[str, tuple[Document, Document]] = {
 class WholeCloud:
     """Access control, and what is controlled."""
 
+    store: Store
     iam: Iam
     services: Mapping[str, Service]
     account: str
@@ -75,6 +77,10 @@ class WholeCloud:
     def methods(self) -> set[str]:
         """Ids of the implemented methods."""
         return {method for service in self.services.values() for method in service}
+
+    def define(self, permissions: Iterable[str]) -> None:
+        """Let OWN_ROLE hold these."""
+        self.store.put(OWN_ROLE, {"name": OWN_ROLE, "includedPermissions": sorted(permissions)})
 
     def call(self, method: Method, principal: Principal) -> Call:
         """Return a call that asks for as little as the method can."""
@@ -138,7 +144,7 @@ def whole_cloud(directory: Path, members: Mapping[str, str]) -> Iterator[WholeCl
     with store.transaction() as transaction:
         iam.policies.put(transaction, PROJECT, bindings)
         iam.policies.forget(transaction, "projects/_/buckets/bucket")
-    yield WholeCloud(iam, services, account)
+    yield WholeCloud(store, iam, services, account)
     store.close()
 
 
