@@ -48,9 +48,12 @@ def revise(
         PreconditionError: others kept changing it.
         CloudError: it is absent, or the change was refused.
     """
+    tried: tuple[Document, Document] | None = None
     for attempt in range(_ATTEMPTS):
         document = compute.get(reference)
         body = plan(document)
+        if body is None and tried:
+            return tried  # done by the request before: its answer was lost, its repetition stale
         if body is None or dry_run:
             return document, body
         try:
@@ -60,6 +63,7 @@ def revise(
         except PreconditionError:
             if attempt == _ATTEMPTS - 1:
                 raise
+            tried = document, body
         else:
             return document, body
     raise AssertionError("unreachable: the last attempt returns or raises")

@@ -67,6 +67,18 @@ def test_a_tag_that_somebody_else_sets_meanwhile_is_not_lost(google: Any, comput
     assert change(compute, gce_tags, tags=["ours"])["tags"] == ["ours", "ssh", "theirs"]
 
 
+def test_a_change_whose_answer_is_lost_is_a_change(google: Any, compute: Compute) -> None:
+    instance = with_tags(google, "ssh")
+
+    def done_but_not_told() -> None:
+        google.before_change = None
+        instance["tags"] = {"items": ["ours", "ssh"], "fingerprint": "f2"}
+
+    google.before_change = done_but_not_told
+    result = change(compute, gce_tags, tags=["ours"])
+    assert (result["changed"], result["tags"]) == (True, ["ours", "ssh"])
+
+
 def test_a_change_under_a_fingerprint_needs_no_request_id(google: Any, compute: Compute) -> None:
     """The methods setLabels of images and snapshots take none."""
     google.add("global/images/base", labelFingerprint="f1")

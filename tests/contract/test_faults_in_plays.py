@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults, as playbooks meet them: google.cloud's modules unmodified, and the collection's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .rest import Json, Rest
+from .target import Target
+from .test_faults import Faults, Named
+
+DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
+Module = Callable[..., Json]
+
+
+@pytest.fixture
+def faults(sandbox_only: Target) -> Iterator[Faults]:
+    subject = Faults(sandbox_only)
+    yield subject
+    subject.clear()
+
+
+@pytest.fixture(scope="module")
+def module(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Module:
+    """Run one module as a task on localhost; returns its result."""
+    home = tmp_path_factory.mktemp("ansible")
+    environment = target.shell(
+        ANSIBLE_HOME=str(home),
+        ANSIBLE_STDOUT_CALLBACK="ansible.builtin.tree",
+        ANSIBLE_CALLBACK_TREE_DIR=str(home / "tree"),
+        ANSIBLE_LOCALHOST_WARNING="false",
+    )
+
+    def run(task: str, **arguments: Any) -> Json:
+        words = [str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local"]
+        words += ["-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}"]
+        words += ["-t", str(home / "tree"), "-m", task, "-a", json.dumps(arguments)]
+        done = subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        written = home / "tree" / "localhost"
+        assert written.exists(), done.stdout + done.stderr
+        result: Json = json.loads(written.read_text())
+        written.unlink()
+        return result
+
+    return run
+
+
+def test_google_cloud_s_module_fails_with_the_words_of_a_stock_out_and_of_a_quota(
+    faults: Faults, module: Module, rest: Rest, named: Named
+) -> None:
+    arguments = rest.instance(named("vm"))
+    instance = {
+        "name": arguments["name"],
+        "zone": rest.zone,
+        "project": rest.project,
+        "auth_kind": "application",
+        "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+        "machine_type": "e2-micro",
+        "disks": [
+            {"boot": True, "auto_delete": True, "initialize_params": {"source_image": DEBIAN}}
+        ],
+        "network_interfaces": [{"access_configs": [{"name": "nat", "type": "ONE_TO_ONE_NAT"}]}],
+    }
+    faults.add("stock-out", match=instance["name"])
+    result = module("google.cloud.gcp_compute_instance", **instance)
+    assert "does not have enough resources available to fulfill the request" in result["msg"]
+    faults.add("quota", match=instance["name"])
+    result = module("google.cloud.gcp_compute_instance", **instance)
+    assert "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-west1." in json.dumps(result)
+    made = module("google.cloud.gcp_compute_instance", **instance)
+    assert made["changed"], made
+
+
+def test_our_modules_wait_out_what_passes(
+    faults: Faults, module: Module, rest: Rest, named: Named
+) -> None:
+    name = named("vm")
+    rest.done("POST", f"zones/{rest.zone}/instances", rest.instance(name))
+    busy = faults.add("unavailable", method="compute.instances.get", match=name)
+    limited = faults.add("rate-limit", method="compute.instances.get", match=name)
+    lost = faults.add("reset", method="compute.instances.setLabels", match=name, when="after")
+    result = module(
+        "cloudspill.gcp.gce_labels",
+        project=rest.project,
+        resources=[f"zones/{rest.zone}/instances/{name}"],
+        labels={"team": "a"},
+    )
+    assert result.get("changed"), result
+    assert rest.get(f"zones/{rest.zone}/instances/{name}")["labels"] == {"team": "a"}
+    assert [faults.get(each)["state"] for each in (busy, limited, lost)] == ["spent"] * 3
+
+
+def test_our_module_goes_to_the_next_zone_when_one_is_out_of_stock(
+    faults: Faults, module: Module, rest: Rest, named: Named
+) -> None:
+    name, other = named("vm"), f"{rest.region}-c"
+    fault = faults.add("stock-out", zone=rest.zone, match=name)
+    arguments = {
+        "project": rest.project,
+        "names": [name],
+        "machine_types": ["e2-micro"],
+        "source_image": DEBIAN,
+    }
+    result = module("cloudspill.gcp.gce_instances", zones=[rest.zone, other], **arguments)
+    try:
+        assert result.get("changed"), result
+        assert faults.get(fault)["fired"] == 1
+        assert rest.get(f"zones/{other}/instances/{name}")["status"] == "RUNNING"
+    finally:
+        rest.done("DELETE", f"zones/{other}/instances/{name}")
