@@ -19,7 +19,7 @@ LIST = "compute.instances.list"
 
 @pytest.fixture
 def activation(identity: Identity, iam: Iam, usage: ServiceUsage) -> ServiceActivation:
-    identity.store.put("buckets/photos", {"name": "photos", "project": "p1234"})
+    identity.store.put("buckets/photos", {"name": "photos", "projectNumber": NUMBER})
     return ServiceActivation(identity.store, usage, iam)
 
 
