@@ -157,19 +157,18 @@ class InstanceSpec:
             compared.append(("service account", next(iter(accounts), None), wanted_account))
         if self.boot_disk.size_gb:
             compared.append(("disk size in GB", int(disk["sizeGb"]), self.boot_disk.size_gb))
-        if self.boot_disk.source:
-            field = f"source{self.boot_disk.kind.capitalize()}"
-            source = resource_name(self.boot_disk.source["selfLink"])
-            compared.append((field, resource_name(disk.get(field, "")) or None, source))
-            # The same name may be that of a later image or snapshot.
-            if compared[-1][1] == source:
-                ids = disk.get(f"{field}Id"), self.boot_disk.source.get("id")
-                compared.append((f"{field}Id", *ids))
         said = [f"{what} is {is_}, not {wanted}" for what, is_, wanted in compared if is_ != wanted]
         machine_type = resource_name(instance["machineType"])
         if machine_type not in self.machine_types:
             wanted = " or ".join(self.machine_types)
             said.insert(0, f"machine type is {machine_type}, not {wanted}")
+        source = self.boot_disk.source
+        if source and not _is_made_of(disk, self.boot_disk.kind, source):
+            of = resource_name(disk.get("sourceSnapshot") or disk.get("sourceImage") or "nothing")
+            said.append(
+                f"its disk was made of {of}, not of the {self.boot_disk.kind} {source['name']} "
+                "that exists now"
+            )
         return said
 
     def _initialize_params(self, zone: str) -> Document:
@@ -199,6 +198,17 @@ class InstanceSpec:
         if self.termination_action:
             scheduling["instanceTerminationAction"] = self.termination_action
         return scheduling
+
+
+def _is_made_of(disk: Document, kind: str, source: Document) -> bool:
+    """Whether a disk was made of an image or snapshot, or of the same snapshot as the image.
+
+    Names do not tell: the same one may be that of a later image or snapshot.
+    """
+    if disk.get(f"source{kind.capitalize()}Id") == source["id"]:
+        return True
+    snapshot = source.get("sourceSnapshotId")
+    return snapshot is not None and disk.get("sourceSnapshotId") == snapshot
 
 
 def region_of(zone: str) -> str:

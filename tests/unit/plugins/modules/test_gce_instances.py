@@ -161,7 +161,7 @@ def test_one_of_a_stranger_is_neither_used_nor_deleted(cloud: Any, compute: Comp
         ({"external_address": False}, "external address is True, not False"),
         ({"spot": True}, "Spot is False, not True"),
         ({"disk_size_gb": 20}, "disk size in GB is 10, not 20"),
-        ({"source_snapshot": "second"}, "sourceSnapshot is base, not second"),
+        ({"source_snapshot": "second"}, "its disk was made of base, not of the snapshot second"),
     ],
 )
 def test_one_that_differs_says_how(
@@ -173,6 +173,16 @@ def test_one_that_differs_says_how(
     answer = bring(compute, names=["a"], **asked)
     assert not answer["changed"]
     assert said in answer["failures"][0]
+
+
+def test_one_made_of_a_snapshot_matches_an_image_of_it(cloud: Any, compute: Compute) -> None:
+    bring(compute, names=["a"])
+    cloud.resources["zones/z1/disks/a"]["sourceSnapshotId"] = "7"
+    cloud.add("global/images/i", id="9", status="READY", sourceSnapshotId="7")
+    asked = {"source_snapshot": None, "source_image": "i"}
+    assert results(bring(compute, names=["a"], **asked)) == {"a": "unchanged"}
+    cloud.resources["global/images/i"]["sourceSnapshotId"] = "6"
+    assert results(bring(compute, names=["a"], **asked)) == {"a": "failed"}
 
 
 def test_what_one_lacks_is_added(cloud: Any, compute: Compute) -> None:
