@@ -115,16 +115,18 @@ def _host(settings: Settings) -> Host:
     points = mounts_below(settings.volumes_dir)
     volumes = {read_record(point.parent).volume or "a deleted one" for point in points}
     return Host(
-        machines=tuple(_running(settings)),
+        machines=tuple(container.split("-")[-2] for container in containers(settings).values()),
         namespaces=frozenset(spaces),
         links=frozenset(name[1:] for name in links if re.fullmatch("i[0-9a-f]{8}", name)),
         mounted=frozenset(volumes),
     )
 
 
-def _running(settings: Settings) -> Iterator[str]:
-    """Yield the instance's id of each container that a conmon watches."""
-    directory = podman_directory(settings)
-    for words in processes_naming(directory, frozenset({"conmon"})).values():
-        names = [word for word in words if re.fullmatch(r"[a-z][a-z0-9-]*-\d+-\d{19}", word)]
-        yield from (name.split("-")[-2] for name in names)
+def containers(settings: Settings) -> dict[int, str]:
+    """Return the names of the containers that run, by the process id of the conmon of each.
+
+    A name ends in the instance's id and the time of the boot.
+    """
+    found = processes_naming(podman_directory(settings), frozenset({"conmon"}))
+    name = re.compile(r"[a-z][a-z0-9-]*-\d+-\d{19}")
+    return {pid: word for pid, words in found.items() for word in words if name.fullmatch(word)}

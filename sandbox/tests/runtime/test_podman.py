@@ -129,9 +129,15 @@ async def test_a_podman_that_cannot_be_started_is_a_machine_s_error(
         await podman.exit_code(Container("0123", "vm-7-1", GONE, GONE))
 
 
+@pytest.mark.parametrize("answer", ["<no value>", "running 0", "exited -1"])
 async def test_an_exit_code_that_is_none_is_a_machine_s_error(
-    script: Script, podman: Podman
+    script: Script, podman: Podman, answer: str
 ) -> None:
-    script.write("echo '<no value>'")
-    with pytest.raises(MachineError, match="vm-7-1 ended with '<no value>"):
+    script.write(f"echo '{answer}'")
+    with pytest.raises(MachineError, match=f"vm-7-1 ended with '{answer}"):
         await podman.exit_code(Container("0123", "vm-7-1", GONE, GONE))
+
+
+async def test_the_exit_code_of_an_ended_container_is_known(script: Script, podman: Podman) -> None:
+    script.write("echo exited 130")
+    assert await podman.exit_code(Container("0123", "vm-7-1", GONE, GONE)) == 130

@@ -8,7 +8,9 @@ none any more, so that nobody takes it for one that should run.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cloudspill_sandbox.runtime.interface import MachineNic, MachineSpec
-from cloudspill_sandbox.runtime.podman import Container
+from cloudspill_sandbox.runtime.leftovers import end_all_but, sweep
+from cloudspill_sandbox.runtime.podman import Container, Podman
+from cloudspill_sandbox.runtime.volumes import VolumeStore
+from cloudspill_sandbox.settings import Settings
 
 _RECORD = "machine.json"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,55 @@ class MachineRecords:
 
     def _path(self, container: Container) -> Path:
         return self._directory / container.name / _RECORD
+
+
+class EarlierLife:
+    """What a sandbox of the same name left when it was killed.
+
+    Args:
+        settings: of the sandbox.
+        podman: the same as the earlier one's; not started yet.
+        records: of the machines.
+        volumes: loaded.
+    """
+
+    def __init__(
+        self, settings: Settings, podman: Podman, records: MachineRecords, volumes: VolumeStore
+    ) -> None:
+        self._settings = settings
+        self._podman = podman
+        self._records = records
+        self._volumes = volumes
+
+    async def take_up(self, expected: list[MachineSpec]) -> list[MachineRecord]:
+        """End everything but the expected machines; return the records of those that go on.
+
+        Raises:
+            TimeoutError: a process would not end.
+            OSError: a directory could not be removed.
+        """
+        return await asyncio.to_thread(self._end_all_but, expected, await self._known_ends())
+
+    async def _known_ends(self) -> set[str]:
+        """Return which containers have ended unwatched, and their conmon told Podman how."""
+        ended = [r.container for r in self._records.read() if not r.container.monitor.exists()]
+        codes = await asyncio.gather(*map(self._podman.exit_code, ended), return_exceptions=True)
+        return {c.id for c, code in zip(ended, codes, strict=True) if isinstance(code, int)}
+
+    def _end_all_but(self, expected: list[MachineSpec], ends: set[str]) -> list[MachineRecord]:
+        chosen, refused = survivors(self._records.read(), expected, ends)
+        for name, reason in refused.items():
+            _log.info("container %s of an earlier life does not go on: %s", name, reason)
+        if not chosen:
+            sweep(self._settings)
+            return []
+        containers = [record.container for record in chosen.values()]
+        volumes = {volume for record in chosen.values() for volume in record.spec.volumes}
+        mount_points = {self._volumes.mount(volume) for volume in volumes}
+        end_all_but({container.id for container in containers}, mount_points, self._settings)
+        for name in {*self._records.names()} - {container.name for container in containers}:
+            self._podman.discard(name)
+        return [*chosen.values()]
 
 
 def survivors(

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 
 from cloudspill_sandbox.runtime import full_disk
-from cloudspill_sandbox.runtime.adoption import MachineRecord, MachineRecords, survivors
+from cloudspill_sandbox.runtime.adoption import EarlierLife, MachineRecord, MachineRecords
 from cloudspill_sandbox.runtime.cgroups import SandboxCgroup
 from cloudspill_sandbox.runtime.console import SerialConsole
 from cloudspill_sandbox.runtime.guest_files import renew_identity, write_names
@@ -27,7 +27,6 @@ from cloudspill_sandbox.runtime.interface import (
     check_shared,
 )
 from cloudspill_sandbox.runtime.leftovers import (
-    end_all_but,
     kernel_limits,
     podman_directory,
     probe_directory,
@@ -81,8 +80,8 @@ class PodmanRuntime:
         try:
             await asyncio.to_thread(self._take_image)
             await asyncio.to_thread(self._volumes.load)
-            ends = await self._known_ends()
-            adopted = await asyncio.to_thread(self._end_all_but, [*expected], ends)
+            earlier = EarlierLife(self._settings, self._podman, self._records, self._volumes)
+            adopted = await earlier.take_up([*expected])
             kernel_limits(self._settings).raise_all()
             if not adopted:
                 await self._probe()
@@ -93,32 +92,6 @@ class PodmanRuntime:
             self._attend_to(Machine(record.spec), record.container)
             _log.info("machine %s of an earlier life goes on", record.spec.name)
         self._spawn(self._podman.remove_discarded())
-
-    async def _known_ends(self) -> set[str]:
-        """Return which containers have ended unwatched, and their conmon told Podman how."""
-        ended = [r.container for r in self._records.read() if not r.container.monitor.exists()]
-        codes = await asyncio.gather(*map(self._podman.exit_code, ended), return_exceptions=True)
-        return {
-            container.id
-            for container, code in zip(ended, codes, strict=True)
-            if isinstance(code, int) and code >= 0
-        }
-
-    def _end_all_but(self, expected: list[MachineSpec], ends: set[str]) -> list[MachineRecord]:
-        """End what an earlier life left, and return the machines that go on."""
-        chosen, refused = survivors(self._records.read(), expected, ends)
-        for name, reason in refused.items():
-            _log.info("container %s of an earlier life does not go on: %s", name, reason)
-        if not chosen:
-            sweep(self._settings)
-            return []
-        kept = {record.container.id for record in chosen.values()}
-        volumes = {volume for record in chosen.values() for volume in record.spec.volumes}
-        mount_points = {self._volumes.mount(volume) for volume in volumes}
-        end_all_but(kept, mount_points, self._settings)
-        for name in {*self._records.names()} - {r.container.name for r in chosen.values()}:
-            self._podman.discard(name)
-        return [*chosen.values()]
 
     def _take_image(self) -> None:
         """Keep the base volume from being removed, from now until stop()."""

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 from collections.abc import Sequence
@@ -187,18 +188,17 @@ class Podman:
         ]
 
     async def exit_code(self, container: Container) -> int:
-        """Return the exit code of a container that has ended; -1 when its conmon was killed.
+        """Return the exit code of a container that has ended.
 
         Raises:
-            MachineError: it is not known.
+            MachineError: it is not known: the container runs, or its conmon was killed.
         """
-        answer = await self._run(
-            "container", "inspect", "--format", "{{.State.ExitCode}}", container.id
-        )
-        try:
-            return int(answer)
-        except ValueError as error:
-            raise MachineError(f"container {container.name} ended with {answer!r}") from error
+        state = "{{.State.Status}} {{.State.ExitCode}}"
+        answer = await self._run("container", "inspect", "--format", state, container.id)
+        ended = re.fullmatch(r"(?:exited|stopped) (\d+)", answer.strip())
+        if ended is None:
+            raise MachineError(f"container {container.name} ended with {answer.strip()!r}")
+        return int(ended[1])
 
     def discard(self, name: str) -> None:
         """Remove an ended container some time soon, see remove_discarded()."""
