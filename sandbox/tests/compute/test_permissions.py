@@ -127,6 +127,12 @@ async def test_a_snapshot_needs_both_the_disk_and_the_snapshot(furnished: Client
     assert asked(furnished, "snapshots.insert", named) == expected
 
 
+def test_a_labelled_address_needs_the_right_to_label(api: Client) -> None:
+    labelled = asked(api, "addresses.insert", {"name": "a", "labels": {"k": "v"}})
+    name = ["regions/us-west1/addresses/a"]
+    assert labelled == {"addresses.create": name, "addresses.setLabels": name}
+
+
 async def test_a_static_address_is_used(furnished: Client) -> None:
     address = (await furnished.call("addresses.get", address="fixed"))["address"]
     config = {"natIP": address}
