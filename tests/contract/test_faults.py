@@ -16,9 +16,10 @@ from cloudspill_sandbox.control import client
 
 from .rest import Json, Rest
 from .target import Target
-from .test_google_cloud_compute import Clients, Named
+from .test_google_cloud_compute import Clients
 
 DEADLINE = 60
+Named = Callable[[str], str]
 
 
 class Faults:

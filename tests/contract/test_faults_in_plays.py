@@ -14,10 +14,11 @@ import pytest
 
 from .rest import Json, Rest
 from .target import Target
-from .test_faults import Faults, Named
+from .test_faults import Faults
 
 DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
 Module = Callable[..., Json]
+Named = Callable[[str], str]
 
 
 @pytest.fixture

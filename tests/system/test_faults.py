@@ -24,8 +24,7 @@ def create(sandbox: Sandbox, name: str, *options: str) -> str:
     words = ("gcloud", "compute", "instances", "create", name, "--zone", ZONE)
     size = ("--machine-type", "f1-micro", "--format", "json")
     (made,) = json.loads(sandbox.client(*words, *size, *options).stdout)
-    address: str = made["networkInterfaces"][0]["accessConfigs"][0]["natIP"]
-    return address
+    return str(made["networkInterfaces"][0]["accessConfigs"][0]["natIP"])
 
 
 def status(sandbox: Sandbox, name: str) -> str:
@@ -36,8 +35,7 @@ def status(sandbox: Sandbox, name: str) -> str:
 
 def arm(sandbox: Sandbox, *words: str) -> str:
     """Arm a fault; return its id."""
-    identity: str = sandbox.cli("faults", "add", *words).stdout.strip()
-    return identity
+    return str(sandbox.cli("faults", "add", *words).stdout.strip())
 
 
 def fault(sandbox: Sandbox, identity: str) -> dict[str, Any]:

@@ -203,7 +203,7 @@ class Sandbox:
             storage = storage_cloud(cloud, iam)
             recover(storage)
             implemented = implemented_services(cloud, iam, usage, storage)
-            services = {name: exposed(service, faults) for name, service in implemented.items()}
+            services = exposed(implemented, faults, iam.authorizer.denial)
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},
                 services=services,

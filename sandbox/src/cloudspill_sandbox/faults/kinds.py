@@ -68,8 +68,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _call("forbidden", "the call is refused with 403 forbidden: a permission is missing"),
             _call(
                 "rate-limit",
-                "the call is refused with rateLimitExceeded; `status` 403 (Compute Engine's way, "
-                "default) or 429",
+                "the call is refused with rateLimitExceeded, 403 by Compute Engine and 429 by "
+                "others, or with another `status`",
                 "status",
             ),
             _call("unavailable", "the call is refused with 503 backendError"),

@@ -28,8 +28,6 @@ _QUOTAS = {
 }
 """Metric, its name in Cloud Quotas, and a new project's limit, by the collection that has it."""
 
-_VERBS = {"insert": "create", "patch": "update"}
-
 
 def quota(call: Call, _: Order) -> ApiError:
     """403 at once: `Quota 'CPUS' exceeded.  Limit: 24.0 in region us-west1.`"""
@@ -40,24 +38,19 @@ def quota(call: Call, _: Order) -> ApiError:
     )
 
 
-def forbidden(call: Call, _: Order) -> ApiError:
-    """403 that names the permission behind the method."""
-    resource, _dot, verb = call.method.rpartition(".")
-    permission = f"{resource}.{_VERBS.get(verb, verb)}"
-    return ApiError(
-        403, "forbidden", f"Required '{permission}' permission for '{resource_of(call)}'"
-    )
-
-
 def rate_limit(call: Call, order: Order) -> ApiError:
-    """403 as Compute Engine sends it, or 429, both with the reason rateLimitExceeded."""
-    service = f"{call.method.partition('.')[0]}.googleapis.com"
-    status = order.status or 403
+    """403 as Compute Engine sends it, or 429 as others do; the reason is rateLimitExceeded.
+
+    https://cloud.google.com/storage/docs/json_api/v1/status-codes#429_Too_Many_Requests
+    """
+    api = call.method.partition(".")[0]
+    service = f"{api}.googleapis.com"
+    status = order.status or (403 if api == "compute" else 429)
     return ApiError(
         status,
         "rateLimitExceeded",
         "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of service "
-        f"'{service}' for consumer '{'/'.join(('projects', call.path.get('project', '-')))}'.",
+        f"'{service}' for consumer 'projects/{call.path.get('project', '-')}'.",
         domain="usageLimits",
         code="RESOURCE_EXHAUSTED" if status == 429 else None,
         details=[
@@ -85,10 +78,9 @@ def given(_: Call, order: Order) -> ApiError:
     return error
 
 
-OF_CALLS: Mapping[str, Callable[[Call, Order], ApiError]] = MappingProxyType(
+REFUSALS: Mapping[str, Callable[[Call, Order], ApiError]] = MappingProxyType(
     {
         "quota": quota,
-        "forbidden": forbidden,
         "rate-limit": rate_limit,
         "unavailable": unavailable,
         "error": given,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from cloudspill_sandbox.engine.access import AccessRules, Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Principal
+from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.identity import conditions
 from cloudspill_sandbox.identity.conditions import Condition
 from cloudspill_sandbox.identity.members import CONVENIENCE, PUBLIC, direct_members
@@ -73,6 +74,14 @@ class PolicyAuthorizer:
         ]
         if missing:
             raise rules.denied(call.principal, missing)
+
+    def denial(self, call: Call) -> ApiError:
+        """Return the refusal of a call as if its caller lacked what it first of all needs."""
+        rules = self._rules[call.method.partition(".")[0]]
+        required = rules.requirements(call)
+        if not required:
+            return ApiError(403, "forbidden", f"Permission to call '{call.method}' denied.")
+        return rules.denied(call.principal, required[:1])
 
     def permits(self, principal: Principal, requirement: Requirement) -> bool:
         """Whether the policies let a principal (anonymous: email "") do this."""
