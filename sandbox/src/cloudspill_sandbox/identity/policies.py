@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Allow policies: who has which roles on a resource, as documents.
 
-The policy of `projects/p` is the document `iamPolicies/projects%2Fp`; every resource that has one
-(project, service account, bucket) keeps it here. https://cloud.google.com/iam/docs/policies
+The policy of `projects/p` is the document `projects/p/iamPolicies/allow`; so it is of every
+resource that has one: project, service account, bucket. https://cloud.google.com/iam/docs/policies
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable, Iterator
-from urllib.parse import quote, unquote
 
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -18,7 +17,7 @@ from cloudspill_sandbox.identity import bindings
 from cloudspill_sandbox.identity.refusals import invalid, refused
 from cloudspill_sandbox.identity.roles import Roles
 
-_COLLECTION = "iamPolicies"
+_BELOW = "/iamPolicies"
 _NO_POLICY: Document = {"etag": "ACAB"}
 VERSIONS = (0, 1, 3)
 
@@ -36,7 +35,7 @@ class Policies:
 
     def find(self, resource: str) -> Document | None:
         """Return the stored policy of a resource (relative name), None when none was ever set."""
-        return self._store.children(_COLLECTION).get(quote(resource, safe=""))
+        return self._store.get(_name(resource))
 
     def read(self, resource: str, version: int = 0) -> Document:
         """Answer getIamPolicy.
@@ -123,8 +122,9 @@ class Policies:
             transaction.put(_name(new), policy)
 
     def _all(self) -> Iterator[tuple[str, Document]]:
-        for key, policy in self._store.children(_COLLECTION).items():
-            yield unquote(key), policy
+        for collection, policies in self._store.collections("projects", _BELOW[1:]):
+            for policy in policies.values():
+                yield collection.removesuffix(_BELOW), policy
 
     def _complete(self, policy: Document) -> Document:
         conditional = any("condition" in each for each in policy.get("bindings", ()))
@@ -133,7 +133,7 @@ class Policies:
 
 
 def _name(resource: str) -> str:
-    return f"{_COLLECTION}/{quote(resource, safe='')}"
+    return f"{resource}{_BELOW}/allow"
 
 
 def _new_etag() -> str:
