@@ -27,9 +27,9 @@ def faults(sandbox_only: Target) -> Iterator[Faults]:
 
 @pytest.fixture(scope="module")
 def storage(target: Target, _environment: None) -> Iterator[Any]:
-    from google.cloud import storage
+    from google.cloud.storage import Client  # type: ignore[import-untyped]
 
-    client = storage.Client(project=target.project)
+    client = Client(project=target.project)
     yield client
     client.close()
 

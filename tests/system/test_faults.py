@@ -30,7 +30,7 @@ def create(sandbox: Sandbox, name: str, *options: str) -> str:
 def status(sandbox: Sandbox, name: str) -> str:
     """Status of an instance."""
     shown = json.loads(sandbox.cli("status", "--output", "json").stdout)["instances"]
-    return next(each["status"] for each in shown if each["name"] == name)
+    return str(next(each["status"] for each in shown if each["name"] == name))
 
 
 def arm(sandbox: Sandbox, *words: str) -> str:

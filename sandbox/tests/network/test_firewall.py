@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -141,6 +142,16 @@ def test_a_rule_of_another_network_or_a_disabled_one_lets_nobody_in() -> None:
         assert not compiled_permits(script, "INGRESS", 1, replace(packet, far="10.138.0.9"))
     script = compile_topology(Topology((WEB, peer), (RULE,)), "vpc")
     assert compiled_permits(script, "INGRESS", 1, packet)
+
+
+def test_an_instance_that_is_cut_off_is_in_the_set_of_what_it_is_cut_from() -> None:
+    assert "cut_from" not in "".join(
+        re.findall("add element.*", compile_topology(Topology((WEB,)), "vpc"))
+    )
+    cut = replace(WEB, cut_from=frozenset({"host", "api"}))
+    script = compile_topology(Topology((cut, replace(WEB, internal_ip="10.138.0.9"))), "vpc")
+    for side in ("host", "api"):
+        assert f"add element ip vpc cut_from_{side} {{ {WEB.internal_ip} }}\n" in script
 
 
 def test_an_instance_without_external_address_is_translated_nowhere() -> None:

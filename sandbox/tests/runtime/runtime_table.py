@@ -170,6 +170,9 @@ class RuntimeTable:
         assert runtime.serial_output("4711", -5) == (b"", 0)
         with pytest.raises(MachineError, match="machine 4711 is not running"):
             runtime.console_command("4711", tty=False)
+        with pytest.raises(MachineError, match="machine 4711 is not running"):
+            await runtime.fill_disk("4711")
+        await runtime.empty_disk("4711")
         await runtime.delete_volume("nowhere")
         for refused in (
             runtime.create_volume("disk", "nowhere", 10),
