@@ -55,6 +55,12 @@ def test_the_clock_is_set_ahead_and_said_to_be(shell: Shell) -> None:
     assert "1:30:00 ahead of the host" in shell("status").stdout
 
 
+def test_a_reset_sets_the_clock_back(shell: Shell) -> None:
+    assert shell("clock", "advance", "5400").returncode == 0
+    assert shell("reset").returncode == 0
+    assert ahead(shell) == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "sentence"),
     [("-5", "only goes forward"), ("0", "only goes forward"), ("1e300", "year 9999")],
