@@ -6,7 +6,7 @@ https://cloud.google.com/storage/docs/retry-strategy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,6 @@ from google.api_core import exceptions
 
 from .target import Target
 from .test_faults import Faults
-
-Named = Callable[[str], str]
 
 
 @pytest.fixture
@@ -25,24 +23,11 @@ def faults(sandbox_only: Target) -> Iterator[Faults]:
     subject.clear()
 
 
-@pytest.fixture(scope="module")
-def storage(target: Target, _environment: None) -> Iterator[Any]:
-    from google.cloud.storage import Client  # type: ignore[import-untyped]
-
-    client = Client(project=target.project)
-    yield client
-    client.close()
-
-
 @pytest.fixture
-def bucket(storage: Any, named: Named) -> Iterator[Any]:
-    """A bucket with one object, `note`."""
-    made = storage.create_bucket(named("bucket"))
-    made.blob("note").upload_from_string("kept")
-    try:
-        yield made
-    finally:
-        made.delete(force=True)
+def noted(bucket: Any) -> Any:
+    """The bucket with an object, `note`."""
+    bucket.blob("note").upload_from_string("kept")
+    return bucket
 
 
 @pytest.mark.parametrize(
@@ -51,31 +36,31 @@ def bucket(storage: Any, named: Named) -> Iterator[Any]:
     ids=lambda order: order["kind"],
 )
 def test_the_client_s_own_retries_get_through(
-    faults: Faults, bucket: Any, order: dict[str, Any]
+    faults: Faults, noted: Any, order: dict[str, Any]
 ) -> None:
     fault = faults.add(**order, method="storage.objects.get", match="note")
-    assert bucket.get_blob("note").size == 4
+    assert noted.get_blob("note").size == 4
     assert faults.get(fault)["fired"] == 1
     faults.clear()
-    fault = faults.add(**order, method="storage.objects.*", match=bucket.name)
-    assert bucket.blob("note").download_as_bytes() == b"kept"
+    fault = faults.add(**order, method="storage.objects.*", match=noted.name)
+    assert noted.blob("note").download_as_bytes() == b"kept"
     assert faults.get(fault)["firings"][0]["target"].endswith("/note")
 
 
 def test_a_permission_that_is_missing_is_told_in_storage_s_words(
-    faults: Faults, bucket: Any, target: Target
+    faults: Faults, noted: Any, target: Target
 ) -> None:
     faults.add("forbidden", method="storage.objects.*", match="note")
     with pytest.raises(exceptions.Forbidden) as caught:
-        bucket.blob("note").download_as_bytes()
+        noted.blob("note").download_as_bytes()
     assert (
         f"{target.email} does not have storage.objects.get access to the Google Cloud Storage "
         "object." in str(caught.value)
     )
 
 
-def test_an_upload_that_is_refused_leaves_what_was_there(faults: Faults, bucket: Any) -> None:
+def test_an_upload_that_is_refused_leaves_what_was_there(faults: Faults, noted: Any) -> None:
     faults.add("error", method="storage.objects.insert", error="400:invalid:Not this one")
     with pytest.raises(exceptions.BadRequest, match="Not this one"):
-        bucket.blob("note").upload_from_string("other")
-    assert bucket.blob("note").download_as_bytes() == b"kept"
+        noted.blob("note").upload_from_string("other")
+    assert noted.blob("note").download_as_bytes() == b"kept"
