@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,33 @@ class Client:
         return {name: dict(documents) for name, documents in collections.items() if documents}
 
 
+@contextmanager
+def cloud_in(api: Api, folder: Path, clock: Clock) -> Iterator[Client]:
+    """Give the owner's client of a cloud without buckets, whose bytes lie in a folder."""
+    store = Store()
+    accounts = ServiceAccounts(store, clock)
+    projects = ProjectNames(store, {str(PROJECT.number): PROJECT.id})
+    rules: dict[str, Any] = {}
+    iam = Iam(store, accounts, projects, clock, rules)
+    rules["storage"] = access_rules(store, iam.policies, PROJECT)
+    with store.transaction() as tx:
+        owners = {"role": "roles/owner", "members": [f"user:{OWNER.email}"]}
+        iam.policies.put(tx, f"projects/{PROJECT.id}", [owners])
+    blobs = Blobs(folder / "objects")
+    blobs.prepare()
+    cloud = StorageCloud(
+        store=store,
+        blobs=blobs,
+        generations=Generations(store, clock),
+        clock=clock,
+        project=PROJECT,
+        policies=iam.policies,
+        permissions=iam.authorizer,
+    )
+    yield Client(cloud, iam, api, clock)
+    store.close()
+
+
 @pytest.fixture(scope="session")
 def api() -> Api:
     return load_api("storage", "v1")
@@ -122,28 +150,8 @@ def clock() -> Clock:
 @pytest.fixture
 def client(api: Api, clock: Clock, tmp_path: Path) -> Iterator[Client]:
     """The project's owner, in a cloud without buckets."""
-    store = Store()
-    accounts = ServiceAccounts(store, clock)
-    projects = ProjectNames(store, {str(PROJECT.number): PROJECT.id})
-    rules: dict[str, Any] = {}
-    iam = Iam(store, accounts, projects, clock, rules)
-    rules["storage"] = access_rules(store, iam.policies, PROJECT)
-    with store.transaction() as tx:
-        owners = {"role": "roles/owner", "members": [f"user:{OWNER.email}"]}
-        iam.policies.put(tx, f"projects/{PROJECT.id}", [owners])
-    blobs = Blobs(tmp_path / "objects")
-    blobs.prepare()
-    cloud = StorageCloud(
-        store=store,
-        blobs=blobs,
-        generations=Generations(store, clock),
-        clock=clock,
-        project=PROJECT,
-        policies=iam.policies,
-        permissions=iam.authorizer,
-    )
-    yield Client(cloud, iam, api, clock)
-    store.close()
+    with cloud_in(api, tmp_path, clock) as made:
+        yield made
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def _check_condition(key: str, value: Any, where: str) -> None:
 
 def _check_date(value: str, where: str) -> None:
     try:
-        datetime.date.fromisoformat(value)
+        datetime.datetime.strptime(value, "%Y-%m-%d")  # noqa: DTZ007 - a date has no zone
     except ValueError:
         raise _refusal(f"{where}: '{value}' is no date such as 2026-01-31.") from None
 

@@ -8,7 +8,12 @@ from typing import Any
 
 
 def merged(current: Any, patch: Any) -> Any:
-    """Return a value as a patch changes it: null removes, objects merge, the rest replaces."""
+    """Return a value as a patch changes it: null removes, objects merge, the rest replaces.
+
+    In the elements of a list, which is replaced as a whole, null is "not set".
+    """
+    if isinstance(patch, list):
+        return [merged(None, element) for element in patch]
     if not isinstance(patch, Mapping):
         return patch
     result = dict(current) if isinstance(current, Mapping) else {}
