@@ -47,7 +47,7 @@ from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
 from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.iam_api import iam_access, iam_service
-from cloudspill_sandbox.identity.owner import ensure_owner, owner_email
+from cloudspill_sandbox.identity.owner import ensure_owned, ensure_owner, owner_email
 from cloudspill_sandbox.identity.projects import ProjectNames, ensure_policy
 from cloudspill_sandbox.identity.resource_manager import (
     resource_manager_access,
@@ -200,6 +200,7 @@ class Sandbox:
             usage = ServiceUsage(store, ServiceCatalogue(), clock)
             iam = access_control(cloud, accounts, usage)
             ensure_policy(iam.policies, store, cloud.project, _first_members(cloud))
+            ensure_owned(store, accounts, iam.policies, settings.project)
             storage = storage_cloud(cloud, iam)
             recover(storage)
             implemented = implemented_services(cloud, iam, usage, storage)

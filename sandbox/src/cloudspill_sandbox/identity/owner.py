@@ -9,8 +9,10 @@ import tempfile
 from pathlib import Path
 
 from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.account_keys import LIMIT, KeyFile
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
+from cloudspill_sandbox.identity.policies import Policies
 
 ACCOUNT_ID = "cloudspill-owner"
 
@@ -18,6 +20,19 @@ ACCOUNT_ID = "cloudspill-owner"
 def owner_email(project: str) -> str:
     """Return the address of the owner account of a project, by the project's id."""
     return f"{ACCOUNT_ID}@{project}.iam.gserviceaccount.com"
+
+
+def ensure_owned(store: Store, accounts: ServiceAccounts, policies: Policies, project: str) -> None:
+    """Let the owner account own its project when it is about to be made again.
+
+    One that was deleted took its roles along, and nobody else could give them back.
+    """
+    email, name = owner_email(project), f"projects/{project}"
+    if accounts.find(email) is None:
+        binding = {"role": "roles/owner", "members": [f"serviceAccount:{email}"]}
+        bindings = (policies.find(name) or {}).get("bindings", [])
+        with store.transaction() as transaction:
+            policies.put(transaction, name, [*bindings, binding])
 
 
 def ensure_owner(
