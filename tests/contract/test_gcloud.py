@@ -132,3 +132,42 @@ def test_an_image_that_is_missing_is_told(gcloud: Gcloud, named: Named) -> None:
     )
     assert refused.returncode == 1
     assert "projects/debian-cloud/global/images/family/nope' was not found" in refused.stderr
+
+
+def test_a_disk_s_copies_are_made_and_deleted(gcloud: Gcloud, named: Named) -> None:
+    disk, snapshot, clone, image = map(named, ("disk", "snapshot", "clone", "image"))
+    gcloud("disks", "create", disk, "--size=200GB", "--type=pd-standard")
+    gcloud("snapshots", "create", snapshot, f"--source-disk={disk}", "--storage-location=us")
+    gcloud("disks", "create", clone, f"--source-snapshot={snapshot}")
+    gcloud("images", "create", image, f"--source-disk={clone}", f"--family={image}")
+    gcloud("disks", "resize", clone, "--size=220GB")
+    assert gcloud("disks", "describe", clone)["sizeGb"] == "220"
+    refused = gcloud.run("disks", "resize", clone, "--size=220GB")
+    assert "must be larger than existing size" in refused.stderr
+    gcloud("images", "update", image, "--description=golden")
+    gcloud("images", "deprecate", image, "--state=DEPRECATED")
+    described = gcloud("images", "describe", image)
+    assert (described["description"], described["deprecated"]["state"]) == ("golden", "DEPRECATED")
+    assert gcloud("images", "list", "--no-standard-images", f"--filter=name={image}") == []
+    gcloud("snapshots", "delete", snapshot)
+    gcloud("images", "delete", image)
+    gcloud("disks", "delete", disk, clone)
+    missing = gcloud.run("disks", "describe", clone)
+    assert f"/disks/{clone}' was not found" in missing.stderr
+
+
+def test_a_disk_goes_from_one_instance_to_another(gcloud: Gcloud, named: Named) -> None:
+    first, second, disk = map(named, ("first", "second", "data"))
+    gcloud("instances", "create", first, second, "--machine-type=e2-micro")
+    gcloud("instances", "stop", first, second)
+    gcloud("disks", "create", disk, "--size=200GB", "--type=pd-standard")
+    gcloud("instances", "attach-disk", first, f"--disk={disk}", "--device-name=data")
+    refused = gcloud.run("instances", "attach-disk", second, f"--disk={disk}")
+    assert refused.returncode == 1
+    assert f"/disks/{disk}' is already being used by" in refused.stderr
+    gcloud("instances", "detach-disk", first, f"--disk={disk}")
+    gcloud("instances", "attach-disk", second, f"--disk={disk}", "--device-name=data")
+    gcloud("instances", "set-disk-auto-delete", second, f"--disk={disk}")
+    gcloud("instances", "start", second)
+    gcloud("instances", "delete", first, second)
+    assert gcloud("disks", "list", f"--filter=name=({disk} {first} {second})") == []

@@ -294,3 +294,51 @@ def test_the_default_network_has_a_subnetwork_in_the_region(
 def test_a_method_that_is_missing_is_named(clients: Clients, sandbox_only: Target) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match=r"compute\.instanceTemplates\.list "):
         clients.InstanceTemplates.list(project=sandbox_only.project)
+
+
+def test_a_running_disk_is_imaged_when_forced_and_a_family_goes_on(
+    clients: Clients, target: Target, running: str, named: Named
+) -> None:
+    v1, image, family = clients.v1, named("image"), named("family")
+    where = {"project": target.project}
+    resource = v1.Image(
+        name=image, family=family, source_disk=f"zones/{target.zone}/disks/{running}"
+    )
+    with pytest.raises(exceptions.BadRequest, match=f"is already being used by .*/{running}'"):
+        clients.Images.insert(**where, image_resource=resource)
+    forced = v1.InsertImageRequest(**where, image_resource=resource, force_create=True)
+    clients.Images.insert(forced).result(timeout=DEADLINE)
+    assert clients.Images.get_from_family(**where, family=family).name == image
+    status = v1.DeprecationStatus(state="OBSOLETE", replacement=f"{DEBIAN}")
+    clients.Images.deprecate(**where, image=image, deprecation_status_resource=status).result(
+        timeout=DEADLINE
+    )
+    with pytest.raises(exceptions.NotFound):
+        clients.Images.get_from_family(**where, family=family)
+    active = v1.Image(description="back", deprecated=v1.DeprecationStatus(state="ACTIVE"))
+    clients.Images.patch(**where, image=image, image_resource=active).result(timeout=DEADLINE)
+    assert clients.Images.get_from_family(**where, family=family).description == "back"
+
+
+def test_an_instance_boots_from_a_snapshot_which_then_can_go(
+    clients: Clients, target: Target, at: dict[str, str], running: str, named: Named
+) -> None:
+    v1, snapshot, clone = clients.v1, named("snapshot"), named("clone")
+    taken = v1.Snapshot(
+        name=snapshot, source_disk=f"projects/{target.project}/zones/{target.zone}/disks/{running}"
+    )
+    clients.Snapshots.insert(project=target.project, snapshot_resource=taken).result(
+        timeout=DEADLINE
+    )
+    resource = clients.instance(clone, at["zone"])
+    resource.disks[0].initialize_params = v1.AttachedDiskInitializeParams(
+        source_snapshot=f"global/snapshots/{snapshot}", labels={"team": "a"}
+    )
+    clients.Instances.insert(**at, instance_resource=resource).result(timeout=DEADLINE)
+    clients.Snapshots.delete(project=target.project, snapshot=snapshot).result(timeout=DEADLINE)
+    disk = clients.Disks.get(**at, disk=clone)
+    assert (disk.source_snapshot, dict(disk.labels)) == ("", {"team": "a"})
+    assert disk.source_snapshot_id
+    clients.Instances.delete(**at, instance=clone).result(timeout=DEADLINE)
+    with pytest.raises(exceptions.NotFound):
+        clients.Disks.get(**at, disk=clone)
