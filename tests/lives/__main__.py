@@ -78,6 +78,7 @@ def summary(result: Result, seed: int) -> dict[str, object]:
         "acknowledged": result.acknowledged.total(),
         "by method": dict(result.acknowledged.most_common()),
         "refused": dict(result.refused.most_common()),
+        "machines that went on": result.adopted,
         "seconds to come up": round(statistics.median(result.up_seconds), 2),
         "lost or half done": len(result.wrong),
         "which": result.wrong,

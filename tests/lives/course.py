@@ -33,6 +33,7 @@ class Result:
         acknowledged: calls that changed something and were answered, by method.
         refused: calls that were not carried out, by method and reason.
         wrong: everything that was lost, half done, or left.
+        adopted: machines that went on through a kill, each time that one did.
         up_seconds: from each start to the API's answer.
     """
 
@@ -40,6 +41,7 @@ class Result:
     acknowledged: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    adopted: int = 0
     up_seconds: list[float] = field(default_factory=list)
 
 
@@ -62,6 +64,7 @@ class Course:
             Client(name, self._ledger, random.Random(f"{seed} {name}")) for name in names
         ]
         self._longest = longest
+        self._boots: set[str] = set()
         self.result = Result()
 
     def run(self, kills: int, progress: Callable[[Result], None]) -> Result:
@@ -103,6 +106,8 @@ class Course:
             self._process.kill()
             for future in futures:
                 future.result()
+        # Machines that were asked to stop, because the sandbox was, are booted again.
+        self._boots = set() if moment == "down" else self._containers()
 
     def _client(self, client: Client) -> None:
         with Api(self._process.settings) as api:
@@ -116,7 +121,24 @@ class Course:
         self._process.launch(latency, seed=self._rng.randrange(1 << 16))
         self._process.wait_until_ready()
         self.result.up_seconds.append(time.monotonic() - began)
+        self._compare_boots()
         with Api(self._process.settings) as api:
             self.result.wrong += self._ledger.audit(api)
             seen = inventory.take(api, self._process.settings)
             self.result.wrong += invariants.violations(seen)
+
+    def _compare_boots(self) -> None:
+        """Look whether the machines that should have gone on did; before the audit."""
+        steady = {
+            entry.certain["id"]
+            for entry in self._ledger.entries.values()
+            if entry.kind == "instances" and entry.attempt is None and entry.certain is not None
+        }
+        expected = {boot for boot in self._boots if boot.split("-")[-2] in steady}
+        self._boots = self._containers()
+        self.result.adopted += len(expected & self._boots)
+        self.result.wrong += [f"{boot} did not go on" for boot in expected - self._boots]
+
+    def _containers(self) -> set[str]:
+        settings = self._process.settings
+        return set() if settings.in_memory else {*inventory.containers(settings).values()}
