@@ -14,7 +14,7 @@ from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.identity.iam import Iam
 
-from .conftest import Clock
+from .conftest import Clock, Identity
 from .iam_calls import NUMBER, OWNER, PROJECT, Caller
 
 ROLES = "iam.projects.roles"
@@ -149,20 +149,21 @@ def test_roles_are_grantable_where_their_permissions_apply(ask: Caller, role: Do
     assert "iam.serviceAccounts.actAs" in {each["name"] for each in testable["permissions"]}
 
 
-def test_a_role_grants_by_what_it_now_holds(ask: Caller, role: Document, iam: Iam) -> None:
-    member = f"serviceAccount:{OWNER}"
-    bindings = [
-        {"role": "roles/iam.roleAdmin", "members": [member]},
-        {"role": NAME, "members": [member]},
+def test_a_role_grants_by_what_it_now_holds(
+    ask: Caller, role: Document, identity: Identity, iam: Iam
+) -> None:
+    worker = "worker@p1234.iam.gserviceaccount.com"
+    bound = [
+        {"role": "roles/owner", "members": [f"serviceAccount:{OWNER}"]},
+        {"role": NAME, "members": [f"serviceAccount:{worker}"]},
     ]
-    iam.policies.write(
-        PROJECT, "cloudresourcemanager.googleapis.com/Project", {"bindings": bindings}
-    )
+    with identity.store.transaction() as transaction:
+        iam.policies.put(transaction, PROJECT, bound)
 
     def held() -> list[str]:
         body = {"permissions": [*HELD, "compute.instances.stop"]}
         method = "cloudresourcemanager.projects.testIamPermissions"
-        answer: list[str] = ask(method, body, resource="p1234").get("permissions", [])
+        answer: list[str] = ask.by(worker)(method, body, resource="p1234").get("permissions", [])
         return answer
 
     assert held() == HELD

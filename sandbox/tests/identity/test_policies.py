@@ -117,6 +117,15 @@ def test_what_google_refuses_is_refused(
     assert error.message.startswith(message)
 
 
+def test_a_project_keeps_an_owner(ask: Caller, refusal: Refusal) -> None:
+    for bindings in ([], [binding("roles/owner", "group:admins@example.org")]):
+        error = refusal(ask, SET, {"policy": {"bindings": bindings}}, resource="p1234")
+        assert error.message.startswith("The project must keep at least one user or service")
+        assert error.details[0]["type"] == "SOLO_REQUIRE_TOS_ACCEPTOR"
+    other = [binding("roles/owner", "user:another@example.org")]
+    assert ask(SET, {"policy": {"bindings": other}}, resource="p1234")["bindings"] == other
+
+
 @pytest.mark.parametrize(
     ("role", "condition", "message"),
     [

@@ -14,7 +14,7 @@ from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.identity import conditions
 from cloudspill_sandbox.identity.members import CONVENIENCE, PUBLIC, SERVICE_ACCOUNT, Member
 from cloudspill_sandbox.identity.predefined_roles import BUCKET, PROJECT
-from cloudspill_sandbox.identity.refusals import invalid
+from cloudspill_sandbox.identity.refusals import invalid, refused
 from cloudspill_sandbox.identity.roles import BASIC, Roles
 
 MOST_MEMBERS = 1500
@@ -145,6 +145,38 @@ def check_version(policy: Document, current: Document) -> None:
             "The current policy has conditional role bindings: read it with "
             "requestedPolicyVersion 3, and specify version 3 in the new one."
         )
+
+
+def check_owner(policy: Document, current: Document) -> None:
+    """Refuse to leave a project without an owner: nobody could ever change its policy again.
+
+    Google Cloud does so for projects outside of organizations:
+    https://cloud.google.com/resource-manager/reference/rest/v1/projects/setIamPolicy.
+
+    Raises:
+        ApiError: 400.
+    """
+    if has_owner(current) and not has_owner(policy):
+        raise refused(
+            "INVALID_ARGUMENT",
+            "The project must keep at least one user or service account as its owner "
+            "(roles/owner).",
+            {
+                "@type": "type.googleapis.com/google.cloudresourcemanager.v1.ProjectIamPolicyError",
+                "type": "SOLO_REQUIRE_TOS_ACCEPTOR",
+                "role": "roles/owner",
+            },
+        )
+
+
+def has_owner(policy: Document) -> bool:
+    """Whether a user or a service account is an owner; one that was deleted is none."""
+    return any(
+        member.startswith(("user:", "serviceAccount:"))
+        for binding in policy.get("bindings", ())
+        if binding["role"] == "roles/owner"
+        for member in binding["members"]
+    )
 
 
 def _check_sizes(bindings: Sequence[Document]) -> None:

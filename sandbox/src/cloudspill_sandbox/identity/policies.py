@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.identity import bindings
+from cloudspill_sandbox.identity.predefined_roles import PROJECT
 from cloudspill_sandbox.identity.refusals import invalid, refused
 from cloudspill_sandbox.identity.roles import Roles
 
@@ -84,6 +85,8 @@ class Policies:
         new = {**current, "etag": _new_etag()}
         if "bindings" in fields:
             new["bindings"] = self._checks.checked(kind, policy.get("bindings") or [])
+        if kind == PROJECT:
+            bindings.check_owner(new, current)
         if "auditConfigs" in fields:
             new["auditConfigs"] = policy.get("auditConfigs") or []
         written = self._complete(new)
@@ -95,9 +98,9 @@ class Policies:
         return written
 
     def put(self, transaction: Transaction, resource: str, granted: list[Document]) -> None:
-        """Give a new resource its first policy, of these bindings, unchecked."""
+        """Give a resource these bindings, unchecked: those that a new one has."""
         new = {"etag": _new_etag(), "bindings": bindings.canonical(granted)}
-        transaction.put(_name(resource), self._complete(new))
+        transaction.put(_name(resource), self._complete((self.find(resource) or {}) | new))
 
     def forget(self, transaction: Transaction, resource: str) -> None:
         """Remove the policy of a resource that goes."""
