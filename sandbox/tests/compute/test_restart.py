@@ -283,3 +283,53 @@ async def test_a_deletion_cut_short_leaves_others_the_disks_that_they_share(
     assert (await third.call("disks.get", disk="shared"))["users"] == [left["selfLink"]]
     await third.done("instances.delete", instance="b")
     assert set(runtime.volumes) == {"debian-12"}
+
+
+async def test_a_machine_that_outlives_a_kill_goes_on(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    spec: Any,
+    runtime: MemoryRuntime,
+    network: MemoryNetwork,
+    database: Path,
+) -> None:
+    first = client_of(await make_cloud(database))
+    for name in ("on", "off"):
+        await first.done("instances.insert", spec(name))
+    await first.done("instances.stop", instance="off")
+    before = {name: await first.instance(name) for name in ("on", "off")}
+    await kill(first.cloud)
+    second = client_of(await make_cloud(database))
+    assert {name: await second.instance(name) for name in ("on", "off")} == before
+    assert runtime.boots == [before["on"]["id"], before["off"]["id"]]
+    runtime.guest_power_off(before["on"]["id"])
+    assert (await second.instance("on"))["status"] == "TERMINATED"
+    assert {nic.internal_ip for nic in network.topology.nics} == {"10.138.0.2", "10.138.0.3"}
+
+
+async def test_a_machine_of_an_instance_that_is_not_running_is_ended(
+    make_cloud: MakeCloud, client_of: ClientOf, spec: Any, runtime: MemoryRuntime, database: Path
+) -> None:
+    first = client_of(await make_cloud(database))
+    await first.done("instances.insert", spec())
+    machine = dict(runtime.running)
+    await first.done("instances.stop", instance="vm")
+    await kill(first.cloud)
+    runtime.running.update(machine)
+    await make_cloud(database)
+    assert not runtime.running
+
+
+async def test_the_interface_of_a_creation_cut_short_is_detached(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    spec: Any,
+    network: MemoryNetwork,
+    database: Path,
+) -> None:
+    first = client_of(await make_cloud(database, Stuck(2)))
+    await first.call("instances.insert", spec())
+    await eventually(lambda: network.attached)
+    await kill(first.cloud)
+    await make_cloud(database)
+    assert not network.attached
