@@ -41,7 +41,7 @@ def implemented_methods() -> dict[str, list[str]]:
     )
     usage = ServiceUsage(store, ServiceCatalogue(), cloud.clock)
     iam = access_control(cloud, accounts, usage)
-    services = implemented_services(cloud, iam, usage, storage_cloud(cloud, iam))
+    services = implemented_services(cloud, iam, tokens, usage, storage_cloud(cloud, iam))
     return {api: sorted(service) for api, service in services.items()}
 
 

@@ -45,6 +45,7 @@ from cloudspill_sandbox.front.tls import (
 from cloudspill_sandbox.front.tunnel import Tunneller, Upstream
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import TokenAuthenticator
+from cloudspill_sandbox.identity.credentials_api import CredentialMethods, credentials_access
 from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.iam_api import iam_access, iam_service
 from cloudspill_sandbox.identity.owner import ensure_owned, ensure_owner, owner_email
@@ -93,6 +94,7 @@ def access_control(cloud: Cloud, accounts: ServiceAccounts, usage: ServiceUsage)
         "cloudresourcemanager": resource_manager_access(projects),
         "compute": compute_access(cloud),
         "iam": iam_access(accounts, projects),
+        "iamcredentials": credentials_access(accounts),
         "serviceusage": service_usage_access(usage, projects),
     }
     iam = Iam(cloud.store, accounts, projects, cloud.clock, rules)
@@ -115,7 +117,7 @@ def storage_cloud(cloud: Cloud, iam: Iam) -> StorageCloud:
 
 
 def implemented_services(
-    cloud: Cloud, iam: Iam, usage: ServiceUsage, storage: StorageCloud
+    cloud: Cloud, iam: Iam, tokens: Tokens, usage: ServiceUsage, storage: StorageCloud
 ) -> dict[str, Service]:
     """Return what the sandbox implements of each API (all of version v1), by the API's name."""
     return {
@@ -124,6 +126,7 @@ def implemented_services(
             cloud.store, iam, cloud.settings.project_number
         ),
         "iam": iam_service(cloud.store, iam),
+        "iamcredentials": CredentialMethods(iam, tokens, cloud.clock).service(),
         "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),
         "storage": storage_service(storage),
     }
@@ -203,7 +206,7 @@ class Sandbox:
             ensure_owned(store, accounts, iam.policies, settings.project)
             storage = storage_cloud(cloud, iam)
             recover(storage)
-            implemented = implemented_services(cloud, iam, usage, storage)
+            implemented = implemented_services(cloud, iam, tokens, usage, storage)
             services = exposed(implemented, faults, iam.authorizer.denial)
             front = Front(
                 apis={name: load_api(name, "v1") for name in services},

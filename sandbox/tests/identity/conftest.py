@@ -16,6 +16,7 @@ from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.identity.account_keys import KeyFile
 from cloudspill_sandbox.identity.accounts import ServiceAccounts
 from cloudspill_sandbox.identity.authenticator import JWT_BEARER, TokenAuthenticator
+from cloudspill_sandbox.identity.credentials_api import CredentialMethods, credentials_access
 from cloudspill_sandbox.identity.iam import Iam
 from cloudspill_sandbox.identity.iam_api import iam_access, iam_service
 from cloudspill_sandbox.identity.keys import KeyPair
@@ -88,7 +89,8 @@ def identity(signers: Signers, pairs: list[KeyPair]) -> Identity:
 @pytest.fixture(scope="session")
 def apis() -> dict[str, Api]:
     """Google's discovery documents of identity's own APIs."""
-    return {name: load_api(name, "v1") for name in ("cloudresourcemanager", "iam", "serviceusage")}
+    names = ("cloudresourcemanager", "iam", "iamcredentials", "serviceusage")
+    return {name: load_api(name, "v1") for name in names}
 
 
 @pytest.fixture
@@ -118,6 +120,7 @@ def iam(identity: Identity, usage: ServiceUsage) -> Iam:
     rules = {
         "cloudresourcemanager": resource_manager_access(projects),
         "iam": iam_access(accounts, projects),
+        "iamcredentials": credentials_access(accounts),
         "serviceusage": service_usage_access(usage, projects),
     }
     access = Iam(store, accounts, projects, identity.clock, rules)
@@ -131,6 +134,7 @@ def ask(identity: Identity, iam: Iam, usage: ServiceUsage, apis: dict[str, Api])
     services = {
         "cloudresourcemanager": resource_manager_service(identity.store, iam, int(NUMBER)),
         "iam": iam_service(identity.store, iam),
+        "iamcredentials": CredentialMethods(iam, identity.tokens, identity.clock).service(),
         "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),
     }
     return Caller(apis, services, iam.authorizer)

@@ -145,25 +145,31 @@ class Tokens:
         return IssuedToken(principal, float(claims["exp"]), claims["uid"])
 
     def identity_token(
-        self, principal: Principal, audience: str, extra: dict[str, Any] | None = None
+        self,
+        principal: Principal,
+        audience: str,
+        extra: dict[str, Any] | None = None,
+        *,
+        with_email: bool = True,
     ) -> str:
         """Return a signed JWT that tells an audience who the principal is.
 
         Args:
             extra: further claims, such as `google.compute_engine` of the full format.
+            with_email: whether it tells the address, too.
         """
         subject = self._unique_id(principal)
         now = int(self._host_clock())
         claims = {
             "aud": audience,
             "azp": subject,
-            "email": principal.email,
-            "email_verified": True,
             "exp": now + LIFETIME + 1,
             "iat": now,
             "iss": ISSUER,
             "sub": subject,
         }
+        if with_email:
+            claims |= {"email": principal.email, "email_verified": True}
         pair = self._signers.identity
         return jwt.encode(claims | (extra or {}), pair.private, "RS256", headers={"kid": pair.id})
 
