@@ -29,6 +29,17 @@ async def test_a_fault_strikes_one_that_runs_and_one_that_starts_later(
     assert len(struck.done) == 2
 
 
+async def test_of_many_that_run_no_more_are_struck_than_it_counts(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck
+) -> None:
+    for number in range(5):
+        struck.boot(f"vm-{number}")
+    faults.add({"kind": "crash", "count": 2})
+    await idle()
+    assert len(struck.done) == 2
+    assert [(fault.state, fault.fired) for fault in faults] == [("spent", 2)]
+
+
 async def test_each_boot_is_struck_once_and_a_new_boot_again(
     faults: Faults, instance_faults: InstanceFaults, struck: Struck
 ) -> None:
@@ -110,7 +121,12 @@ async def test_a_fault_that_is_cleared_while_it_strikes_is_undone_and_stays_away
     faults: Faults, instance_faults: InstanceFaults, struck: Struck
 ) -> None:
     struck.boot("vm")
-    struck.when_struck = faults.clear
+
+    def cleared(identities: list[str]) -> None:
+        struck.when_struck = lambda _: None
+        faults.clear(identities)
+
+    struck.when_struck = cleared
     faults.add({"kind": "network-cut"})
     await eventually(lambda: struck.done == [("cut from host", "vm"), ("mend", "vm")])
     assert list(faults) == []
