@@ -55,7 +55,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeCloud]:
 
 @pytest.fixture(scope="module")
 def apis() -> dict[str, Api]:
-    names = ("cloudresourcemanager", "compute", "iam", "serviceusage", "storage")
+    names = (
+        "cloudresourcemanager",
+        "compute",
+        "iam",
+        "iamcredentials",
+        "serviceusage",
+        "storage",
+    )
     return {name: load_api(name, VERSION) for name in names}
 
 

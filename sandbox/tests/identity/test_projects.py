@@ -64,15 +64,3 @@ def test_a_project_without_a_policy_gets_that_of_a_new_one_and_keeps_it(
     assert first["bindings"] == [{"role": "roles/owner", "members": [f"user:{OWNER}"]}]
     ensure_policy(iam.policies, identity.store, PROJECT, {"user:x@y.zz": "roles/viewer"})
     assert iam.policies.read(PROJECT) == first
-
-
-def test_a_project_whose_owner_was_deleted_gets_it_back(identity: Identity, iam: Iam) -> None:
-    mine = f"serviceAccount:{OWNER}"
-    viewer = {"role": "roles/viewer", "members": ["user:x@y.zz"]}
-    deleted = {"role": "roles/owner", "members": [f"deleted:{mine}?uid=1"]}
-    with identity.store.transaction() as transaction:
-        iam.policies.put(transaction, PROJECT, [viewer, deleted])
-    new = {mine: "roles/owner", "user:editor@y.zz": "roles/editor"}
-    ensure_policy(iam.policies, identity.store, PROJECT, new)
-    owners = {"role": "roles/owner", "members": [*deleted["members"], mine]}
-    assert iam.policies.read(PROJECT)["bindings"] == [owners, viewer]

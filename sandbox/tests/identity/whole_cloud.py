@@ -95,7 +95,7 @@ class WholeCloud:
             return "operations/none" if ".operations." in method else f"{PROJECT}{service}"
         if parameter == "parent":
             return PROJECT
-        if method.startswith("iam.") and parameter in ("name", "resource"):
+        if method.startswith(("iam.", "iamcredentials.")) and parameter in ("name", "resource"):
             return self._iam_name(method)
         if method.startswith("cloudresourcemanager."):
             return _NAMES["project"]
@@ -106,10 +106,12 @@ class WholeCloud:
     def _iam_name(self, method: str) -> str:
         if method.startswith("iam.projects.roles."):
             return f"{PROJECT}/roles/mine"
-        if not method.startswith("iam.projects."):
+        if method.startswith("iam.") and not method.startswith("iam.projects."):
             return "roles/viewer"
         if method.endswith(("serviceAccounts.create", "serviceAccounts.list")):
             return PROJECT
+        if method.startswith("iamcredentials."):
+            return f"projects/-/serviceAccounts/{self.account}"
         account = f"{PROJECT}/serviceAccounts/{self.account}"
         return f"{account}/keys/none" if ".keys." in method else account
 
@@ -137,7 +139,7 @@ def whole_cloud(directory: Path, members: Mapping[str, str]) -> Iterator[WholeCl
     iam = access_control(cloud, accounts, usage)
     storage = storage_cloud(cloud, iam)
     storage.blobs.prepare()
-    services = implemented_services(cloud, iam, usage, storage)
+    services = implemented_services(cloud, iam, tokens, usage, storage)
     account = accounts.create("cloudspill-sandbox", "worker")["email"]
     asyncio.run(_furnish(cloud, services))
     bindings = [{"role": role, "members": [f"user:{who}"]} for role, who in members.items()]

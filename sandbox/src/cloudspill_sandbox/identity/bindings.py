@@ -156,7 +156,7 @@ def check_owner(policy: Document, current: Document) -> None:
     Raises:
         ApiError: 400.
     """
-    if has_owner(current) and not has_owner(policy):
+    if _has_owner(current) and not _has_owner(policy):
         raise refused(
             "INVALID_ARGUMENT",
             "The project must keep at least one user or service account as its owner "
@@ -169,7 +169,7 @@ def check_owner(policy: Document, current: Document) -> None:
         )
 
 
-def has_owner(policy: Document) -> bool:
+def _has_owner(policy: Document) -> bool:
     """Whether a user or a service account is an owner; one that was deleted is none."""
     return any(
         member.startswith(("user:", "serviceAccount:"))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from cloudspill_sandbox.engine.access import Requirement
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.identity.bindings import has_owner
 from cloudspill_sandbox.identity.policies import Policies
 from cloudspill_sandbox.identity.predefined_roles import PROJECT
 
@@ -15,25 +14,17 @@ SERVICE = "cloudresourcemanager.googleapis.com"
 
 
 def ensure_policy(policies: Policies, store: Store, project: str, bound: Mapping[str, str]) -> None:
-    """Give a project that has no policy the one of a new project, and one without an owner that.
-
-    So nobody stays locked out who deleted the owner's account.
+    """Give a project that has no policy the one that a new project has.
 
     Args:
         project: relative name.
         bound: role by member; on Google Cloud the default service account of Compute Engine is an
             editor (https://cloud.google.com/compute/docs/access/service-accounts).
     """
-    policy = policies.find(project) or {}
-    if policy and has_owner(policy):
-        return
-    missing = [
-        {"role": role, "members": [member]}
-        for member, role in bound.items()
-        if not policy or role == "roles/owner"
-    ]
-    with store.transaction() as transaction:
-        policies.put(transaction, project, [*policy.get("bindings", ()), *missing])
+    if policies.find(project) is None:
+        bindings = [{"role": role, "members": [member]} for member, role in bound.items()]
+        with store.transaction() as transaction:
+            policies.put(transaction, project, bindings)
 
 
 class ProjectNames:
