@@ -32,7 +32,7 @@ async def sweep(settings: Settings) -> bool:
     The caller holds the sandbox's lock.
     """
     traces = (settings.environment_file, settings.admin_socket)
-    found = any(path.exists() for path in traces)
+    found = any(path.exists() for path in (*traces, leftovers.podman_directory(settings)))
     if settings.owns_host:
         leftovers.sweep(settings)
         await NamespaceNetwork(settings).stop()
