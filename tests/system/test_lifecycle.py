@@ -95,6 +95,13 @@ def daemon_pid(sandbox: Sandbox) -> int:
     return int(json.loads(sandbox.cli("status", "--output", "json").stdout)["pid"])
 
 
+def kill(sandbox: Sandbox) -> None:
+    """End the sandbox's process by SIGKILL."""
+    pid = daemon_pid(sandbox)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), within=10, what="the daemon is gone")
+
+
 def test_down_leaves_the_host_as_it_was(sandbox: Sandbox) -> None:
     before = host_footprint()
     sandbox.up()
@@ -153,9 +160,7 @@ def test_after_a_kill_the_next_up_works_and_nothing_acknowledged_is_lost(
 ) -> None:
     sandbox.up()
     boot(sandbox, "witness")
-    pid = daemon_pid(sandbox)
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), within=10, what="the daemon is gone")
+    kill(sandbox)
     assert sandbox.cli("status", check=False).returncode == 3
     sandbox.up()
     assert names(sandbox)["witness"] == "RUNNING"
@@ -166,11 +171,21 @@ def test_down_after_a_kill_gives_the_host_back(sandbox: Sandbox) -> None:
     sandbox.cli("down")
     before = host_footprint()
     sandbox.up()
-    pid = daemon_pid(sandbox)
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), within=10, what="the daemon is gone")
+    kill(sandbox)
     swept = sandbox.cli("down")
     assert "removed" in swept.stderr
+    assert host_footprint() == before
+
+
+def test_down_after_lives_that_were_killed_gives_the_host_back(sandbox: Sandbox) -> None:
+    sandbox.cli("down")
+    before = host_footprint()
+    sandbox.up()
+    assert "RUNNING" in names(sandbox).values()
+    for _ in range(2):
+        kill(sandbox)
+        sandbox.up()
+    sandbox.cli("down")
     assert host_footprint() == before
 
 
