@@ -199,6 +199,32 @@ async def test_an_objects_list_lets_in_readers_and_owners(client: Client, strang
     assert await allowed(stranger) == set()
 
 
+async def test_an_objects_list_counts_for_nothing_where_only_iam_does(
+    client: Client, anonymous: Client
+) -> None:
+    await client.bucket()
+    await client.put(predefinedAcl="publicRead")
+    await anonymous.call("objects.get", bucket="bucket", object="object")
+    await client.call("buckets.patch", {"iamConfiguration": UNIFORM}, bucket="bucket")
+    assert (await anonymous.refused("objects.get", bucket="bucket", object="object")).status == 401
+
+
+async def test_lists_of_buckets_show_lists_to_who_may_see_each(
+    client: Client, stranger: Client
+) -> None:
+    for name in ("mine", "other"):
+        await client.bucket(name)
+    await bind(client, ("roles/storage.admin", MEMBER), bucket="mine")
+    with client.cloud.store.transaction() as tx:
+        bindings = [
+            {"role": "roles/owner", "members": [f"user:{OWNER.email}"]},
+            {"role": "roles/viewer", "members": [MEMBER]},
+        ]
+        client.iam.policies.put(tx, "projects/p1234", bindings)
+    listed = await stranger.call("buckets.list", project=PROJECT.id, projection="full")
+    assert ["acl" in bucket for bucket in listed["items"]] == [True, False]
+
+
 @pytest.mark.parametrize(("team", "may"), [("owner", True), ("editor", True), ("viewer", False)])
 async def test_teams_of_the_project_own_objects_by_default(
     client: Client, team: str, may: bool

@@ -166,6 +166,7 @@ async def test_a_policy_is_set_by_who_read_the_current_one(client: Client) -> No
     assert first["resourceId"] == "projects/_/buckets/bucket"
     second = await client.call("buckets.setIamPolicy", first, bucket="bucket")
     assert second["etag"] != first["etag"]
+    assert (await client.call("buckets.get", bucket="bucket"))["metageneration"] == "2"
     error = await client.refused("buckets.setIamPolicy", first, bucket="bucket")
     assert (error.status, error.reason) == (412, "conditionNotMet")
     await client.call("buckets.setIamPolicy", {"bindings": first["bindings"]}, bucket="bucket")
@@ -213,6 +214,33 @@ async def test_a_condition_on_the_objects_name_counts(client: Client, stranger: 
     await stranger.call("objects.get", bucket="bucket", object="open/a")
     error = await stranger.refused("objects.get", bucket="bucket", object="shut/a")
     assert error.status == 403
+
+
+async def test_conditions_keep_uniform_access(client: Client) -> None:
+    await client.bucket(iamConfiguration=UNIFORM)
+    binding = {
+        "role": "roles/storage.legacyBucketReader",
+        "members": ["user:jane@example.com"],
+        "condition": {"title": "t", "expression": "resource.name.startsWith('a')"},
+    }
+    admin = {"role": "roles/storage.admin", "members": ["user:owner@example.org"]}
+    body = {"version": 3, "bindings": [binding, admin]}
+    await client.call("buckets.setIamPolicy", body, bucket="bucket")
+    off = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}}}
+    error = await client.refused("buckets.patch", off, bucket="bucket")
+    assert (error.status, error.reason) == (412, "conditionNotMet")
+
+
+async def test_who_has_several_roles_is_listed_with_the_highest(client: Client) -> None:
+    await client.bucket()
+    roles = ("legacyBucketReader", "legacyBucketOwner", "legacyBucketWriter")
+    bindings = [{"role": f"roles/storage.{r}", "members": ["allUsers"]} for r in roles]
+    owner = {"role": "roles/storage.admin", "members": ["user:owner@example.org"]}
+    await client.call("buckets.setIamPolicy", {"bindings": [*bindings, owner]}, **ON_BUCKET)
+    listed = await client.call("bucketAccessControls.list", **ON_BUCKET)
+    assert [(entry["entity"], entry["role"]) for entry in listed["items"]] == [
+        ("allUsers", "OWNER")
+    ]
 
 
 async def test_anybody_may_ask_what_they_may_do(client: Client, stranger: Client) -> None:

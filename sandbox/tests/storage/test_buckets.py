@@ -94,6 +94,10 @@ async def test_the_namespace_is_global(client: Client) -> None:
             "Invalid argument. 'A' cannot be the value of a label.",
         ),
         (
+            {"labels": {f"label{number}": "" for number in range(65)}},
+            "Invalid argument. A bucket has at most 64 labels.",
+        ),
+        (
             {"iamConfiguration": {"publicAccessPrevention": "maybe"}},
             "Invalid argument. 'maybe' is no publicAccessPrevention.",
         ),

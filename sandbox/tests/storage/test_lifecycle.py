@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from cloudspill_sandbox.storage.lifecycle_pass import Outcome, act_on_all
+from cloudspill_sandbox.storage.lifecycle_pass import AT_ONCE, Outcome, act_on_all
 
 from .conftest import DAY, PROJECT, Client, Clock
 
@@ -204,6 +205,34 @@ async def test_what_is_held_or_retained_is_kept(client: Client, clock: Clock) ->
     clock.now += 61
     assert await act_on_all(client.cloud) == Outcome(deleted=1, kept=1)
     assert await names(client) == ["held"]
+
+
+async def test_a_noncurrent_version_is_kept_as_long_as_the_policy_says(
+    client: Client, clock: Clock
+) -> None:
+    await ruled(
+        client,
+        (DELETE, {"isLive": False}),
+        versioning={"enabled": True},
+        retentionPolicy={"retentionPeriod": "60"},
+    )
+    await client.put()
+    await client.gone("objects.delete", bucket="bucket", object="object")
+    assert await act_on_all(client.cloud) == Outcome(kept=1)
+    clock.now += 60
+    assert await act_on_all(client.cloud) == Outcome(deleted=1)
+
+
+async def test_what_is_changed_during_a_pass_is_left_to_the_next(client: Client) -> None:
+    await ruled(client, (DELETE, {"age": 0}))
+    for number in range(AT_ONCE + 1):
+        await client.put(f"{number:04}")
+    last = f"{AT_ONCE:04}"
+    acting = asyncio.create_task(act_on_all(client.cloud))
+    await asyncio.sleep(0)  # the pass is in its first part now
+    await client.call("objects.patch", {"metadata": {"a": "b"}}, bucket="bucket", object=last)
+    assert await acting == Outcome(deleted=AT_ONCE)
+    assert await names(client) == [last]
 
 
 async def test_buckets_without_rules_are_left_alone(client: Client, clock: Clock) -> None:

@@ -18,7 +18,13 @@ from cloudspill_sandbox.storage.buckets import found, is_uniform, resource_name
 from cloudspill_sandbox.storage.cloud import Methods, StorageCloud
 from cloudspill_sandbox.storage.names import BUCKETS, bucket_name, generations_of, objects_of
 from cloudspill_sandbox.storage.permissions import on_bucket
-from cloudspill_sandbox.storage.refusals import conflict, invalid, required, unsupported
+from cloudspill_sandbox.storage.refusals import (
+    condition_not_met,
+    conflict,
+    invalid,
+    required,
+    unsupported,
+)
 
 LARGEST_PAGE = 1000
 
@@ -87,9 +93,15 @@ async def _change(
         bucket = found(tx, name)
         preconditions.check(preconditions.given_in(call.query), bucket)
         bucket = changed(call, bucket, cloud.project, cloud.clock())
+        bindings = _bindings(cloud, name)
+        if not is_uniform(bucket) and bucket_policies.has_conditions(bindings):
+            raise condition_not_met(
+                "Uniform bucket-level access cannot be disabled while the policy of bucket "
+                f"{name} has conditional role bindings."
+            )
         acl = asked_list(call, bucket, cloud.project)
         if acl is not None:
-            bindings = bucket_policies.with_list(_bindings(cloud, name), acl, cloud.project)
+            bindings = bucket_policies.with_list(bindings, acl, cloud.project)
             cloud.policies.put(tx, resource_name(name), bindings)
         tx.put(bucket_name(name), bucket)
     return _shown(cloud, call, bucket, full_by_default=True)

@@ -63,7 +63,7 @@ def list_of(bindings: Iterable[Document], project: Project) -> AccessControlList
         role: [
             member
             for binding in bindings
-            if binding["role"] == _LEGACY_BUCKET_ROLES[role] and "condition" not in binding
+            if binding["role"] == _LEGACY_BUCKET_ROLES[role]
             for member in binding["members"]
         ]
         for role in BUCKET_ROLES
@@ -78,7 +78,7 @@ def list_of(bindings: Iterable[Document], project: Project) -> AccessControlList
 def with_list(bindings: Iterable[Document], acl: AccessControlList, project: Project) -> Bindings:
     """Return a policy that says what an access control list does of its bucket."""
     legacy = set(_LEGACY_BUCKET_ROLES.values())
-    others = [b for b in bindings if b["role"] not in legacy or "condition" in b]
+    others = [binding for binding in bindings if binding["role"] not in legacy]
     return _bindings(acl, _LEGACY_BUCKET_ROLES, project) + others
 
 
@@ -96,6 +96,11 @@ def teams_of(project_bindings: Iterable[Document], email: str, project: Project)
         for team in _TEAM_MEMBERS
         if binding["role"] == f"roles/{team.removesuffix('s')}" and member in binding["members"]
     )
+
+
+def has_conditions(bindings: Iterable[Document]) -> bool:
+    """Whether a policy has conditional bindings, which buckets with lists cannot have."""
+    return any(binding.get("condition") for binding in bindings)
 
 
 def is_public_policy(bindings: Iterable[Document]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.storage.bucket_documents import touched
-from cloudspill_sandbox.storage.bucket_policies import is_public_policy
+from cloudspill_sandbox.storage.bucket_policies import has_conditions, is_public_policy
 from cloudspill_sandbox.storage.buckets import (
     found,
     is_uniform,
@@ -71,7 +71,7 @@ def _check_new(bucket: Document, policy: Document) -> None:
             "The member bindings allUsers and allAuthenticatedUsers are not allowed since public "
             "access prevention is enforced."
         )
-    if not is_uniform(bucket) and any(binding.get("condition") for binding in bindings):
+    if not is_uniform(bucket) and has_conditions(bindings):
         raise condition_not_met(
             "Conditional role bindings need uniform bucket-level access, which bucket "
             f"{bucket['name']} has not enabled."

@@ -23,7 +23,7 @@ from cloudspill_sandbox.storage.names import BUCKETS, generations_of, objects_of
 from cloudspill_sandbox.storage.objects import CONTENT, place_of
 from cloudspill_sandbox.storage.timestamps import timestamp
 
-_AT_ONCE = 200
+AT_ONCE = 200
 """Versions that are looked at before other work gets its turn."""
 
 
@@ -49,8 +49,8 @@ async def act_on_all(cloud: StorageCloud) -> Outcome:
     ruled = [bucket for bucket in cloud.store.children(BUCKETS).values() if "lifecycle" in bucket]
     for bucket in ruled:
         candidates = list(_versions(cloud, bucket["name"], now))
-        for start in range(0, len(candidates), _AT_ONCE):
-            _act(cloud, bucket, candidates[start : start + _AT_ONCE], outcome)
+        for start in range(0, len(candidates), AT_ONCE):
+            _act(cloud, bucket, candidates[start : start + AT_ONCE], outcome)
             await asyncio.sleep(0)
     return outcome
 
