@@ -13,7 +13,8 @@ from typing import Any
 
 import google.auth.transport.requests
 import pytest
-from google.auth import exceptions
+from google.auth import exceptions, impersonated_credentials
+from google.auth.credentials import Credentials
 from google.oauth2 import service_account
 
 from .conftest import SCOPES
@@ -79,7 +80,7 @@ def credentials(key: dict[str, Any]) -> service_account.Credentials:
     return made
 
 
-def refresh(asked: service_account.Credentials) -> None:
+def refresh(asked: Credentials) -> None:
     """Get an access token."""
     asked.refresh(google.auth.transport.requests.Request())
 
@@ -121,6 +122,32 @@ def test_a_disabled_account_is_refused_everywhere(
         session.get(zones, timeout=30)
     accounts.enable(name=account["name"], body={}).execute()
     refresh(asked)
+
+
+def test_a_token_creator_speaks_for_an_account(
+    service: Service, account: dict[str, Any], target: Target
+) -> None:
+    # https://googleapis.dev/python/google-auth/latest/reference/google.auth.impersonated_credentials.html
+    source = service_account.Credentials.from_service_account_file(
+        str(target.key_file), scopes=SCOPES
+    )
+
+    def impersonated() -> impersonated_credentials.Credentials:
+        return impersonated_credentials.Credentials(source, account["email"], SCOPES, lifetime=300)
+
+    with pytest.raises(exceptions.RefreshError, match=r"iam\.serviceAccounts\.getAccessToken"):
+        refresh(impersonated())
+    role, member = "roles/iam.serviceAccountTokenCreator", f"serviceAccount:{target.email}"
+    policy = {"bindings": [{"role": role, "members": [member]}]}
+    accounts = service("iam").projects().serviceAccounts()
+    accounts.setIamPolicy(resource=account["name"], body={"policy": policy}).execute()
+    speaking = impersonated()
+    refresh(speaking)
+    zones = f"https://{COMPUTE}/compute/v1/projects/{target.project}/zones"
+    with google.auth.transport.requests.AuthorizedSession(speaking) as session:
+        refused = session.get(zones, timeout=30)
+    assert refused.status_code == 403  # as the account itself, which has no role
+    assert "Required 'compute.zones.list' permission" in refused.text
 
 
 def test_an_account_is_not_made_twice(

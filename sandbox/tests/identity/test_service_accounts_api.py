@@ -284,5 +284,9 @@ def test_a_stranger_makes_and_sees_no_accounts(
     assert f"'iam.serviceAccounts.{permission}'" in error.message
 
 
-def test_the_scope_of_iam_is_enough(apis: Mapping[str, Api]) -> None:
-    assert "https://www.googleapis.com/auth/iam" in apis["iam"].methods[f"{ACCOUNTS}.create"].scopes
+@pytest.mark.parametrize(
+    "method", [f"{ACCOUNTS}.create", "iamcredentials.projects.serviceAccounts.generateAccessToken"]
+)
+def test_the_scope_of_iam_is_enough(apis: Mapping[str, Api], method: str) -> None:
+    scopes = apis[method.partition(".")[0]].methods[method].scopes
+    assert "https://www.googleapis.com/auth/iam" in scopes

@@ -61,10 +61,16 @@ UNKNOWN_PARAMETERS = (
 QUERY_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}
 """`True` and `False` are what gcloud sends."""
 
-FURTHER_SCOPES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"iam": frozenset({"https://www.googleapis.com/auth/iam"})}
-)
-"""Scopes that an API's pages name and its document does not; google.cloud.gcp_iam_* use this one.
+_IAM = frozenset({"https://www.googleapis.com/auth/iam"})
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/create
+FURTHER_SCOPES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "iam": _IAM,  # google.cloud.gcp_iam_*
+        "iamcredentials": _IAM,  # google-auth's impersonated credentials
+    }
+)
+"""Scopes that an API's pages name and its document does not.
+
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/create,
+https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
 """
