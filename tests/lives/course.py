@@ -123,6 +123,7 @@ class Course:
         self.result.up_seconds.append(time.monotonic() - began)
         self._compare_boots()
         with Api(self._process.settings) as api:
+            api.make_bucket()
             self.result.wrong += self._ledger.audit(api)
             seen = inventory.take(api, self._process.settings)
             self.result.wrong += invariants.violations(seen)

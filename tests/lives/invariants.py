@@ -30,6 +30,8 @@ def violations(inventory: Inventory) -> list[str]:
         *_volumes(inventory),
         *_leases(inventory),
         *_index(inventory),
+        *(f"an object has no content {lost}" for lost in inventory.named - inventory.contents),
+        *(f"content {lost} has no object" for lost in inventory.contents - inventory.named),
     ]
     if inventory.host is not None:
         found += _host(inventory, inventory.host)

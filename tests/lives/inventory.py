@@ -17,6 +17,7 @@ from cloudspill_sandbox.runtime.leftovers import podman_directory
 from cloudspill_sandbox.runtime.mounts import mounts_below
 from cloudspill_sandbox.runtime.volume_records import read_record
 from cloudspill_sandbox.settings import Settings
+from cloudspill_sandbox.storage.objects import CONTENT
 from tests.lives.api import Api, Json
 
 KINDS = ("instances", "disks", "snapshots", "images", "addresses", "firewalls", "operations")
@@ -49,6 +50,8 @@ class Inventory:
         machines: instance of each machine that can be found by its id.
         guest_attributes: ids of the instances that have some.
         volumes: ids of the volumes on disk, but for the guest image.
+        named: contents that objects name.
+        contents: contents on disk.
         host: None with machines in memory.
     """
 
@@ -57,6 +60,8 @@ class Inventory:
     machines: dict[str, str]
     guest_attributes: frozenset[str]
     volumes: frozenset[str]
+    named: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
     host: Host | None = None
 
 
@@ -69,6 +74,8 @@ def take(api: Api, settings: Settings) -> Inventory:
         machines={name: body["instance"] for name, body in kept.get("machines", {}).items()},
         guest_attributes=frozenset(kept.get("guestAttributes", {})),
         volumes=frozenset(_volumes(settings)),
+        named=frozenset(body[CONTENT] for body in kept.get("objects", {}).values()),
+        contents=frozenset(p.name for p in settings.objects_dir.rglob("*") if p.is_file()),
         host=None if settings.in_memory else _host(settings),
     )
 
@@ -80,7 +87,9 @@ def _documents(database: Path) -> dict[str, dict[str, Json]]:
     try:
         for name, body in connection.execute("SELECT name, body FROM documents"):
             collection, _, key = name.rpartition("/")
-            if collection in {"leases", "machines", "guestAttributes"}:
+            if name.startswith("buckets/") and collection.endswith("/objects"):
+                found.setdefault("objects", {})[key] = json.loads(body)
+            elif collection in {"leases", "machines", "guestAttributes"}:
                 found.setdefault(collection, {})[key] = json.loads(body)
     finally:
         connection.close()

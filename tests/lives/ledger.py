@@ -82,7 +82,7 @@ class Ledger:
             document["selfLink"].split("/", 7)[7]: facts(kind, document)
             for kind in ("instances", "disks", "snapshots", "images", "addresses", "firewalls")
             for document in api.every(kind)
-        }
+        } | {f"objects/{name}": now for name, now in api.objects()}
         wrong = [_audited(entry, api, there.get(path)) for path, entry in self.entries.items()]
         wrong += [
             f"{path} is there, and no acknowledged call made it"

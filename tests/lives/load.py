@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from tests.lives.api import REGION, ZONE, Api, Json
+from tests.lives.api import REGION, ZONE, Api, Json, facts_of
 from tests.lives.ledger import Attempt, Entry, Facts, Ledger, facts
 
 IMAGE = "projects/debian-cloud/global/images/family/debian-12"
@@ -50,6 +50,7 @@ class Client:
         self._image = ledger.entry(f"global/images/{name}-image")
         self._rule = ledger.entry(f"global/firewalls/{name}-rule")
         self._address = ledger.entry(f"regions/{REGION}/addresses/{name}-address")
+        self._object = ledger.entry(f"objects/{name}-object")
 
     def work(self, api: Api) -> None:
         """Make calls until the sandbox does not answer any more."""
@@ -60,7 +61,7 @@ class Client:
             return
 
     def _possible(self) -> list[Callable[[Api], None]]:
-        return [*self._on_instance(), *self._on_copies(), *self._on_network()]
+        return [*self._on_instance(), *self._on_copies(), *self._on_network(), self._write_object]
 
     def _on_instance(self) -> list[Callable[[Api], None]]:
         instance, disk = self._instance.certain, self._disk.certain
@@ -73,7 +74,8 @@ class Client:
             elif disk is not None:
                 settings.append(self._attach_disk)
             return [self._start, self._start, self._delete_instance, *settings]
-        return [self._stop, self._reset, self._delete_instance, *settings]
+        # Mostly left on, so that machines go on through kills.
+        return [self._stop, self._reset, self._delete_instance, *settings, *settings]
 
     def _on_copies(self) -> list[Callable[[Api], None]]:
         possible: list[Callable[[Api], None]] = []
@@ -152,6 +154,23 @@ class Client:
 
     def _insert_address(self, api: Api) -> None:
         self._insert(api, self._address, {"name": _name(self._address)}, {"status": "RESERVED"})
+
+    def _write_object(self, api: Api) -> None:
+        """Write the object anew, or delete it; nothing of either is done later."""
+        name = _name(self._object)
+        if self._object.certain is not None and self._coin():
+            self._object.attempt = Attempt("objects.delete", None, [])
+            answer = api.remove(name)
+        else:
+            content = self._rng.randbytes(self._rng.randrange(200_000))
+            self._object.attempt = Attempt("objects.insert", facts_of(content), [])
+            answer = api.upload(name, content)
+        attempt, self._object.attempt = self._object.attempt, None
+        if answer.ok:
+            self._object.certain = attempt.after
+            self.tally.acknowledged[attempt.verb] += 1
+        else:
+            self.tally.refused[f"{attempt.verb} {answer.status_code}"] += 1
 
     def _patch_rule(self, api: Api) -> None:
         disabled = not _certain(self._rule)["disabled"]

@@ -44,6 +44,8 @@ def whole() -> Inventory:
         machines={"7": VM},
         guest_attributes=frozenset({"7"}),
         volumes=frozenset({"d8"}),
+        named=frozenset({"c1"}),
+        contents=frozenset({"c1"}),
         host=Host(("7",), frozenset({"0a8a0002"}), frozenset({"0a8a0002"}), frozenset({"d8"})),
     )
 
@@ -87,6 +89,8 @@ def test_nothing_is_wrong_with_a_whole_sandbox() -> None:
         (kept(leases={"10.138.0.2": VM, "198.18.0.2": VM}), "198.18.0.3 without a lease"),
         (kept(leases=whole().leases | {"10.138.0.9": VM}), "10.138.0.9 is leased"),
         (listed("addresses", address="10.138.0.2"), "10.138.0.2 belongs to"),
+        (kept(contents=frozenset()), "an object has no content c1"),
+        (kept(named=frozenset()), "content c1 has no object"),
         (kept(machines={}), "machines are found as"),
         (kept(guest_attributes=frozenset({"9"})), "guest attributes of 9"),
         (hosted(machines=()), "7 is RUNNING and has no machine"),
