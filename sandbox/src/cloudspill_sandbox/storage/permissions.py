@@ -16,6 +16,7 @@ from cloudspill_sandbox.engine.access import AccessRules, Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.storage.access_control import PUBLIC, Project, role_of
+from cloudspill_sandbox.storage.bucket_documents import is_full
 from cloudspill_sandbox.storage.bucket_policies import teams_of
 from cloudspill_sandbox.storage.buckets import (
     Reader,
@@ -259,7 +260,7 @@ def _bucket_lists(call: Call, verb: str) -> Iterator[str]:
     """Yield what a call about buckets needs for access control lists that it reads or sets."""
     if verb not in ("get", "patch", "update"):
         return
-    if _wants_lists(call, by_default=verb != "get"):
+    if is_full(call, by_default=verb != "get"):
         yield f"buckets.{_GET_LIST}"
     sets = ("acl", "defaultObjectAcl")
     prevention = (call.body.get("iamConfiguration") or {}).get("publicAccessPrevention")
@@ -271,15 +272,10 @@ def _object_lists(call: Call, verb: str) -> Iterator[str]:
     """Yield what a call about an object needs for the access control list that it reads or sets."""
     if verb == "delete":
         return
-    if _wants_lists(call, by_default=verb != "get"):
+    if is_full(call, by_default=verb != "get"):
         yield f"objects.{_GET_LIST}"
     if _sets_lists(call.body, call.query, "acl"):
         yield f"objects.{_SET_LIST}"
-
-
-def _wants_lists(call: Call, *, by_default: bool) -> bool:
-    asked = call.query.get("projection")
-    return by_default if asked is None else bool(asked == "full")
 
 
 def _sets_lists(body: Document, query: Mapping[str, Any], *fields: str) -> bool:
