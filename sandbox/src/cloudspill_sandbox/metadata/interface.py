@@ -37,7 +37,7 @@ class MetadataSource(Protocol):
 
         Raises:
             KeyError: the instance has no such account.
-            PermissionError: a scope was asked for that the instance was not given.
+            PermissionError: the instance was given no scopes that a token could have.
         """
 
     def identity_token(self, address: str, account: str, audience: str) -> str:
