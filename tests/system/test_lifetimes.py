@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +51,12 @@ def status(sandbox: Sandbox, name: str) -> str | None:
     return next((each["status"] for each in shown if each["name"] == name), None)
 
 
+def now(sandbox: Sandbox) -> datetime:
+    """The cloud's time."""
+    shown = json.loads(sandbox.cli("clock", "show", "--output", "json").stdout)
+    return datetime.fromisoformat(shown["now"])
+
+
 def by_system(sandbox: Sandbox, name: str) -> list[tuple[str, str]]:
     """(type, status) of the operations on an instance that nobody asked for."""
     chosen = f"user=system AND targetLink~instances/{name}$"
@@ -85,3 +95,26 @@ def test_the_end_of_its_run_time_deletes_an_instance_and_its_disk(running: Sandb
     eventually(lambda: status(running, "brief") is None, 30, "the instance is gone")
     assert "brief" not in running.resources()["disks"]
     assert by_system(running, "brief") == [("compute.instances.deferredDelete", "DONE")]
+
+
+def test_a_run_time_that_ends_while_the_sandbox_is_killed_ends_at_its_start(
+    running: Sandbox,
+) -> None:
+    limit = ("--max-run-duration", "10m", "--instance-termination-action", "DELETE")
+    create(running, "overdue", *limit)
+    create(running, "stays")
+    made = gcloud(running, "instances", "describe", "overdue", "--zone", ZONE)
+    end = datetime.fromisoformat(made["resourceStatus"]["scheduling"]["terminationTimestamp"])
+    left = end - now(running)
+    running.cli("clock", "advance", f"{left.total_seconds() - 3}")
+    daemon = json.loads(running.cli("status", "--output", "json").stdout)
+    os.kill(daemon["pid"], signal.SIGKILL)
+    eventually(lambda: running.cli("status", check=False).returncode == 3, 10, "it is dead")
+    host_end = end.timestamp() - daemon["clock"]["ahead_seconds"]
+    eventually(lambda: time.time() > host_end, 10, "its last seconds pass")
+    running.up()
+    assert now(running) >= end, "a new life does not step back"
+    eventually(lambda: status(running, "overdue") is None, 30, "the instance is gone")
+    assert "overdue" not in running.resources()["disks"]
+    assert by_system(running, "overdue") == [("compute.instances.deferredDelete", "DONE")]
+    assert status(running, "stays") == "RUNNING"
