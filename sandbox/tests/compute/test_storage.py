@@ -268,6 +268,14 @@ async def test_a_disk_grows_where_it_is_attached_too(
     assert "cannot be smaller than the snapshot size (20 GB)" in refusal.message
 
 
+async def test_a_clone_is_in_its_source_s_zone(api: Client, vm: Any) -> None:
+    assert vm
+    clone = {"name": "d", "sourceDisk": DISK}
+    refusal = await api.refused("disks.insert", clone, zone="us-west1-a")
+    assert "The disk must be in zone 'us-west1-a'." in refusal.message
+    await api.done("disks.insert", clone)
+
+
 async def test_an_image_may_be_larger_than_its_source(api: Client) -> None:
     body = {"name": "wide", "sourceImage": IMAGE, "diskSizeGb": "12"}
     await api.done("images.insert", body)

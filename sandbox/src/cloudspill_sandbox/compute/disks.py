@@ -186,9 +186,16 @@ def _origin(
     elif key == "sourceSnapshot":
         origin = sources.snapshot(cloud, tx, at, body[key])
     else:
-        origin = sources.disk(cloud, tx, at, body[key], name.split("/")[3])
+        origin = _in_zone(cloud, tx, at, body[key], name.split("/")[3])
     inherited = documents.given(origin, "licenses", "guestOsFeatures", "architecture")
     return origin, inherited | {key: origin["selfLink"], f"{key}Id": origin["id"]}
+
+
+def _in_zone(cloud: Cloud, tx: Transaction, field: str, reference: str, zone: str) -> Document:
+    disk = sources.disk(cloud, tx, field, reference, zone)
+    if names.last(disk["zone"]) != zone:
+        raise refusals.invalid_value(field, reference, f"The disk must be in zone '{zone}'.")
+    return disk
 
 
 def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field: str) -> Document:
@@ -203,12 +210,8 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
         raise refusals.invalid_value(
             field, "", "At most one of source and initializeParams may be specified."
         )
-    disk = sources.disk(cloud, tx, f"{field}.source", body["source"], zone)
+    disk = _in_zone(cloud, tx, f"{field}.source", body["source"], zone)
     name = names.relative(disk["selfLink"])
-    if names.scope(name) != f"zones/{zone}":
-        raise refusals.invalid_value(
-            f"{field}.source", body["source"], f"The disk must be in zone '{zone}'."
-        )
     shared = body.get("mode") == _READ_ONLY and _only_read(tx, name, disk)
     if disk.get("users") and not shared:
         raise refusals.in_use("disk", name, names.relative(disk["users"][0]))
