@@ -3,57 +3,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from .gcloud import Gcloud
 from .target import Target
-
-DEADLINE = 180
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 
 Named = Callable[[str], str]
 
 
-class Gcloud:
-    """Runs `gcloud compute …` with a configuration folder of its own."""
-
-    def __init__(self, target: Target, folder: str) -> None:
-        self._environment = target.shell(
-            CLOUDSDK_CONFIG=folder,
-            CLOUDSDK_CORE_DISABLE_PROMPTS="1",
-            CLOUDSDK_CORE_DISABLE_USAGE_REPORTING="true",
-            CLOUDSDK_COMPUTE_ZONE=target.zone,
-            CLOUDSDK_COMPUTE_REGION=target.region,
-        )
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Return how `gcloud compute WORDS` ended."""
-        return subprocess.run(
-            ["gcloud", "compute", *words, "--format=json"],
-            env=self._environment,
-            timeout=DEADLINE,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def __call__(self, *words: str) -> Any:
-        """Return what `gcloud compute WORDS` printed; it must end well and without a warning."""
-        done = self.run(*words)
-        assert done.returncode == 0, done.stderr
-        assert "WARNING" not in done.stderr
-        return json.loads(done.stdout or "null")
-
-
 @pytest.fixture(scope="module")
 def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
-    return Gcloud(target, str(tmp_path_factory.mktemp("gcloud")))
+    return Gcloud(target, tmp_path_factory.mktemp("gcloud"), "compute")
 
 
 @pytest.fixture(scope="module")

@@ -8,49 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from .gcloud import Gcloud
 from .target import Target
 
-DEADLINE = 120
 PROBE = "policytroubleshooter.googleapis.com"
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 
 Named = Callable[[str], str]
-
-
-class Gcloud:
-    """Runs `gcloud …` with a configuration folder of its own."""
-
-    def __init__(self, target: Target, folder: Path) -> None:
-        self._environment = target.shell(
-            CLOUDSDK_CONFIG=str(folder),
-            CLOUDSDK_CORE_DISABLE_PROMPTS="1",
-            CLOUDSDK_CORE_DISABLE_USAGE_REPORTING="true",
-        )
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Return how it ended."""
-        return subprocess.run(
-            ["gcloud", *words, "--format=json"],
-            env=self._environment,
-            timeout=DEADLINE,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def __call__(self, *words: str) -> Any:
-        """Return what it printed; it must end well."""
-        done = self.run(*words)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout or "null")
 
 
 @pytest.fixture(scope="module")

@@ -191,6 +191,7 @@ def test_a_disabled_account_has_no_valid_credentials(
     signed = assertion(identity, key_file["private_key"], key_file["private_key_id"])
     token = f"Bearer {exchange(signed)['access_token']}"
     ask("iam.projects.serviceAccounts.disable", {}, name=ACCOUNT)
+    assert not identity.accounts.keys.usable(OWNER, key_file["private_key_id"])
     with pytest.raises(ApiError, match="account not found") as caught:
         exchange(signed)
     assert (caught.value.status, caught.value.reason) == (400, "invalid_grant")
