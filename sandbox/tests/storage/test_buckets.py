@@ -207,3 +207,13 @@ async def test_the_service_account_of_the_project_is_named(client: Client) -> No
     answer = await client.call("projects.serviceAccount.get", projectId=PROJECT.id)
     domain = "gs-project-accounts.iam.gserviceaccount.com"
     assert answer["email_address"] == f"service-{PROJECT.number}@{domain}"
+
+
+async def test_a_missing_parameter_is_named(client: Client) -> None:
+    for body, parameters, name in (
+        ({"name": "bucket"}, {}, "project"),
+        ({}, {"project": PROJECT.id}, "name"),
+    ):
+        error = await client.refused("buckets.insert", body, **parameters)  # type: ignore[arg-type]
+        assert (error.status, error.reason, error.location) == (400, "required", name)
+        assert error.message == f"Required parameter: {name}"

@@ -137,6 +137,11 @@ def required(field: str) -> ApiError:
     return ApiError(400, "required", f"Required field '{field}' not specified", location=field)
 
 
+def required_parameter(name: str) -> ApiError:
+    """400 for a parameter that is missing."""
+    return ApiError(400, "required", f"Required parameter: {name}", location=name)
+
+
 def in_use(name: str, user: str) -> ApiError:
     """400 for a resource that another one still uses."""
     return ApiError(

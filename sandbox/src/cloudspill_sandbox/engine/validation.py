@@ -24,7 +24,7 @@ from cloudspill_sandbox.engine.errors import (
     Violation,
     invalid_parameter,
     malformed,
-    required,
+    required_parameter,
 )
 from cloudspill_sandbox.engine.leniency import (
     QUERY_BOOLEANS,
@@ -128,7 +128,7 @@ def query_parameters(api: Api, method: Method, pairs: Iterable[tuple[str, str]])
         )
     for name, parameter in method.query_parameters.items():
         if parameter.required and name not in values:
-            raise required(name)
+            raise required_parameter(name)
     return values
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cloudspill_sandbox.engine.call import Document, Principal
-from cloudspill_sandbox.storage.refusals import invalid, required
+from cloudspill_sandbox.engine.errors import required_parameter
+from cloudspill_sandbox.storage.refusals import invalid
 
 AccessControlList = dict[str, str]
 """Roles (`OWNER`, `WRITER`, `READER`) by entity."""
@@ -53,7 +54,7 @@ def checked_entity(text: str | None, project: Project) -> str:
         ApiError: 400, it is none.
     """
     if not text:
-        raise required("entity")
+        raise required_parameter("entity")
     if text in PUBLIC:
         return text
     if match := _TEAM.fullmatch(text):
@@ -71,7 +72,7 @@ def checked_role(text: str | None, roles: Iterable[str]) -> str:
         ApiError: 400, it is none of them.
     """
     if not text:
-        raise required("role")
+        raise required_parameter("role")
     if text not in roles:
         raise invalid(f"Invalid argument. '{text}' is no role here, only {', '.join(roles)} are.")
     return text

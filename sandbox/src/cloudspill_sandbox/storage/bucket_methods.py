@@ -10,6 +10,7 @@ import base64
 import binascii
 
 from cloudspill_sandbox.engine.call import Call, Document, Reply
+from cloudspill_sandbox.engine.errors import required_parameter
 from cloudspill_sandbox.storage import bucket_documents, bucket_policies, preconditions
 from cloudspill_sandbox.storage.access_control import AccessControlList, project_private
 from cloudspill_sandbox.storage.bucket_access import asked_list
@@ -22,7 +23,6 @@ from cloudspill_sandbox.storage.refusals import (
     condition_not_met,
     conflict,
     invalid,
-    required,
     unsupported,
 )
 
@@ -180,7 +180,7 @@ def _bindings(cloud: StorageCloud, bucket: str) -> bucket_policies.Bindings:
 def _check_project(cloud: StorageCloud, call: Call) -> None:
     project = call.query.get("project")
     if not project:
-        raise required("project")
+        raise required_parameter("project")
     if project not in (cloud.project.id, str(cloud.project.number)):
         raise _unknown_project(project)
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from cloudspill_sandbox.storage.refusals import invalid, required
+from cloudspill_sandbox.engine.errors import required_parameter
+from cloudspill_sandbox.storage.refusals import invalid
 
 _CHARACTERS = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]", re.ASCII)
 _GOOGLE = re.compile(r"g[o0]{2}g[l1][e3]", re.ASCII)
@@ -24,7 +25,7 @@ def check_bucket_name(name: str | None) -> str:
         ApiError: 400 in Google's words.
     """
     if not name:
-        raise required("name")
+        raise required_parameter("name")
     if not _is_valid(name):
         raise invalid(f"Invalid bucket name: '{name}'")
     return name

@@ -7,7 +7,7 @@ https://cloud.google.com/storage/docs/json_api/v1/buckets/setIamPolicy
 from __future__ import annotations
 
 from cloudspill_sandbox.engine.call import Call, Document
-from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.errors import ApiError, required_parameter
 from cloudspill_sandbox.storage.bucket_documents import touched
 from cloudspill_sandbox.storage.bucket_policies import has_conditions, is_public_policy
 from cloudspill_sandbox.storage.buckets import (
@@ -23,7 +23,6 @@ from cloudspill_sandbox.storage.refusals import (
     condition_not_met,
     invalid,
     precondition_failed,
-    required,
 )
 
 
@@ -54,7 +53,7 @@ async def _test(cloud: StorageCloud, call: Call) -> Document:
     bucket = found(cloud.store, call.path["bucket"])
     asked = call.query.get("permissions")
     if not asked:
-        raise required("permissions")
+        raise required_parameter("permissions")
     held = [
         permission
         for permission in asked

@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import required_parameter
 from cloudspill_sandbox.storage.buckets import Reader, found, retention_expires
 from cloudspill_sandbox.storage.entity_tags import entity_tag
 from cloudspill_sandbox.storage.links import link
 from cloudspill_sandbox.storage.locations import checked_class
 from cloudspill_sandbox.storage.names import generation_name, object_name
 from cloudspill_sandbox.storage.object_access import shown_lists
-from cloudspill_sandbox.storage.refusals import invalid, no_such_object, required, unsupported
+from cloudspill_sandbox.storage.refusals import invalid, no_such_object, unsupported
 from cloudspill_sandbox.storage.timestamps import seconds_of
 
 CONTENT = "_content"
@@ -78,7 +79,7 @@ def checked_name(name: str | None) -> str:
         ApiError: 400, there is none or Google does not allow it.
     """
     if not name:
-        raise required("name")
+        raise required_parameter("name")
     forbidden = name in (".", "..") or name.startswith(".well-known/acme-challenge/")
     if forbidden or re.search(r"[\r\n]", name):
         raise invalid(f"Invalid argument. '{name[:80]}' is no valid name of an object.")

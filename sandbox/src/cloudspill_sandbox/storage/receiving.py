@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from cloudspill_sandbox.engine.call import Call, Document, Media, Reply
-from cloudspill_sandbox.engine.errors import invalid_parameter
+from cloudspill_sandbox.engine.errors import invalid_parameter, required_parameter
 from cloudspill_sandbox.storage import checksums, preconditions, versions
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.checksums import BLOCK, Digest
@@ -25,7 +25,6 @@ from cloudspill_sandbox.storage.objects import (
     is_full,
     resource,
 )
-from cloudspill_sandbox.storage.refusals import required
 
 _DEFAULT_TYPE = "application/octet-stream"
 
@@ -33,7 +32,7 @@ _DEFAULT_TYPE = "application/octet-stream"
 async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
     """Write an object whose bytes come with the call."""
     if call.media is None:
-        raise required("uploadType")  # an object has bytes: they come by an upload path
+        raise required_parameter("uploadType")  # an object has bytes: they come by an upload path
     name, settings = asked_object(cloud, call)
     place = call.path["bucket"], name
     content = cloud.blobs.create()

@@ -34,11 +34,6 @@ def invalid(message: str) -> ApiError:
     return ApiError(400, "invalid", message)
 
 
-def required(name: str) -> ApiError:
-    """400 for a field or parameter that is missing."""
-    return ApiError(400, "required", f"Required parameter: {name}", location=name)
-
-
 def conflict(message: str) -> ApiError:
     """409 for what another bucket or object stands in the way of."""
     return ApiError(409, "conflict", message)
