@@ -18,7 +18,7 @@ Named = Callable[[str], str]
 @pytest.fixture(scope="module")
 def storage(target: Target, _environment: None) -> Iterator[Any]:
     """A client with the default credentials."""
-    from google.cloud import storage as package  # type: ignore[import-untyped]
+    from google.cloud import storage as package
 
     with contextlib.closing(package.Client(project=target.project)) as client:
         yield client

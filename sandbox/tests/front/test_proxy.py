@@ -20,7 +20,7 @@ import requests
 from google.auth import exceptions
 from google.oauth2 import service_account
 
-from cloudspill_sandbox.front import server
+from cloudspill_sandbox.front import transport
 
 from .conftest import INSTANCES, RunningFront, World
 
@@ -159,7 +159,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
         bundle,
         URL,
         "POST",
-        data=b" " * (server.MAX_BODY + 1),
+        data=b" " * (transport.MAX_BODY + 1),
         headers={"Authorization": f"Bearer {world.token}"},
     )
     assert response.status_code == 413
