@@ -83,6 +83,11 @@ async def test_only_buckets_have_writers(client: Client) -> None:
             "Cannot update access control for an object",
         ),
         (
+            "objects.insert",
+            {"bucket": "bucket", "name": "new", "media": b"x", "predefinedAcl": "publicRead"},
+            "Cannot insert legacy ACL for an object",
+        ),
+        (
             "buckets.patch",
             ON_BUCKET | {"predefinedAcl": "private"},
             "Cannot use ACL API to set bucket policy",
@@ -99,7 +104,7 @@ async def test_lists_are_refused_where_only_iam_counts(
 ) -> None:
     await client.bucket(iamConfiguration=UNIFORM)
     await client.put()
-    body = JANE if method.endswith("insert") else None
+    body = JANE if method.endswith("Controls.insert") else None
     error = await client.refused(method, body, **parameters)
     assert (error.status, error.reason) == (400, "invalid")
     assert error.message == (

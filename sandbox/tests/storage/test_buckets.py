@@ -214,6 +214,6 @@ async def test_a_missing_parameter_is_named(client: Client) -> None:
         ({"name": "bucket"}, {}, "project"),
         ({}, {"project": PROJECT.id}, "name"),
     ):
-        error = await client.refused("buckets.insert", body, **parameters)  # type: ignore[arg-type]
+        error = await client.refused("buckets.insert", body, **parameters)
         assert (error.status, error.reason, error.location) == (400, "required", name)
         assert error.message == f"Required parameter: {name}"
