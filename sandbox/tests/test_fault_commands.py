@@ -36,11 +36,14 @@ def listed(shell: Shell) -> list[dict[str, object]]:
 
 def test_what_was_armed_is_listed_until_it_is_cleared(shell: Shell) -> None:
     assert listed(shell) == []
+    assert shell.status()["faults"] == []
     first = shell("faults", "add", "stock-out", "--match", "burst-*", "--count", "2").stdout.strip()
     words = ("network-cut", "--after", "5", "--for", "60", "--from", "api", "--count", "forever")
     second = shell("faults", "add", *words).stdout.strip()
     cut = listed(shell)[1]
     assert (cut["after"], cut["for"], cut["from"], cut["count"]) == (5, 60, "api", "forever")
+    assert shell.status()["faults"] == [first, second]
+    assert f"{first}, {second}" in shell("status").stdout
     table = shell("faults", "list").stdout
     assert first in table
     assert "burst-*" in table

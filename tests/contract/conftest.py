@@ -19,6 +19,7 @@ import google.auth
 import pytest
 from google.auth.transport.requests import AuthorizedSession
 
+from .faults import Faults
 from .rest import Rest
 from .target import Target, chosen
 
@@ -101,3 +102,11 @@ def sandbox_only(target: Target) -> Target:
     if target.log is None:
         pytest.skip("holds for the sandbox alone; the target is Google Cloud")
     return target
+
+
+@pytest.fixture
+def faults(sandbox_only: Target) -> Iterator[Faults]:
+    """No faults yet; none is left."""
+    subject = Faults(sandbox_only)
+    yield subject
+    subject.clear()

@@ -14,44 +14,13 @@ from google.api_core.retry import Retry
 
 from cloudspill_sandbox.control import client
 
+from .faults import Faults
 from .rest import Json, Rest
 from .target import Target
 from .test_google_cloud_compute import Clients
 
 DEADLINE = 60
 Named = Callable[[str], str]
-
-
-class Faults:
-    """The faults of the sandbox, over its admin socket."""
-
-    def __init__(self, target: Target) -> None:
-        assert target.admin is not None
-        self._socket = target.admin
-
-    def add(self, kind: str, **options: Any) -> str:
-        """Arm a fault; return its id."""
-        return str(
-            client.call(self._socket, "POST", "/faults", body={"kind": kind} | options)["id"]
-        )
-
-    def clear(self, identity: str = "") -> None:
-        """Clear one fault, or all."""
-        client.call(self._socket, "DELETE", f"/faults?id={identity}" if identity else "/faults")
-
-    def get(self, identity: str, times: int = 0) -> Json:
-        """Return a fault when it has fired so many times."""
-        resource = f"/faults/{identity}?times={times}&timeout=10"
-        document: Json = client.call(self._socket, "GET", resource)
-        return document
-
-
-@pytest.fixture
-def faults(sandbox_only: Target) -> Iterator[Faults]:
-    """No faults yet; none is left."""
-    subject = Faults(sandbox_only)
-    yield subject
-    subject.clear()
 
 
 @pytest.fixture(scope="module")

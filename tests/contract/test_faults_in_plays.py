@@ -6,26 +6,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .faults import Faults
 from .rest import Json, Rest
 from .target import Target
-from .test_faults import Faults
 
 DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
 Module = Callable[..., Json]
 Named = Callable[[str], str]
-
-
-@pytest.fixture
-def faults(sandbox_only: Target) -> Iterator[Faults]:
-    subject = Faults(sandbox_only)
-    yield subject
-    subject.clear()
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,13 @@ https://cloud.google.com/storage/docs/retry-strategy
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 
+from .faults import Faults
 from .target import Target
-from .test_faults import Faults
-
-
-@pytest.fixture
-def faults(sandbox_only: Target) -> Iterator[Faults]:
-    subject = Faults(sandbox_only)
-    yield subject
-    subject.clear()
 
 
 @pytest.fixture

@@ -252,6 +252,7 @@ class Sandbox:
             "seed": self._settings.seed,
             "uptime_seconds": round(time.monotonic() - self._started),
             "clock": self.clock(),
+            "faults": self.faults.pending(),
             "memory_mb": _resident_mb(),
             "instances": [_summary(instance) for instance in self._instances()],
         }

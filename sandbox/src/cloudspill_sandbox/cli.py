@@ -217,6 +217,9 @@ def _show(document: dict[str, object]) -> None:
     assert isinstance(clock, dict)
     if clock["ahead_seconds"]:
         console.print(f"{'clock':>15}  {clock_commands.sentence(clock)}", highlight=False)
+    if faults := document["faults"]:
+        assert isinstance(faults, list)
+        console.print(f"{'faults':>15}  {', '.join(faults)}", highlight=False)
     table = Table("instance", "zone", "machine type", "status", "internal", "external")
     instances = document["instances"]
     assert isinstance(instances, list)

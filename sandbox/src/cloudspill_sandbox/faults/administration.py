@@ -22,6 +22,10 @@ class FaultAdministration:
         """Return every fault, the oldest first."""
         return [fault.view() for fault in self._faults]
 
+    def pending(self) -> list[str]:
+        """Return the ids of the faults that may still strike, or whose effect goes on."""
+        return [fault.id for fault in self._faults if fault.state != "spent"]
+
     def add(self, document: Any) -> Document:
         """Arm a fault.
 
