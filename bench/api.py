@@ -84,8 +84,8 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def sandbox(directory: str) -> Iterator[Sandbox]:
-    """Run a sandbox in memory."""
+def sandbox(directory: str, *options: str) -> Iterator[Sandbox]:
+    """Run a sandbox in memory, with further options of `up`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -103,7 +103,7 @@ def sandbox(directory: str) -> Iterator[Sandbox]:
         return done.stdout
 
     try:
-        run("up", "--in-memory")
+        run("up", "--in-memory", *options)
         yield Sandbox(json.loads(run("env", "--output", "json")), run)
     finally:
         run("down")
