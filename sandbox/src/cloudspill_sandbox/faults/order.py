@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -107,8 +108,6 @@ def parse(document: Any, methods: Iterable[str]) -> Order:
 
 
 def _check_methods(order: Order, methods: list[str]) -> None:
-    import fnmatch
-
     glob = order.method
     if glob is None or fnmatch.filter(methods, glob):
         return
