@@ -53,6 +53,7 @@ def read(reply: Reply) -> bytes:
         ("bytes=0-1,3-4", 200, CONTENT, None),
         ("lines=1-2", 200, CONTENT, None),
         ("bytes=-", 200, CONTENT, None),
+        (f"bytes=0-{'9' * 5000}", 200, CONTENT, None),
     ],
 )
 async def test_a_range_is_part_of_the_bytes(
@@ -90,7 +91,12 @@ async def test_any_range_is_the_slice_of_the_bytes(
 
 
 async def test_headers_say_what_the_object_is(client: Client) -> None:
-    body = {"cacheControl": "no-cache", "contentDisposition": "attachment", "contentLanguage": "de"}
+    body = {
+        "cacheControl": "no-cache",
+        "contentDisposition": "attachment",
+        "contentLanguage": "de",
+        "metadata": {"team": "a", "no header": "b", "lines": "a\nb"},
+    }
     made = await client.call("objects.insert", body, CONTENT, bucket="bucket", name="object")
     reply = await client.call("objects.get", **AT)
     read(reply)
@@ -103,6 +109,8 @@ async def test_headers_say_what_the_object_is(client: Client) -> None:
     assert reply.headers["Content-Type"] == "text/plain"
     assert (reply.headers["Cache-Control"], reply.headers["Content-Language"]) == ("no-cache", "de")
     assert reply.headers["Content-Disposition"] == "attachment"
+    meta = {key: value for key, value in reply.headers.items() if key.startswith("X-Goog-Meta-")}
+    assert meta == {"X-Goog-Meta-team": "a"}
 
 
 @pytest.mark.parametrize(

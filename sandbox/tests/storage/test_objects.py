@@ -223,6 +223,7 @@ async def test_a_patch_keeps_what_it_does_not_name_and_an_update_resets_it(clien
         ({"customTime": "yesterday"}, 400),
         ({"storageClass": "WARM"}, 400),
         ({"metadata": {"a": "x" * 9000}}, 400),
+        ({"cacheControl": "no-cache\r\nX-Other: 1"}, 400),
         ({"storageClass": "NEARLINE"}, 400),
         ({"kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}, 501),
         ({"retention": {"mode": "Locked"}}, 501),

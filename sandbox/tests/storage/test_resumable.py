@@ -155,6 +155,7 @@ async def test_bytes_that_are_there_already_are_skipped(client: Client) -> None:
         (b"x", "bytes 0-0/9", "is required to be equal or greater than 262144"),
         (b"x", "bytes 3-1/9", "Failed to parse Content-Range header."),
         (b"x", "bytes 0-9/9", "Failed to parse Content-Range header."),
+        (b"x", f"bytes 0-0/{'9' * 5000}", "Failed to parse Content-Range header."),
         (b"x", "lines 0-1/2", "Failed to parse Content-Range header."),
     ],
 )

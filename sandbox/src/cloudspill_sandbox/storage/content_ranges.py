@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cloudspill_sandbox.engine.errors import ApiError
 
-_HEADER = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", re.ASCII | re.IGNORECASE)
+_HEADER = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,13 @@ from cloudspill_sandbox.engine.call import Call, Document, Reply
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.storage.checksums import BLOCK
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.objects import CONTENT, etag
+from cloudspill_sandbox.storage.objects import CONTENT, etag, is_header_value
 from cloudspill_sandbox.storage.timestamps import seconds_of
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII | re.IGNORECASE)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What may be the name of a header (RFC 9110, section 5.6.2)."""
+
 _METADATA_HEADERS = {
     "cacheControl": "Cache-Control",
     "contentDisposition": "Content-Disposition",
@@ -118,7 +121,12 @@ def _headers(version: Document) -> dict[str, str]:
     headers |= {
         header: version[field] for field, header in _METADATA_HEADERS.items() if field in version
     }
-    return headers
+    metadata: dict[str, str] = version.get("metadata", {})
+    return headers | {
+        f"X-Goog-Meta-{key}": value
+        for key, value in metadata.items()
+        if _TOKEN.fullmatch(key) and is_header_value(value)
+    }
 
 
 def _is_to_be_unpacked(call: Call, version: Document) -> bool:

@@ -121,6 +121,6 @@ def _read_token(text: str | None) -> _Key | None:
         content = base64.b64decode(text, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         content = b""
-    if (match := re.fullmatch(rb"(\d+)/(.*)", content, re.DOTALL)) is None:
+    if (match := re.fullmatch(rb"(\d{1,19})/(.*)", content, re.DOTALL)) is None:
         raise invalid(f"Invalid argument. '{text[:80]}' is no page token of this list.")
     return match[2], int(match[1])

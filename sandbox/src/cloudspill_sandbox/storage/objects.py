@@ -28,8 +28,17 @@ CONTENT = "_content"
 RETAINED_FROM = "_retainedFrom"
 """Key of the time from which a retention period counts, once an event-based hold was released."""
 
+_HEADERS = (
+    "cacheControl",
+    "contentDisposition",
+    "contentEncoding",
+    "contentLanguage",
+    "contentType",
+)
+"""What comes back as headers."""
+
 SETTABLE = (
-    *("cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "contentType"),
+    *_HEADERS,
     *("contexts", "customTime", "eventBasedHold", "metadata", "storageClass", "temporaryHold"),
 )
 """What a client decides of an object."""
@@ -101,6 +110,9 @@ def checked_settings(body: Mapping[str, Any], bucket: Document) -> Document:
     settings["storageClass"] = checked_class(settings.get("storageClass") or bucket["storageClass"])
     if bucket.get("defaultEventBasedHold"):
         settings.setdefault("eventBasedHold", True)
+    for key in _HEADERS:
+        if not is_header_value(settings.get(key, "")):
+            raise invalid(f"Invalid argument. {key} cannot have control characters.")
     if "customTime" in settings:
         _check_time(settings["customTime"])
     metadata = settings.get("metadata", {})
@@ -109,6 +121,11 @@ def checked_settings(body: Mapping[str, Any], bucket: Document) -> Document:
     ):
         raise invalid(f"The metadata for your object exceed {_MAX_METADATA} bytes.")
     return settings
+
+
+def is_header_value(text: str) -> bool:
+    """Whether a text can be the value of a header."""
+    return re.search(r"[\x00-\x1f\x7f]", text) is None
 
 
 def check_encryption(call: Call) -> None:

@@ -8,6 +8,7 @@ what the first request asked for; how far it is says the size of its content.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from urllib.parse import quote
 
@@ -38,7 +39,9 @@ _OPEN, _DONE, _CANCELLED = "open", "done", "cancelled"
 async def begin(cloud: StorageCloud, call: Call) -> Reply:
     """Open an upload; the answer's Location is where its parts are sent."""
     name, settings = asked_object(cloud, call)
-    announced = call.wire.headers.get("X-Upload-Content-Length", "")
+    announced = re.fullmatch(
+        r"\d{1,19}", call.wire.headers.get("X-Upload-Content-Length", ""), re.A
+    )
     upload_id = secrets.token_urlsafe(48)
     upload: Document = {
         "state": _OPEN,
@@ -48,7 +51,7 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
         "settings": settings,
         "conditions": preconditions.given_in(call.query),
         "checksums": checksums.expected(call.wire.headers, call.body),
-        "total": int(announced) if announced.isascii() and announced.isdigit() else None,
+        "total": int(announced[0]) if announced else None,
         "full": is_full(call, call.body),
         CONTENT: cloud.blobs.create(),
     }
