@@ -54,6 +54,7 @@ def test_a_condition_holds_of_some_resources(expression: str, burst: bool, web: 
         ("resource.name <", "1:15: syntax error"),
         ("resource.name", "must be of type bool"),
         ("resource.nam == 'x'", "undeclared reference to 'resource.nam'"),
+        ("true || name == 'x'", "undeclared reference to 'name'"),
         ("request.path == 'x'", "undeclared reference to 'request.path'"),
         ("destination.port == 22", "undeclared reference to 'destination"),
         ("resource.name.matches('a')", "undeclared reference to 'matches'"),

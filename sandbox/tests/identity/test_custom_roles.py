@@ -102,7 +102,9 @@ def test_a_deleted_role_comes_back_within_a_week(
     taken = refusal(ask, f"{ROLES}.create", {"roleId": "burst"}, parent=PROJECT)
     assert "in a deleted state" in taken.message
     assert refusal(ask, f"{ROLES}.patch", {"title": "x"}, name=NAME).code == "FAILED_PRECONDITION"
+    assert refusal(ask, f"{ROLES}.delete", name=NAME).code == "FAILED_PRECONDITION"
     restored = ask(f"{ROLES}.undelete", {}, name=NAME)
+    assert refusal(ask, f"{ROLES}.undelete", {}, name=NAME).code == "FAILED_PRECONDITION"
     assert restored == role | {"etag": restored["etag"]}
     ask(f"{ROLES}.delete", name=NAME)
     clock.now += 7 * DAY
@@ -117,6 +119,17 @@ def test_a_project_has_300_roles_at_most(ask: Caller, refusal: Refusal) -> None:
         ask(f"{ROLES}.create", {"roleId": f"role{number}"}, parent=PROJECT)
     error = refusal(ask, f"{ROLES}.create", {"roleId": "more"}, parent=PROJECT)
     assert (error.status, error.code) == (429, "RESOURCE_EXHAUSTED")
+
+
+def test_a_role_has_3000_permissions_at_most(ask: Caller, refusal: Refusal) -> None:
+    many = [f"dns.zones.verb{number}" for number in range(3001)]
+    body = {"roleId": "many", "role": {"includedPermissions": many}}
+    assert (
+        "3001 permissions, at most 3000"
+        in refusal(ask, f"{ROLES}.create", body, parent=PROJECT).message
+    )
+    body["role"] = {"includedPermissions": [*many[1:], many[1]]}
+    assert len(ask(f"{ROLES}.create", body, parent=PROJECT)["includedPermissions"]) == 3000
 
 
 def test_google_s_roles_are_everybody_s_to_read(ask: Caller, refusal: Refusal) -> None:

@@ -96,6 +96,7 @@ def test_who_read_before_another_wrote_is_told_to_read_again(
         ),
         (binding("roles/viewer", "a@example.org"), "The member a@example.org is of an unknown"),
         (binding("roles/viewer", "user:nobody"), "The member user:nobody is of an unknown type"),
+        (binding("roles/viewer", "robot:a@example.org"), "The member robot:a@example.org is of"),
         (binding("roles/viewer", "allUsers"), "Members of type allUsers are not supported"),
         (binding("roles/viewer", "projectOwner:p1234"), "The member projectOwner:p1234 is"),
         (
@@ -184,6 +185,32 @@ def test_the_mask_says_what_is_written(ask: Caller) -> None:
     both = {"policy": policy, "updateMask": "bindings,etag,auditConfigs"}
     assert ask(SET, both, resource="p1234")["auditConfigs"] == [audited]
     assert ask(SET, {"policy": policy}, resource="p1234")["auditConfigs"] == [audited]
+
+
+def test_a_mask_without_bindings_keeps_them(ask: Caller) -> None:
+    audited = {"service": "allServices", "auditLogConfigs": [{"logType": "DATA_READ"}]}
+    body = {"policy": {"auditConfigs": [audited]}, "updateMask": "auditConfigs"}
+    written = ask(SET, body, resource="p1234")
+    assert (written["bindings"], written["auditConfigs"]) == ([OWNS], [audited])
+
+
+def test_a_request_without_a_policy_changes_nothing(ask: Caller, refusal: Refusal) -> None:
+    before = ask(GET, {}, resource="p1234")
+    assert refusal(ask, SET, {}, resource="p1234").code == "INVALID_ARGUMENT"
+    assert ask(GET, {}, resource="p1234") == before
+
+
+def test_everyone_gets_no_condition(iam: Iam) -> None:
+    public = binding("roles/storage.objectViewer", "allUsers", condition=BURST)
+    with pytest.raises(ApiError, match="Conditions can't be set for allUsers"):
+        iam.policies.write("projects/_/buckets/b", BUCKET, {"bindings": [public], "version": 3})
+
+
+def test_a_policy_without_the_renamed_member_stays_as_it_is(identity: Identity, iam: Iam) -> None:
+    before = iam.policies.read(P1234)
+    with identity.store.transaction() as transaction:
+        iam.policies.rename(transaction, "user:absent@example.org", "user:new@example.org")
+    assert iam.policies.read(P1234) == before
 
 
 def test_an_account_that_goes_keeps_its_bindings_under_another_name(
