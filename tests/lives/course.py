@@ -68,12 +68,16 @@ class Course:
         self.result = Result()
 
     def run(self, kills: int, progress: Callable[[Result], None]) -> Result:
-        """Live and die `kills` times and live once more; the sandbox is down afterwards."""
+        """Live and die `kills` times and live once more, unless something is wrong before.
+
+        The sandbox is down afterwards.
+        """
         try:
             while self.result.kills.total() < kills and not self.result.wrong:
                 self._life(self._rng.choices([*_MOMENTS], [*_MOMENTS.values()])[0])
                 progress(self.result)
-            self._begin()
+            if not self.result.wrong:
+                self._begin()
         finally:
             self._process.stop()
         for client in self._clients:
