@@ -35,6 +35,7 @@ bench: up  ## Measure API calls, instances (30 at once too) and the monitor; the
 	$(BIN)/python bench/api.py
 	$(AS_ROOT) $(BIN)/python bench/instances.py
 	$(AS_ROOT) $(BIN)/python -m bench.scale
+	$(AS_ROOT) $(BIN)/python -m bench.restart
 	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
 
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
