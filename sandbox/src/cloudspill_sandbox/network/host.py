@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -125,11 +124,7 @@ def take(record: Path) -> Footprint:
 def is_linked(names: HostNames, record: Path) -> bool:
     """Whether the host has the link of an earlier life of the sandbox, and a record of before."""
     earlier = Footprint.load(record)
-    return (
-        earlier is not None
-        and earlier.boot_id == _boot_id()
-        and any(name == names.link for _, name in socket.if_nameindex())
-    )
+    return earlier is not None and earlier.boot_id == _boot_id() and _has_link(names)
 
 
 def connect(names: HostNames, before: Footprint) -> None:
@@ -138,7 +133,7 @@ def connect(names: HostNames, before: Footprint) -> None:
     What is there already stays, so that connections live on.
     """
     link, interface = names.link, uplink()
-    if not any(name == link for _, name in socket.if_nameindex()):
+    if not _has_link(names):
         ip_batch(
             [
                 f"link add {link} mtu {MTU} type veth"
@@ -170,9 +165,8 @@ def connect(names: HostNames, before: Footprint) -> None:
 def release(names: HostNames, record: Path) -> None:
     """Undo everything, also what a dead sandbox of this name left; nothing there is no error."""
     before = Footprint.load(record)
-    for link in ip_json("link", "show", "type", "veth"):
-        if link["ifname"] == names.link:
-            ip_batch([f"link delete {names.link}"])
+    if _has_link(names):
+        ip_batch([f"link delete {names.link}"])
     for path in names.all_namespaces():
         namespaces.remove(path)
     nft(_emptied(names))
@@ -180,6 +174,11 @@ def release(names: HostNames, record: Path) -> None:
     if before is not None:
         _restore(before)
         record.unlink(missing_ok=True)
+
+
+def _has_link(names: HostNames) -> bool:
+    """Whether the sandbox's link is there; what has its name and is no veth is another's."""
+    return any(link["ifname"] == names.link for link in ip_json("link", "show", "type", "veth"))
 
 
 def _emptied(names: HostNames) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from cloudspill_sandbox.runtime.interface import MachineNic, MachineSpec
+from cloudspill_sandbox.runtime.interface import MachineNic, MachineSpec, VolumeError
 from cloudspill_sandbox.runtime.leftovers import end_all_but, sweep
 from cloudspill_sandbox.runtime.podman import Container, Podman
 from cloudspill_sandbox.runtime.volumes import VolumeStore
@@ -111,14 +111,19 @@ class EarlierLife:
 
     def _end_all_but(self, expected: list[MachineSpec], ends: set[str]) -> list[MachineRecord]:
         chosen, refused = survivors(self._records.read(), expected, ends)
+        mount_points = set[Path]()
+        for record in [*chosen.values()]:
+            try:
+                mount_points |= {self._volumes.mount(volume) for volume in record.spec.volumes}
+            except VolumeError as error:
+                refused[record.container.name] = str(error)
+                del chosen[record.spec.id]
         for name, reason in refused.items():
             _log.info("container %s of an earlier life does not go on: %s", name, reason)
         if not chosen:
             sweep(self._settings)
             return []
         containers = [record.container for record in chosen.values()]
-        volumes = {volume for record in chosen.values() for volume in record.spec.volumes}
-        mount_points = {self._volumes.mount(volume) for volume in volumes}
         end_all_but({container.id for container in containers}, mount_points, self._settings)
         for name in {*self._records.names()} - {container.name for container in containers}:
             self._podman.discard(name)
