@@ -130,6 +130,16 @@ def test_gcloud_copies_lists_describes_and_removes(
     assert bucket.get_blob(f"{named('folder')}/a b.txt") is None
 
 
+def test_gcloud_signs_urls_that_hold(
+    gcloud: Callable[..., str], target: Target, bucket: Any, named: Named
+) -> None:
+    blob = bucket.blob(named("signed"))
+    blob.upload_from_string("hello")
+    options = (f"--private-key-file={target.key_file}", "--duration=1m", "--format=json")
+    (signed,) = json.loads(gcloud("sign-url", f"gs://{bucket.name}/{blob.name}", *options))
+    assert requests.get(signed["signed_url"], timeout=30).text == "hello"
+
+
 def test_the_xml_api_reads_objects(bucket: Any, named: Named) -> None:
     # https://cloud.google.com/storage/docs/xml-api/get-object
     blob = bucket.blob(named("folder/x y"))

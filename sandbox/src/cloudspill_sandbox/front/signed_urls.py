@@ -30,7 +30,7 @@ CODES = frozenset({MALFORMED, EXPIRED, MISMATCH})
 """The XML API's codes for signatures that do not hold."""
 
 _CREDENTIAL = re.compile(r"(?P<email>[^/]+)/(?P<date>\d{8})/[^/]+/storage/goog4_request", re.ASCII)
-_SIGNATURE = "X-Goog-Signature"
+_SIGNATURE = "x-goog-signature"
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
     "Google secret key and signing method."
@@ -61,7 +61,7 @@ def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal |
     Raises:
         ApiError: 400 or 403, the signature does not hold (any more).
     """
-    if f"{_SIGNATURE}=" not in request.query:
+    if f"{_SIGNATURE}=" not in request.query.lower():
         return None
     signed = _read(request)
     if not 0 < signed.lasts <= LONGEST:
@@ -77,15 +77,15 @@ def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal |
 
 def _read(request: HttpRequest) -> SignedUrl:
     pairs = parse_qsl(request.query, keep_blank_values=True)
-    query = dict(pairs)
-    credential = _CREDENTIAL.fullmatch(query.get("X-Goog-Credential", ""))
-    if query.get("X-Goog-Algorithm") != ALGORITHM or credential is None:
+    query = {key.lower(): value for key, value in pairs}  # gcloud writes them in small letters
+    credential = _CREDENTIAL.fullmatch(query.get("x-goog-credential", ""))
+    if query.get("x-goog-algorithm") != ALGORITHM or credential is None:
         raise ApiError(400, MALFORMED, f"Signed URLs need {ALGORITHM} and an X-Goog-Credential.")
     try:
-        date = query["X-Goog-Date"]
+        date = query["x-goog-date"]
         begins = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
         signature = bytes.fromhex(query[_SIGNATURE])
-        lasts = int(query["X-Goog-Expires"])
+        lasts = int(query["x-goog-expires"])
     except (KeyError, ValueError):
         message = "A signed URL needs a date, an expiry, and a signature in hexadecimal."
         raise ApiError(400, MALFORMED, message) from None
@@ -97,9 +97,11 @@ def _read(request: HttpRequest) -> SignedUrl:
 
 def _canonical(request: HttpRequest, pairs: list[tuple[str, str]], query: Mapping[str, str]) -> str:
     parameters = sorted(
-        (quote(key, safe="~"), quote(value, safe="~")) for key, value in pairs if key != _SIGNATURE
+        (quote(key, safe="~"), quote(value, safe="~"))
+        for key, value in pairs
+        if key.lower() != _SIGNATURE
     )
-    names = query.get("X-Goog-SignedHeaders", "").split(";")
+    names = query.get("x-goog-signedheaders", "").split(";")
     fields = [f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names]
     return "\n".join(
         [
