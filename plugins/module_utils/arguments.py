@@ -12,6 +12,8 @@ from .projects import require_project
 
 if TYPE_CHECKING:
     from .compute import Compute
+    from .storage import Storage
+    from .transport import Transport
 
 
 def connection_arguments() -> dict[str, Any]:
@@ -56,12 +58,26 @@ def compute_client(module: AnsibleModule) -> Compute:
     Raises:
         CloudError: the project is none, or the credentials are missing or malformed.
     """
+    transport = _transport(module)
+    from .compute import Compute
+
+    return Compute(transport, module.params["project"])
+
+
+def storage_client(module: AnsibleModule) -> Storage:
+    """Make the client of Cloud Storage; see `compute_client`."""
+    transport = _transport(module)
+    from .storage import Storage
+
+    return Storage(transport, module.params["project"])
+
+
+def _transport(module: AnsibleModule) -> Transport:
     try:
-        from .compute import Compute
         from .transport import Transport
     except ImportError as error:
         module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=str(error))
     from .credentials import load_credentials
 
     require_project(module.params["project"])
-    return Compute(Transport(load_credentials(module.params)), module.params["project"])
+    return Transport(load_credentials(module.params))

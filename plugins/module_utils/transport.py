@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,19 @@ def back_off(first: float = 0.25, factor: float = 2.0, attempts: int = 5) -> Ite
     """Yield the seconds to wait before each further attempt, spread so that clients part ways."""
     for attempt in range(attempts - 1):
         yield first * factor**attempt * random.uniform(0.8, 1.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A request's body that is not JSON.
+
+    Attributes:
+        data: the bytes.
+        type: their media type.
+    """
+
+    data: bytes
+    type: str
 
 
 class Transport:
@@ -68,12 +82,15 @@ class Transport:
         *,
         params: dict[str, Any] | None = None,
         body: dict[str, Any] | None = None,
+        content: Content | None = None,
         resource: str | None = None,
         timeout: float = _READ_TIMEOUT,
     ) -> dict[str, Any]:
         """Send a request and return the decoded JSON object of its answer.
 
         Args:
+            body: what is sent as JSON.
+            content: what is sent as it is, instead of `body`.
             resource: what the request is about, for an error's sentence; else method and path.
             timeout: seconds to wait for an answer once connected.
 
@@ -88,7 +105,13 @@ class Transport:
             pause = next(delays, None)
             try:
                 answer = self._session.request(
-                    method, url, params=params, json=body, timeout=(_CONNECT_TIMEOUT, timeout)
+                    method,
+                    url,
+                    params=params,
+                    json=body,
+                    data=content.data if content else None,
+                    headers={"Content-Type": content.type} if content else None,
+                    timeout=(_CONNECT_TIMEOUT, timeout),
                 )
             except RefreshError as error:
                 raise _turned_down(error) from error
