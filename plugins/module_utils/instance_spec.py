@@ -200,6 +200,54 @@ class InstanceSpec:
         return scheduling
 
 
+def instance_arguments() -> dict[str, Any]:
+    """Return the options of the module gce_instances."""
+    strings = {"type": "list", "elements": "str"}
+    return {
+        "names": {**strings, "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "zones": {**strings, "required": True},
+        "machine_types": {**strings, "default": []},
+        "source_image": {"type": "str"},
+        "source_snapshot": {"type": "str"},
+        "disk_size_gb": {"type": "int"},
+        "disk_type": {"type": "str"},
+        "network": {"type": "str", "default": "default"},
+        "subnetwork": {"type": "str", "default": ""},
+        "external_address": {"type": "bool", "default": True},
+        "tags": {**strings, "default": []},
+        "labels": {"type": "dict", "default": {}},
+        "metadata": {"type": "dict", "default": {}},
+        "attached_service_account": {
+            "type": "dict",
+            "options": {
+                "email": {"type": "str", "required": True},
+                "scopes": {
+                    **strings,
+                    "default": ["https://www.googleapis.com/auth/cloud-platform"],
+                },
+            },
+        },
+        "spot": {"type": "bool", "default": False},
+        "max_run_duration": {"type": "int"},
+        "instance_termination_action": {"type": "str", "choices": ["DELETE", "STOP"]},
+        "run": {"type": "str"},
+        "owner": {"type": "str"},
+        "checks": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "name": {"type": "str", "required": True},
+                "port": {"type": "int", "required": True},
+                "path": {"type": "str"},
+            },
+        },
+        "timeout": {"type": "int", "default": 600},
+        "progress_file": {"type": "path"},
+    }
+
+
 def _is_made_of(disk: Document, kind: str, source: Document) -> bool:
     """Whether a disk was made of an image or snapshot, or of the same snapshot as the image.
 

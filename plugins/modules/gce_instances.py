@@ -255,7 +255,7 @@ from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.instance_batch import Batch, find_existing
 from ..module_utils.instance_outcome import Outcome
-from ..module_utils.instance_spec import InstanceSpec
+from ..module_utils.instance_spec import InstanceSpec, instance_arguments
 from ..module_utils.links import resource_name
 from ..module_utils.readiness import Check
 
@@ -350,59 +350,10 @@ def _result(outcomes: list[Outcome], existing: dict[str, Document]) -> Document:
     }
 
 
-def argument_spec() -> dict[str, Any]:
-    """Return the module's options."""
-    strings = {"type": "list", "elements": "str"}
-    return {
-        **connection_arguments(),
-        "names": {**strings, "required": True},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "zones": {**strings, "required": True},
-        "machine_types": {**strings, "default": []},
-        "source_image": {"type": "str"},
-        "source_snapshot": {"type": "str"},
-        "disk_size_gb": {"type": "int"},
-        "disk_type": {"type": "str"},
-        "network": {"type": "str", "default": "default"},
-        "subnetwork": {"type": "str", "default": ""},
-        "external_address": {"type": "bool", "default": True},
-        "tags": {**strings, "default": []},
-        "labels": {"type": "dict", "default": {}},
-        "metadata": {"type": "dict", "default": {}},
-        "attached_service_account": {
-            "type": "dict",
-            "options": {
-                "email": {"type": "str", "required": True},
-                "scopes": {
-                    **strings,
-                    "default": ["https://www.googleapis.com/auth/cloud-platform"],
-                },
-            },
-        },
-        "spot": {"type": "bool", "default": False},
-        "max_run_duration": {"type": "int"},
-        "instance_termination_action": {"type": "str", "choices": ["DELETE", "STOP"]},
-        "run": {"type": "str"},
-        "owner": {"type": "str"},
-        "checks": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": {"type": "str", "required": True},
-                "port": {"type": "int", "required": True},
-                "path": {"type": "str"},
-            },
-        },
-        "timeout": {"type": "int", "default": 600},
-        "progress_file": {"type": "path"},
-    }
-
-
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(
-        argument_spec=argument_spec(),
+        argument_spec={**connection_arguments(), **instance_arguments()},
         mutually_exclusive=[("source_image", "source_snapshot")],
         required_together=[("run", "owner")],
         required_by={"max_run_duration": ("instance_termination_action",)},

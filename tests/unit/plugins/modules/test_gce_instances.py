@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from ansible_collections.cloudspill.gcp.plugins.module_utils.api_errors import CloudError
 from ansible_collections.cloudspill.gcp.plugins.module_utils.compute import Compute
+from ansible_collections.cloudspill.gcp.plugins.module_utils.instance_spec import (
+    instance_arguments,
+)
 from ansible_collections.cloudspill.gcp.plugins.modules import gce_instances
 
 NO_ROOM = {
@@ -30,7 +33,7 @@ def cloud(google: Any) -> Any:
 
 def options(**given: Any) -> dict[str, Any]:
     """Return the module's options with their defaults."""
-    spec = gce_instances.argument_spec()
+    spec = instance_arguments()
     defaults = {name: option.get("default") for name, option in spec.items()}
     usual = {
         "names": ["a", "b", "c"],
