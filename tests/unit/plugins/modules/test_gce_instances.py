@@ -182,7 +182,7 @@ def test_one_made_of_a_snapshot_matches_an_image_of_it(cloud: Any, compute: Comp
     bring(compute, names=["a"])
     cloud.resources["zones/z1/disks/a"]["sourceSnapshotId"] = "7"
     cloud.add("global/images/i", id="9", status="READY", sourceSnapshotId="7")
-    asked = {"source_snapshot": None, "source_image": "i"}
+    asked: dict[str, Any] = {"source_snapshot": None, "source_image": "i"}
     assert results(bring(compute, names=["a"], **asked)) == {"a": "unchanged"}
     cloud.resources["global/images/i"]["sourceSnapshotId"] = "6"
     assert results(bring(compute, names=["a"], **asked)) == {"a": "failed"}
