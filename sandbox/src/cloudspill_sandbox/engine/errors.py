@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _HEADERS = frozenset({"Authorization", "If-Match", "If-None-Match"})
+_OF_USAGE = frozenset({"accessNotConfigured", "quotaExceeded", "rateLimitExceeded"})
+"""Reasons that Google counts to the domain `usageLimits`."""
+
 _CANONICAL = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -43,7 +46,6 @@ class ApiError(Exception):
         item_message: the sentence inside `errors` where Google's differs from `message`.
         code: canonical status (`INVALID_ARGUMENT`) where Google sends one: for refusals by its
             API front end, not for those of Compute Engine itself.
-        domain: of the reason; Google sends `usageLimits` for quotas and rates.
         details: typed details (https://google.aip.dev/193), `[{"@type": …}]`; of an operation's
             error its `errorDetails`.
         headers: extra response headers, for example WWW-Authenticate.
@@ -58,7 +60,6 @@ class ApiError(Exception):
         location: str | None = None,
         item_message: str | None = None,
         code: str | None = None,
-        domain: str = "global",
         details: Sequence[Mapping[str, Any]] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -69,7 +70,6 @@ class ApiError(Exception):
         self.location = location
         self.item_message = item_message or message
         self.code = code
-        self.domain = domain
         self.details = details
         self.headers = headers or {}
         self.also: Sequence[ApiError] = ()
@@ -103,7 +103,8 @@ class ApiError(Exception):
         return {"error": error}
 
     def _item(self) -> dict[str, Any]:
-        item = {"message": self.item_message, "domain": self.domain, "reason": self.reason}
+        domain = "usageLimits" if self.reason in _OF_USAGE else "global"
+        item = {"message": self.item_message, "domain": domain, "reason": self.reason}
         if self.location is not None:
             item |= {"location": self.location, "locationType": _location_type(self.location)}
         return item

@@ -33,9 +33,7 @@ def quota(call: Call, _: Order) -> ApiError:
     """403 at once: `Quota 'CPUS' exceeded.  Limit: 24.0 in region us-west1.`"""
     metric, _name, limit = _QUOTAS.get(call.method.split(".")[-2], _QUOTAS["instances"])
     region = call.path.get("region") or call.path.get("zone", "").rpartition("-")[0]
-    return ApiError(
-        403, "quotaExceeded", _quota_sentence(metric, limit, region), domain="usageLimits"
-    )
+    return ApiError(403, "quotaExceeded", _quota_sentence(metric, limit, region))
 
 
 def rate_limit(call: Call, order: Order) -> ApiError:
@@ -51,7 +49,6 @@ def rate_limit(call: Call, order: Order) -> ApiError:
         "rateLimitExceeded",
         "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of service "
         f"'{service}' for consumer 'projects/{call.path.get('project', '-')}'.",
-        domain="usageLimits",
         code="RESOURCE_EXHAUSTED" if status == 429 else None,
         details=[
             {

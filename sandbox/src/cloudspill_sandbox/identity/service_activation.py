@@ -132,6 +132,5 @@ def _disabled(service: str, title: str, number: str) -> ApiError:
         "accessNotConfigured",
         message,
         code="PERMISSION_DENIED",
-        domain="usageLimits",
         details=details,
     )
