@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Shows the progress of the module gce_instances while it runs.
+"""Shows the progress of gce_instances while it runs, and of what meta/runtime.yml leads here.
 
 A module is heard only when it ends. So it writes its lines into a file, and this end of it, on the
 controller, shows them as they come.

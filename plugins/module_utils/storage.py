@@ -51,7 +51,7 @@ class Storage:
             CloudError: any other refusal.
         """
         try:
-            return self._call("GET", self._bucket(name), f"bucket {name}", projection="full")
+            return self._call("GET", self._bucket(name), f"bucket {name}")
         except NotFoundError:
             return None
 

@@ -105,6 +105,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.instances import STOPPED_STATUSES, address_of
+from ..module_utils.serial_output import SerialOutput
 
 if TYPE_CHECKING:
     from ..module_utils.compute import Compute
@@ -112,37 +113,6 @@ if TYPE_CHECKING:
 _PAGE_INTERVAL = 0.25
 _INSTANCE_INTERVAL = 1.0
 _PAGE_TIMEOUT = 3.0
-
-
-class SerialOutput:
-    """The serial output of an instance, read piece by piece.
-
-    https://cloud.google.com/compute/docs/reference/rest/v1/instances/getSerialPortOutput: `next`
-    of one answer is `start` of the next.
-    """
-
-    def __init__(self, compute: Compute, instance: str) -> None:
-        """Read nothing yet."""
-        self._compute = compute
-        self._reference = f"{instance}/serialPort"
-        self._start = "0"
-        self._text = ""
-
-    @property
-    def lines(self) -> list[str]:
-        """All lines so far."""
-        return self._text.splitlines()
-
-    def read(self) -> None:
-        """Take what has come since the last time."""
-        piece = self._compute.get(self._reference, start=self._start)
-        self._text += piece.get("contents", "")
-        self._start = str(piece.get("next", self._start))
-
-    def last(self, pattern: re.Pattern[str]) -> str:
-        """The last match of a pattern, or nothing."""
-        found = [match[0] for match in pattern.finditer(self._text)]
-        return found[-1].strip() if found else ""
 
 
 @dataclass(frozen=True, slots=True)
