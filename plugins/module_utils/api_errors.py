@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 _PERMISSION = re.compile(r"'(?P<permission>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)'")
+_ACTIVATION_LINK = re.compile(r"/apis/api/(?P<service>[a-z0-9.-]+)/overview")
 _REFUSED_REASONS = {"quotaExceeded", "QUOTA_EXCEEDED", "limitExceeded"}
 _RATE_REASONS = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"}
 _DISABLED_REASONS = {"accessNotConfigured", "SERVICE_DISABLED"}
@@ -145,11 +146,18 @@ class PermissionDeniedError(ApiError):
 class ServiceDisabledError(ApiError):
     """403 because the API is not enabled in the project."""
 
-    advice = "enable it with `gcloud services enable compute.googleapis.com` and wait a minute"
+    @property
+    def service(self) -> str:
+        """The API, such as `compute.googleapis.com`, out of the link in Google's message."""
+        found = _ACTIVATION_LINK.search(self.message)
+        return found["service"] if found else "compute.googleapis.com"
 
     def _explain(self) -> str:
         # Google's own text is a paragraph with a link; the cause is what counts.
-        return f"{self.resource}: the API is not enabled in this project; {self.advice}"
+        return (
+            f"{self.resource}: the API {self.service} is not enabled in this project; enable it "
+            f"with `gcloud services enable {self.service}` and wait a minute"
+        )
 
 
 def error_from_response(status: int, document: object, resource: str) -> ApiError:

@@ -32,7 +32,13 @@ class Mark:
         mark = {RUN_LABEL: self.run, OWNER_LABEL: self.owner}
         return mark.items() <= (resource.get("labels") or {}).items()
 
-    def is_on_rule(self, rule: dict[str, Any]) -> bool:
-        """Whether a firewall rule, which has no labels, carries the mark in its description."""
-        words = str(rule.get("description", "")).split()
-        return {f"{RUN_LABEL}={self.run}", f"{OWNER_LABEL}={self.owner}"} <= set(words)
+    def words(self) -> str:
+        """The mark as words of a description."""
+        return f"{RUN_LABEL}={self.run} {OWNER_LABEL}={self.owner}"
+
+    def is_described(self, resource: dict[str, Any]) -> bool:
+        """Whether what cannot have labels carries the mark in its description.
+
+        Such are firewall rules, service accounts and roles.
+        """
+        return set(self.words().split()) <= set(str(resource.get("description", "")).split())

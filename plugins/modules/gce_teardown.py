@@ -85,7 +85,7 @@ def marked(compute: Compute, kind: str, mark: Mark) -> list[str]:
     """References of the resources of a kind that carry the mark, sorted."""
     documents: Iterable[dict[str, Any]]
     if kind == "firewalls":
-        documents = filter(mark.is_on_rule, compute.list_items("global/firewalls"))
+        documents = filter(mark.is_described, compute.list_items("global/firewalls"))
     elif kind in ("instances", "disks"):
         documents = compute.list_aggregated(kind, filter=mark.label_filter())
     else:

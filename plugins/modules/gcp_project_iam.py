@@ -1,0 +1,225 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One binding of a project's, or a service account's, allow policy."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gcp_project_iam
+short_description: Grant a role in a project, or take it away
+description:
+  - Adds one binding (a member, a role and maybe a condition) to the allow policy of a project, or
+    removes it, and leaves every other binding as it is, conditions included.
+  - The policy is written under the etag under which it was read. When somebody else changed it in
+    between it is read again, so that no change is lost.
+options:
+  member:
+    description:
+      - Who, such as V(serviceAccount:robot@acme.iam.gserviceaccount.com) or
+        V(user:ada@example.com).
+    type: str
+    required: true
+  role:
+    description:
+      - The role, such as V(roles/compute.admin), or V(projects/acme/roles/myRole) for a custom one.
+    type: str
+    required: true
+  condition:
+    description:
+      - Holds only if this condition does.
+      - The same role with another condition, or with none, is another binding.
+    type: dict
+    suboptions:
+      title:
+        description: Its title.
+        type: str
+        required: true
+      expression:
+        description: The expression, in the Common Expression Language.
+        type: str
+        required: true
+      description:
+        description: What it is for.
+        type: str
+  service_account:
+    description:
+      - Change the policy of this service account of the project (its address or the part before the
+        at sign) instead of the project's. Says who may act as that account.
+    type: str
+  state:
+    description: Whether the binding shall exist.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - cloudspill.gcp.gcp
+attributes:
+  check_mode:
+    description: Tells whether the policy would change.
+    support: full
+  diff_mode:
+    description: Shows the binding.
+    support: full
+seealso:
+  - name: Allow policies
+    description: Etags, versions and conditions.
+    link: https://cloud.google.com/iam/docs/allow-policies
+author:
+  - The cloudspill project
+"""
+
+EXAMPLES = r"""
+- name: Let an account manage machines
+  cloudspill.gcp.gcp_project_iam:
+    member: serviceAccount:robot@acme.iam.gserviceaccount.com
+    role: roles/compute.admin
+
+- name: Let a machine delete machines of its own kind alone
+  cloudspill.gcp.gcp_project_iam:
+    member: serviceAccount:burst@acme.iam.gserviceaccount.com
+    role: projects/acme/roles/burstMachine
+    condition:
+      title: burst machines
+      expression: resource.name.extract("/instances/{name}").startsWith("burst-")
+"""
+
+RETURN = r"""
+binding:
+  description: The binding that O(state) is about.
+  returned: success
+  type: dict
+  sample:
+    member: serviceAccount:robot@acme.iam.gserviceaccount.com
+    role: roles/compute.admin
+    resource: the project acme
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.api_errors import CloudError
+from ..module_utils.arguments import connection_arguments
+from ..module_utils.iam_policy import POLICY_VERSION, Binding, Policy, revise_policy
+from ..module_utils.project_client import project_client
+
+if TYPE_CHECKING:
+    from ..module_utils.project_client import ProjectClient
+
+
+class ProjectPolicy:
+    """The allow policy of the project."""
+
+    def __init__(self, client: ProjectClient) -> None:
+        self._client = client
+        self.owner = f"the project {client.project}"
+
+    def read(self) -> Policy:
+        """Return the policy as it is."""
+        return self._client.call(
+            "cloudresourcemanager",
+            "POST",
+            f"projects/{self._client.project}:getIamPolicy",
+            body={"options": {"requestedPolicyVersion": POLICY_VERSION}},
+            about=f"the policy of {self.owner}",
+            needs="resourcemanager.projects.getIamPolicy",
+        )
+
+    def write(self, policy: Policy) -> Policy:
+        """Set the policy, under the etag in it."""
+        return self._client.call(
+            "cloudresourcemanager",
+            "POST",
+            f"projects/{self._client.project}:setIamPolicy",
+            body={"policy": policy},
+            about=f"the policy of {self.owner}",
+            needs="resourcemanager.projects.setIamPolicy",
+        )
+
+
+class AccountPolicy:
+    """The allow policy of a service account."""
+
+    def __init__(self, client: ProjectClient, account: str) -> None:
+        self._client = client
+        self._path = client.account_path(account)
+        self.owner = f"the service account {client.account_email(account)}"
+
+    def read(self) -> Policy:
+        """Return the policy as it is."""
+        return self._client.call(
+            "iam",
+            "POST",
+            f"{self._path}:getIamPolicy",
+            params={"options.requestedPolicyVersion": POLICY_VERSION},
+            about=f"the policy of {self.owner}",
+            needs="iam.serviceAccounts.getIamPolicy",
+        )
+
+    def write(self, policy: Policy) -> Policy:
+        """Set the policy, under the etag in it."""
+        return self._client.call(
+            "iam",
+            "POST",
+            f"{self._path}:setIamPolicy",
+            body={"policy": policy},
+            about=f"the policy of {self.owner}",
+            needs="iam.serviceAccounts.setIamPolicy",
+        )
+
+
+def run(module: AnsibleModule, client: ProjectClient) -> dict[str, Any]:
+    """Bring the binding to its state, and return the module's result."""
+    options = module.params
+    account = options["service_account"]
+    policy = AccountPolicy(client, account) if account else ProjectPolicy(client)
+    binding = Binding(options["role"], options["member"], options["condition"])
+    wanted = options["state"] == "present"
+    changed = revise_policy(
+        policy.read,
+        policy.write,
+        binding,
+        wanted=wanted,
+        pauses=lambda tried: time.sleep(0.1 * 2**tried),
+        dry_run=module.check_mode,
+    )
+    shown = {"member": binding.member, "role": binding.role, "resource": policy.owner}
+    if binding.condition:
+        shown["condition"] = binding.condition["expression"]
+    nothing: dict[str, str] = {}
+    before, after = (nothing, shown) if wanted else (shown, nothing)
+    difference = {"before": before if changed else after, "after": after}
+    return {"changed": changed, "binding": shown, "diff": difference}
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(
+        argument_spec={
+            **connection_arguments(),
+            "member": {"type": "str", "required": True},
+            "role": {"type": "str", "required": True},
+            "condition": {
+                "type": "dict",
+                "options": {
+                    "title": {"type": "str", "required": True},
+                    "expression": {"type": "str", "required": True},
+                    "description": {"type": "str"},
+                },
+            },
+            "service_account": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module, project_client(module))
+    except CloudError as error:
+        module.fail_json(msg=error.sentence)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
