@@ -2,7 +2,7 @@
 """Every implemented method with every predefined role: who is let in.
 
 What to expect is data: `method_permissions.yaml` says what a method needs and
-`role_permissions.yaml` what a role holds, both by Google's pages and not by the product's patterns.
+`role_permissions/` what a role holds, both by Google's pages and not by the product's patterns.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ VERSION = "v1"
 EXACT = "exact@example.org"
 
 
-def _read(name: str) -> Any:
-    return yaml.safe_load((HERE / name).read_text())
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
 
 
 def _held() -> dict[str, frozenset[str]]:
     """Return what each role holds, by Google's lists."""
     return {
         role: frozenset(f"{c}.{verb}" for c, verbs in held.items() for verb in verbs.split())
-        for role, held in _read("role_permissions.yaml").items()
+        for page in sorted((HERE / "role_permissions").iterdir())
+        for role, held in _read(page).items()
     }
 
 
 HELD = _held()
 NEEDED: Mapping[str, frozenset[str]] = {
-    method: frozenset(needed.split()) for method, needed in _read("method_permissions.yaml").items()
+    method: frozenset(needed.split())
+    for method, needed in _read(HERE / "method_permissions.yaml").items()
 }
 
 
