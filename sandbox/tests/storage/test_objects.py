@@ -281,3 +281,11 @@ async def test_a_start_removes_the_files_that_no_document_names(client: Client) 
     assert len(files(client)) == 3
     recover(client.cloud)
     assert [file.read_bytes() for file in files(client)] == [b"kept"]
+
+
+async def test_a_hold_keeps_the_live_version_live_with_versioning_too(client: Client) -> None:
+    await client.call("buckets.patch", {"versioning": {"enabled": True}}, bucket="bucket")
+    await client.put(content=b"kept")
+    await client.call("objects.patch", {"temporaryHold": True}, **AT)
+    assert (await client.refused("objects.delete", **AT)).reason == "objectUnderActiveHold"
+    assert await text(client) == b"kept"
