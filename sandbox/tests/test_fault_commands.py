@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .shell import Shell
+from cloudspill_sandbox.exits import NOT_RUNNING
+
+from .shell import COMMAND, Shell
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +95,17 @@ def test_without_a_sandbox_it_says_how_to_start_one(tmp_path: Path) -> None:
     done = Shell(tmp_path)("faults", "list")
     assert done.returncode == 3
     assert "cloudspill-sandbox up" in done.stderr
+
+
+def test_who_waits_for_a_fault_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    try:
+        assert shell("up", "--in-memory").returncode == 0
+        fault = shell("faults", "add", "crash").stdout.strip()
+        words = [COMMAND, "faults", "wait", fault, "--timeout", "600"]
+        with subprocess.Popen(words, env=shell.environment, stderr=subprocess.PIPE) as waiting:
+            shell("faults", "wait", fault, "--timeout", "0.5")  # the other is waiting by then
+            assert shell("down").returncode == 0  # within the shell's own time limit
+            assert waiting.wait(timeout=10) == NOT_RUNNING
+    finally:
+        shell("down")

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+_SHUTDOWN_GRACE = 1.0
+"""Seconds in which requests may still be answered; `faults wait` would hold a `down` for longer."""
+
 
 class Administered(Protocol):
     """What the admin API shows and does."""
@@ -93,7 +96,7 @@ async def _refusals(request: web.Request, handler: Any) -> web.StreamResponse:
 async def serve_admin(application: web.Application, path: Path) -> web.AppRunner:
     """Listen on the socket; a stale one of a dead daemon is replaced (the lock is held)."""
     path.unlink(missing_ok=True)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_GRACE)
     await runner.setup()
     # The mask, because a chmod after bind would leave a moment in which others could connect.
     mask = os.umask(0o177)
