@@ -20,6 +20,7 @@ from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import Api, load_api
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.faults.interface import Hooks
 from cloudspill_sandbox.metadata.interface import AccessToken
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
@@ -126,6 +127,12 @@ async def eventually(holds: Callable[[], object]) -> None:
     raise AssertionError("it never came about")
 
 
+async def idle() -> None:
+    """Let every other task go as far as it gets."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -160,7 +167,9 @@ async def make_cloud(
     """Start a cloud over a database; several in a row are lives of one sandbox."""
     made: list[Cloud] = []
 
-    async def make(path: Path | None = None, latency: Any = None) -> Cloud:
+    async def make(
+        path: Path | None = None, latency: Any = None, faults: Hooks | None = None
+    ) -> Cloud:
         store = Store(path)
         cloud = Cloud(
             store=store,
@@ -170,6 +179,7 @@ async def make_cloud(
             clock=Clock(store, clock),
             latency=latency or Instant(),
             tokens=NamedTokens(),
+            faults=faults,
         )
         await cloud.start()
         made.append(cloud)

@@ -78,11 +78,14 @@ async def test_what_changes_nothing_is_not_applied(
     assert network.applied == before
 
 
-async def test_a_network_that_refuses_fails_the_operation_and_is_asked_again(
+async def test_a_network_that_refuses_fails_the_operation_which_is_taken_back(
     api: Client, network: TroubledNetwork
 ) -> None:
     network.failure = NetworkError("nft: out of memory")
     rule = {"name": "r", "allowed": [{"IPProtocol": "tcp"}]}
     failure = await api.failed("firewalls.insert", rule)
     assert failure["message"] == "Internal error: nft: out of memory"
+    assert (await api.refused("firewalls.get", firewall="r")).status == 404
+    assert "r" not in {rule.name for rule in network.topology.rules}
+    await api.done("firewalls.insert", rule)
     assert "r" in {rule.name for rule in network.topology.rules}

@@ -41,7 +41,7 @@ def stop(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
     return Work(
         (Step("instances.stop.shutDown", shut_down, machine.power_off),),
         done=lambda tx: machines.terminated(cloud, tx, name),
-        failed=lambda tx: machines.terminated(cloud, tx, name),
+        failed=lambda tx: machines.as_it_is(cloud, tx, name),
     )
 
 
@@ -64,7 +64,7 @@ def delete(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
 
     def failed(tx: Transaction) -> None:
         removal.unmark(tx, machine.document)
-        machines.terminated(cloud, tx, name)
+        machines.as_it_is(cloud, tx, name)
 
     return Work(
         (

@@ -158,6 +158,15 @@ def running(cloud: Cloud, tx: Transaction, name: str) -> None:
         tx.put(name, scheduling.limited(instance | started, now))
 
 
+def as_it_is(cloud: Cloud, tx: Transaction, name: str) -> None:
+    """Write what an instance is that was to go off and may not have: RUNNING as before, or off."""
+    instance = tx.get(name)
+    if instance is not None and cloud.runtime.is_running(instance["id"]):
+        tx.put(name, instance | {"status": "RUNNING"})
+    else:
+        terminated(cloud, tx, name)
+
+
 def terminated(cloud: Cloud, tx: Transaction, name: str) -> None:
     """Write that an instance is off; its ephemeral external address goes back."""
     if instance := tx.get(name):

@@ -7,7 +7,8 @@ from cloudspill_sandbox.compute import documents, firewall_rules, names
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
-from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.operations import Step, Work, Writes
+from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
 
@@ -20,8 +21,9 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
             raise already_exists(name)
         base = documents.resource("firewall", name, cloud.clock())
         tx.put(name, base | firewall_rules.checked(cloud, tx, call.body))
+        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "insert", name)
-    return await cloud.operations.perform(operation, _apply(cloud, "insert"))
+    return await cloud.operations.perform(operation, _apply(cloud, "insert", failed))
 
 
 async def _patch(cloud: Cloud, call: Call) -> Document:
@@ -41,21 +43,23 @@ async def _replace(cloud: Cloud, call: Call, kind: str) -> Document:
         base = {key: current[key] for key in firewall_rules.FIXED if key in current}
         body = call.body if kind == "update" else firewall_rules.merged(current, call.body)
         tx.put(name, base | firewall_rules.checked(cloud, tx, body))
+        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, kind, name)
-    return await cloud.operations.perform(operation, _apply(cloud, kind))
+    return await cloud.operations.perform(operation, _apply(cloud, kind, failed))
 
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
     name = worldwide(call, "firewalls", "firewall")
     with cloud.transaction() as tx:
-        found(tx, name)
-        operation = cloud.operations.open(tx, call, "delete", name)
+        target = found(tx, name)
         tx.delete(name)
-    return await cloud.operations.perform(operation, _apply(cloud, "delete"))
+        failed = rollback(cloud.store, tx)
+        operation = cloud.operations.open(tx, call, "delete", name, target["id"])
+    return await cloud.operations.perform(operation, _apply(cloud, "delete", failed))
 
 
-def _apply(cloud: Cloud, method: str) -> Work:
-    return Work((Step(f"firewalls.{method}.apply", cloud.topology.settle),))
+def _apply(cloud: Cloud, method: str, failed: Writes) -> Work:
+    return Work((Step(f"firewalls.{method}.apply", cloud.topology.settle),), failed=failed)
 
 
 METHODS: Methods = {

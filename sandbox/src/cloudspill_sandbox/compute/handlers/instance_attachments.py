@@ -10,7 +10,8 @@ from cloudspill_sandbox.compute import disks, interfaces, names, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.operations import Step, Work, Writes
+from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 
 
@@ -25,8 +26,9 @@ async def _add_access_config(cloud: Cloud, call: Call) -> Document:
             )
         config = interfaces.access_config(cloud, tx, name, "accessConfig", call.body)
         tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
+        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "addAccessConfig", name)
-    return await _settle(cloud, operation, "addAccessConfig")
+    return await _settle(cloud, operation, "addAccessConfig", failed)
 
 
 async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
@@ -44,8 +46,9 @@ async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
             interfaces.release_external(tx, name, config["natIP"])
         rest = {key: value for key, value in interface.items() if key != "accessConfigs"}
         tx.put(name, _replaced(instance, rest))
+        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "deleteAccessConfig", name)
-    return await _settle(cloud, operation, "deleteAccessConfig")
+    return await _settle(cloud, operation, "deleteAccessConfig", failed)
 
 
 def _interface(call: Call, instance: Document) -> Document:
@@ -64,9 +67,9 @@ def _replaced(instance: Document, interface: Document) -> Document:
     return instance | {"networkInterfaces": others}
 
 
-async def _settle(cloud: Cloud, operation: str, method: str) -> Document:
+async def _settle(cloud: Cloud, operation: str, method: str, failed: Writes) -> Document:
     step = Step(f"instances.{method}.apply", cloud.topology.settle)
-    return await cloud.operations.perform(operation, Work((step,)))
+    return await cloud.operations.perform(operation, Work((step,), failed=failed))
 
 
 async def _attach_disk(cloud: Cloud, call: Call) -> Document:

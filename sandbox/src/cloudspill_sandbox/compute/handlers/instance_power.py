@@ -78,7 +78,7 @@ async def _reset(cloud: Cloud, call: Call) -> Document:
                 Step("instances.reset.boot", boot, machine.power_off),
             ),
             done=lambda tx: machines.running(cloud, tx, name),
-            failed=lambda tx: machines.terminated(cloud, tx, name),
+            failed=lambda tx: machines.as_it_is(cloud, tx, name),
         ),
     )
 

@@ -22,6 +22,7 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
 
@@ -36,10 +37,10 @@ async def _change(
     with cloud.transaction() as tx:
         instance = found(tx, name)
         tx.put(name, instance_plan.stamped(change(tx, instance)))
+        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, kind, name)
-    return await cloud.operations.perform(
-        operation, Work((Step(f"instances.{kind}.apply", cloud.topology.settle),))
-    )
+    step = Step(f"instances.{kind}.apply", cloud.topology.settle)
+    return await cloud.operations.perform(operation, Work((step,), failed=failed))
 
 
 async def _set_tags(cloud: Cloud, call: Call) -> Document:

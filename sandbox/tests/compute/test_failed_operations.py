@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operations that fail: what they were to change is as it was before, as far as it is not gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.faults.interface import NoFaults
+from cloudspill_sandbox.network.memory import MemoryNetwork
+from cloudspill_sandbox.runtime.memory import MemoryRuntime
+
+from .conftest import ZONE, Client, MakeCloud, eventually, idle
+
+INSTANCE = f"projects/cloudspill-sandbox/zones/{ZONE}/instances/vm"
+BROKEN = ApiError(500, "INTERNAL_ERROR", "Internal error.")
+
+
+class FailingSteps(NoFaults):
+    """Fails the steps that are named in it, before they do anything."""
+
+    def __init__(self) -> None:
+        self.steps: set[str] = set()
+        self.failed: list[str] = []
+
+    async def before_step(self, step: str, target: str) -> None:
+        if step in self.steps:
+            self.failed.append(step)
+            raise BROKEN
+
+
+@pytest.fixture
+def failing() -> FailingSteps:
+    return FailingSteps()
+
+
+@pytest.fixture
+async def api(
+    make_cloud: MakeCloud, client_of: Callable[[Cloud], Client], failing: FailingSteps
+) -> Client:
+    return client_of(await make_cloud(faults=failing))
+
+
+@pytest.mark.parametrize("method", ["stop", "delete", "reset"])
+async def test_an_instance_whose_machine_goes_on_is_running(
+    api: Client, spec: Any, failing: FailingSteps, runtime: MemoryRuntime, method: str
+) -> None:
+    await api.done("instances.insert", spec())
+    before, boots = await api.instance(), list(runtime.boots)
+    failing.steps = {f"instances.{method}.{step}" for step in ("shutDown", "powerOff")}
+    error = await api.failed(f"instances.{method}", instance="vm")
+    assert error["code"] == "INTERNAL_ERROR"
+    assert runtime.is_running(before["id"])
+    assert await api.instance() == before
+    failing.steps = set()
+    assert runtime.boots == boots
+    await api.done(f"instances.{method}", instance="vm")
+
+
+async def test_an_instance_whose_deletion_fails_when_it_is_off_is_terminated(
+    api: Client, spec: Any, failing: FailingSteps, runtime: MemoryRuntime
+) -> None:
+    await api.done("instances.insert", spec())
+    failing.steps = {"instances.delete.remove"}
+    await api.failed("instances.delete", instance="vm")
+    assert not runtime.running
+    assert (await api.instance())["status"] == "TERMINATED"
+    assert (await api.call("disks.get", disk="vm"))["status"] == "READY"
+    failing.steps = set()
+    await api.done("instances.delete", instance="vm")
+
+
+CHANGES = [
+    ("setTags", {"items": ["web"]}, {}),
+    ("setMetadata", {"items": [{"key": "a", "value": "1"}]}, {}),
+    ("setDeletionProtection", None, {"resource": "vm", "deletionProtection": True}),
+    ("setDiskAutoDelete", None, {"deviceName": "persistent-disk-0", "autoDelete": False}),
+    ("deleteAccessConfig", None, {"networkInterface": "nic0", "accessConfig": "nat"}),
+]
+
+
+@pytest.mark.parametrize(("method", "body", "parameters"), CHANGES)
+async def test_a_setting_that_could_not_be_applied_is_what_it_was(
+    api: Client,
+    spec: Any,
+    failing: FailingSteps,
+    network: MemoryNetwork,
+    method: str,
+    body: Any,
+    parameters: dict[str, Any],
+) -> None:
+    await api.done("instances.insert", spec())
+    before, topology = api.documents(), network.topology
+    instance = await api.instance()
+    failing.steps = {f"instances.{method}.apply"}
+    if method in {"setTags", "setMetadata"}:
+        name = "tags" if method == "setTags" else "metadata"
+        body |= {"fingerprint": instance[name]["fingerprint"]}
+    target = {} if "resource" in parameters else {"instance": "vm"}
+    await api.failed(f"instances.{method}", body, **target, **parameters)
+    after = api.documents()
+    for name in (INSTANCE.rpartition("/")[0], "leases"):
+        assert after[name] == before[name]
+    assert network.topology == topology
+
+
+async def test_an_external_address_that_could_not_be_applied_is_free_again(
+    api: Client, spec: Any, failing: FailingSteps
+) -> None:
+    await api.done("instances.insert", spec(networkInterfaces=[{}]))
+    before = api.documents()
+    failing.steps = {"instances.addAccessConfig.apply"}
+    await api.failed("instances.addAccessConfig", {}, instance="vm", networkInterface="nic0")
+    assert await api.instance() == before[INSTANCE.rpartition("/")[0]]["vm"]
+    assert api.documents()["leases"] == before["leases"]
+
+
+RULE = {"name": "web", "allowed": [{"IPProtocol": "tcp", "ports": ["80"]}]}
+
+
+@pytest.mark.parametrize("method", ["insert", "patch", "update", "delete"])
+async def test_a_firewall_rule_that_could_not_be_applied_is_what_it_was(
+    api: Client, failing: FailingSteps, network: MemoryNetwork, method: str
+) -> None:
+    if method != "insert":
+        await api.done("firewalls.insert", RULE)
+    before, rules = api.documents(), network.topology.rules
+    failing.steps = {f"firewalls.{method}.apply"}
+    changed = None if method == "delete" else RULE | {"sourceRanges": ["10.0.0.0/8"]}
+    where = {} if method == "insert" else {"firewall": "web"}
+    await api.failed(f"firewalls.{method}", changed, **where)
+    collection = "projects/cloudspill-sandbox/global/firewalls"
+    assert api.documents()[collection] == before[collection]
+    assert set(network.topology.rules) == set(rules)
+
+
+async def test_an_ending_that_fails_is_tried_again_after_a_while(
+    api: Client, spec: Any, failing: FailingSteps
+) -> None:
+    limit = {"maxRunDuration": {"seconds": "60"}, "instanceTerminationAction": "DELETE"}
+    await api.done("instances.insert", spec(scheduling=limit))
+    failing.steps = {"instances.delete.shutDown"}
+    api.cloud.clock.advance(60)
+    await eventually(lambda: failing.failed)
+    await idle()
+    assert len(failing.failed) == 1
+    assert (await api.instance())["status"] == "RUNNING"
+    failing.steps = set()
+    api.cloud.clock.advance(5)
+    await eventually(lambda: api.cloud.store.get(INSTANCE) is None)
