@@ -14,7 +14,7 @@ from cloudspill_sandbox.compute.documents import seconds, timestamp
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import NOW, Client, HostClock, MakeCloud, eventually
+from .conftest import NOW, Client, HostClock, MakeCloud, eventually, idle
 
 ClientOf = Callable[[Cloud], Client]
 DAY = 24 * 3600.0
@@ -58,13 +58,6 @@ async def endings(api: Client) -> list[tuple[str, str, str]]:
     ]
 
 
-async def settled(api: Client) -> None:
-    """Let everything happen that can happen now."""
-    for _ in range(100):
-        await eventually(lambda: True)
-    await api.call("zoneOperations.list")
-
-
 async def test_a_deletion_takes_the_disks_that_go_with_the_instance(
     api: Client, spec: Any, runtime: MemoryRuntime, network: MemoryNetwork
 ) -> None:
@@ -74,7 +67,7 @@ async def test_a_deletion_takes_the_disks_that_go_with_the_instance(
     await api.done("instances.insert", body | {"disks": [*body["disks"], kept]})
     assert await end(await api.instance()) == NOW + 3600
     api.cloud.clock.advance(3599)
-    await settled(api)
+    await idle()
     assert (await api.instance())["status"] == "RUNNING"
     api.cloud.clock.advance(1)
     await gone(api)
@@ -107,7 +100,7 @@ async def test_a_stop_by_hand_clears_the_time_and_a_start_sets_it_anew(
     await api.done("instances.stop", instance="vm")
     assert await end(await api.instance()) == 0.0
     api.cloud.clock.advance(10 * 3600)
-    await settled(api)
+    await idle()
     assert (await api.instance())["status"] == "TERMINATED", "what is off has no time to end"
     await api.done("instances.start", instance="vm")
     assert await end(await api.instance()) == api.cloud.clock() + 3600
@@ -162,7 +155,7 @@ async def test_a_time_that_passes_by_itself_ends_too(
     await api.done("instances.insert", spec(**limited()))
     clock.now += 3599.99
     api.cloud.lifetimes._changed.set()  # looks at the clock, and has 10 ms to wait by the host's
-    await settled(api)
+    await idle()
     assert (await api.instance())["status"] == "RUNNING"
     clock.now += 0.01
     api.cloud.lifetimes._changed.set()
@@ -175,7 +168,7 @@ async def test_the_day_of_a_preemptible_instance(api: Client, spec: Any) -> None
     shown = (await api.instance())["scheduling"]
     assert (shown["provisioningModel"], shown["preemptible"]) == ("STANDARD", True)
     api.cloud.clock.advance(DAY - 1)
-    await settled(api)
+    await idle()
     assert (await api.instance())["status"] == "RUNNING"
     api.cloud.clock.advance(1)
     await off(api)
@@ -219,12 +212,11 @@ async def test_what_cannot_be_written_down_is_tried_again(
     clock.now += 3600
     api.cloud.lifetimes._changed.set()
     await eventually(lambda: "next try in 5 s" in caplog.text)
-    await settled(api)
+    await idle()
     assert (await api.instance())["status"] == "RUNNING"
     assert caplog.text.count("next try") == 1
     database.execute("PRAGMA query_only=0")
-    clock.now += 5
-    api.cloud.lifetimes._changed.set()
+    api.cloud.clock.advance(5)
     await gone(api)
 
 

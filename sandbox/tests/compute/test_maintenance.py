@@ -123,3 +123,30 @@ async def test_a_guest_that_shuts_itself_down_is_an_operation_of_the_system(
     await api.done("instances.start", instance="vm")
     runtime.guest_power_off((await api.instance())["id"], MachineExit.CRASH)
     assert len(await by_system(api)) == 1
+
+
+async def test_the_maintenance_of_an_earlier_life_leaves_a_later_one_alone(
+    api: Client, spec: Any, runtime: MemoryRuntime
+) -> None:
+    body = spec(scheduling={"onHostMaintenance": "TERMINATE"})
+    await api.done("instances.insert", body)
+    call = await simulated(api)
+    await api.done("instances.delete", instance="vm")
+    await api.done("instances.insert", body)
+    boots = list(runtime.boots)
+    api.cloud.clock.advance(60)
+    operation = await call
+    assert (operation["status"], "error" in operation) == ("DONE", False)
+    assert (await api.instance())["status"] == "RUNNING"
+    assert (runtime.boots, await by_system(api)) == (boots, [])
+
+
+async def test_a_stop_of_the_sandbox_does_not_wait_for_an_announced_maintenance(
+    api: Client, spec: Any
+) -> None:
+    await api.done("instances.insert", spec())
+    call = await simulated(api)
+    begun = asyncio.get_running_loop().time()
+    await api.cloud.stop()
+    assert asyncio.get_running_loop().time() - begun < 1
+    assert (await call)["status"] == "DONE"

@@ -67,6 +67,9 @@ class Cloud:
         latency: how long the steps of operations take beyond the work itself.
         tokens: makes the tokens that instances get.
         faults: what shall go wrong.
+
+    Attributes:
+        stopping: set when it is to end; what waits for a time need wait no longer.
     """
 
     def __init__(
@@ -98,7 +101,7 @@ class Cloud:
         self.watchers = Watchers()
         self.addresses = Allocator()
         self.lifetimes = Lifetimes(self)
-        self._stopping = False
+        self.stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -128,10 +131,12 @@ class Cloud:
 
         What was RUNNING stays so in the store.
         """
-        self._stopping = True
-        await self.operations.stop(_STOP_GRACE)
-        for task in tuple(self._background):
+        self.stopping.set()
+        background = tuple(self._background)
+        for task in background:
             task.cancel()
+        await self.operations.stop(_STOP_GRACE)
+        await asyncio.gather(*background, return_exceptions=True)
         await self.runtime.stop()
 
     @contextmanager
@@ -149,7 +154,7 @@ class Cloud:
                 self.faults.instance_changed()
 
     def _machine_exited(self, machine: str, reason: MachineExit) -> None:
-        if not self._stopping and endings.went_off(self, machine, reason):
+        if not self.stopping.is_set() and endings.went_off(self, machine, reason):
             self._spawn(self.topology.settle_quietly())
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

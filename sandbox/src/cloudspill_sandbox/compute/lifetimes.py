@@ -10,14 +10,15 @@ https://cloud.google.com/compute/docs/instances/preemptible#limitations.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import documents, endings, preemption, scheduling
 from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Lifetimes:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._foreseen: dict[str, Ending] = {}
+        self._ending: set[str] = set()
         self._changed = asyncio.Event()
 
     def changed(self, name: str) -> None:
@@ -97,39 +99,50 @@ class Lifetimes:
 
     async def end_overdue(self) -> None:
         """Begin to end each instance whose time has come."""
-        now = self._cloud.clock()
-        overdue = [each for each in self._foreseen.items() if each[1].at <= now]
-        await asyncio.gather(*(self._end(name, ending) for name, ending in overdue))
+        await asyncio.gather(*(self._begin(name, ending) for name, ending in self._overdue()))
 
     async def run(self) -> None:
         """End instances as their times come, until cancelled."""
-        while True:
-            self._changed.clear()
-            await self.end_overdue()
-            await self._next(ending.at for ending in self._foreseen.values())
+        async with asyncio.TaskGroup() as courses:
+            while True:
+                self._changed.clear()
+                for name, ending in self._overdue():
+                    self._ending.add(name)
+                    courses.create_task(self._end(name, ending))
+                times = (each.at for name, each in self._foreseen.items() if self._is_free(name))
+                await self._cloud.clock.reached(min(times, default=math.inf), self._changed)
 
-    async def _next(self, times: Iterable[float]) -> None:
-        """Return at the earliest of some times, or when another may be the earliest."""
-        waits = {
-            asyncio.ensure_future(self._changed.wait()),
-            asyncio.ensure_future(self._cloud.clock.reached(min(times, default=math.inf))),
-        }
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+    def _overdue(self) -> list[tuple[str, Ending]]:
+        now = self._cloud.clock()
+        foreseen = self._foreseen.items()
+        return [each for each in foreseen if each[1].at <= now and self._is_free(each[0])]
+
+    def _is_free(self, name: str) -> bool:
+        """Whether nothing is being done to end an instance."""
+        return name not in self._ending
 
     async def _end(self, name: str, ending: Ending) -> None:
-        """Begin one ending; what stands in its way (a full disk, a sandbox that stops) is logged.
+        """End an instance; one that stays would go on costing, so it is tried again."""
+        if operation := await self._begin(name, ending):
+            with contextlib.suppress(ApiError):  # a client may have deleted it meanwhile
+                await self._cloud.operations.wait(operation)
+        if name in self._foreseen:
+            logger.error("%s did not end: next try in %g s", name, _PAUSE)
+            await self._cloud.clock.reached(self._cloud.clock() + _PAUSE)
+        self._ending.discard(name)
+        self._changed.set()
 
-        Then it is tried again: an instance that stays would go on costing.
+    async def _begin(self, name: str, ending: Ending) -> str | None:
+        """Begin one ending; what stands in its way (a full disk) is logged.
+
+        Returns:
+            The operation's name, None when there is none.
         """
         logger.info("%s ends: %s", name, ending.message)
         try:
-            await endings.end_by_system(
+            return await endings.end_by_system(
                 self._cloud, name, ending.kind, ending.message, deletes=ending.deletes
             )
         except Exception:
-            logger.exception("%s did not end: next try in %g s", name, _PAUSE)
-            self._foreseen[name] = replace(ending, at=self._cloud.clock() + _PAUSE)
+            logger.exception("%s could not be ended", name)
+            return None

@@ -40,10 +40,14 @@ def begin(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> Work:
     machines.note(tx, instance, maintenance=announced)
 
     async def notice() -> None:
-        await cloud.clock.reached(until)
-        _withdraw(cloud, name)
+        await cloud.clock.reached(until, cloud.stopping)
+
+    async def migrate() -> None:
+        _withdraw(cloud, name, announced)
 
     async def terminate() -> None:
+        if not _withdraw(cloud, name, announced):
+            return
         message = "Instance terminated during Compute Engine maintenance."
         operation = await endings.end_by_system(
             cloud, name, endings.HOST_MAINTENANCE, message, deletes=False
@@ -52,16 +56,22 @@ def begin(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> Work:
             await cloud.operations.wait(operation)
             await _restart(cloud, name)
 
-    steps = [Step("instances.simulateMaintenanceEvent.notice", notice)]
-    if policy == "TERMINATE":
-        steps.append(Step("instances.simulateMaintenanceEvent.terminate", terminate))
-    return Work(tuple(steps))
+    what = (
+        Step("instances.simulateMaintenanceEvent.terminate", terminate)
+        if policy == "TERMINATE"
+        else Step("instances.simulateMaintenanceEvent.migrate", migrate)
+    )
+    return Work((Step("instances.simulateMaintenanceEvent.notice", notice), what))
 
 
-def _withdraw(cloud: Cloud, name: str) -> None:
+def _withdraw(cloud: Cloud, name: str, announced: Document) -> bool:
+    """Take an announcement back; returns whether it was still of this life of the instance."""
     with cloud.transaction() as tx:
-        if instance := tx.get(name):
-            machines.note(tx, instance, maintenance=None)
+        instance = tx.get(name)
+        if instance is None or machines.noted(tx, instance).get("maintenance") != announced:
+            return False
+        machines.note(tx, instance, maintenance=None)
+        return True
 
 
 async def _restart(cloud: Cloud, name: str) -> None:

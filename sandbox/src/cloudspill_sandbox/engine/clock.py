@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal
 
 from cloudspill_sandbox.engine.store import Store
 
@@ -66,10 +67,24 @@ class Clock:
                 waiting.set_result(None)
         return self._offset
 
-    async def reached(self, moment: float) -> None:
-        """Return when it is `moment` (seconds since the epoch), by waiting or by `advance`."""
+    async def reached(self, moment: float, *events: asyncio.Event) -> None:
+        """Return when it is `moment` by waiting or by `advance`, or when one of the events is set.
+
+        Args:
+            moment: seconds since the epoch; `math.inf` is never.
+        """
+        waits = {asyncio.ensure_future(event.wait()) for event in events}
+        waits.add(asyncio.ensure_future(self._passed(moment)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _passed(self, moment: float) -> Literal[True]:
         while (left := moment - self()) > 0:
             await self.advanced(min(left, _LONGEST_SLEEP))
+        return True
 
     async def advanced(self, within: float | None = None) -> None:
         """Return at the next `advance`, or after `within` seconds of the host's time."""

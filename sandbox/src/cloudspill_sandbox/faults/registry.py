@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -151,17 +152,8 @@ class Faults:
     async def until(self, identity: str, moment: float | None, *others: asyncio.Event) -> None:
         """Return at a moment of the cloud's time, when the fault is cleared, or at an event."""
         gone = self._gone.get(identity)
-        if gone is None or self._ended:
-            return
-        waits: set[asyncio.Future[Any]]
-        waits = {asyncio.ensure_future(event.wait()) for event in (gone, *others)}
-        if moment is not None:
-            waits.add(asyncio.ensure_future(self._clock.reached(moment)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        if gone is not None and not self._ended:
+            await self._clock.reached(math.inf if moment is None else moment, gone, *others)
 
     async def fired(self, identity: str, times: int, within: float) -> Fault:
         """Return a fault when it has struck so many times, or as it is after `within` seconds.
