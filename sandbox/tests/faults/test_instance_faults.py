@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
@@ -175,3 +177,70 @@ async def test_what_cannot_be_done_is_said_and_not_tried_again(
     (fault,) = faults
     assert fault.view()["firings"][0]["problem"] == "The resource is not ready"
     assert fault.state == "spent"
+
+
+async def test_of_two_cuts_each_ends_in_its_own_time(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck, clock: Clock
+) -> None:
+    struck.boot("vm")
+    faults.add({"kind": "network-cut", "for": 10})
+    await eventually(lambda: struck.done == [("cut from host", "vm")])
+    faults.add({"kind": "network-cut", "for": 60, "from": "api"})
+    await eventually(lambda: struck.done[1:] == [("cut from api and host", "vm")])
+    clock.advance(10)
+    await eventually(lambda: struck.done[2:] == [("cut from api", "vm")])
+    clock.advance(50)
+    await eventually(lambda: struck.done[3:] == [("mend", "vm")])
+
+
+async def test_a_disk_is_full_until_the_last_fault_that_fills_it_ends(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck, clock: Clock
+) -> None:
+    struck.boot("vm")
+    faults.add({"kind": "disk-full", "for": 10})
+    faults.add({"kind": "disk-full", "for": 60})
+    await eventually(lambda: len(struck.done) == 2)
+    clock.advance(10)
+    await eventually(lambda: [fault.state for fault in faults] == ["spent", "active"])
+    assert ("empty", "vm") not in struck.done
+    clock.advance(50)
+    await eventually(lambda: struck.done[2:] == [("empty", "vm")])
+
+
+async def test_an_instance_that_goes_off_at_once_is_not_struck_and_its_fault_can_be_cleared(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck
+) -> None:
+    struck.boot("vm")
+    faults.add({"kind": "crash"})
+    struck.run.clear()
+    faults.on_change()
+    await idle()
+    await FaultAdministration(faults, instance_faults).clear([])
+    assert struck.done == []
+
+
+async def test_what_goes_on_lasts_while_its_instance_shuts_down_and_nothing_new_strikes(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck
+) -> None:
+    instance = struck.boot("vm")
+    faults.add({"kind": "network-cut"})
+    await eventually(lambda: struck.done == [("cut from host", "vm")])
+    struck.run = [dataclasses.replace(instance, stopping=True)]
+    faults.add({"kind": "crash"})
+    await idle()
+    assert struck.done == [("cut from host", "vm")]
+    struck.run.clear()
+    faults.on_change()
+    await eventually(lambda: struck.done[1:] == [("mend", "vm")])
+
+
+async def test_what_is_over_is_not_looked_at_any_more(
+    faults: Faults, instance_faults: InstanceFaults, struck: Struck
+) -> None:
+    faults.add({"kind": "crash", "count": "forever"})
+    for number in range(20):
+        struck.run.clear()
+        struck.boot("vm", since=NOW + number)
+        faults.on_change()
+        await eventually(lambda: len(struck.done) == number + 1)  # noqa: B023 - awaited here
+    assert len(instance_faults._struck) <= 2

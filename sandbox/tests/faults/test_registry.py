@@ -55,6 +55,16 @@ def test_a_fault_for_ever_counts_all_and_remembers_the_last(faults: Faults) -> N
     assert len(fault.firings) == KEPT_FIRINGS
 
 
+def test_a_fault_remembers_all_that_goes_on(faults: Faults) -> None:
+    fault = faults.add({"kind": "network-cut", "count": "forever"})
+    for number in range(KEPT_FIRINGS + 5):
+        faults.strike(fault, "run", f"vm-{number}", lasts=True)
+    faults.end(fault.id, 3)
+    (cut,) = faults
+    assert len(cut.active) == KEPT_FIRINGS + 4
+    assert [firing.number for firing in cut.firings] == [*range(1, KEPT_FIRINGS + 6)]
+
+
 def test_faults_outlive_a_restart_with_what_they_did_until_they_are_cleared(
     faults: Faults, store: Store, clock: Clock
 ) -> None:

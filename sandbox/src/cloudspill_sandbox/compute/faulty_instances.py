@@ -11,6 +11,8 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.faults.interface import RunningInstance, Side
 
+_ON = frozenset({"RUNNING", "STOPPING"})
+
 
 class FaultyInstances:
     """Implements faults.interface.Instances on a cloud."""
@@ -19,12 +21,12 @@ class FaultyInstances:
         self._cloud = cloud
 
     def running(self) -> Iterator[RunningInstance]:
-        """Yield the instances that are RUNNING."""
+        """Yield the instances that are RUNNING or STOPPING."""
         for collection, instances in self._cloud.store.collections(
             self._cloud.project, "instances"
         ):
             for key, instance in instances.items():
-                if instance["status"] == "RUNNING":
+                if instance["status"] in _ON:
                     yield _running(f"{collection}/{key}", instance)
 
     async def preempt(self, name: str) -> None:
@@ -63,4 +65,5 @@ def _running(name: str, instance: Document) -> RunningInstance:
         boot=f"{instance['id']} {started}",
         since=datetime.datetime.fromisoformat(started).timestamp(),
         spot=scheduling.may_be_preempted(instance),
+        stopping=instance["status"] == "STOPPING",
     )

@@ -14,7 +14,7 @@ from cloudspill_sandbox.faults.kinds import KINDS, Kind
 from cloudspill_sandbox.faults.order import Order
 
 KEPT_FIRINGS = 100
-"""A fault that fires for ever remembers the last ones and counts all."""
+"""A fault that fires for ever remembers what goes on and the last that is over, and counts all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Fault:
         id: `stock-out-1`.
         created: seconds since the epoch, by the cloud's clock.
         fired: how often it struck.
-        firings: the last of these times, oldest first.
+        firings: those that go on and the last that are over, oldest first.
     """
 
     id: str
@@ -89,7 +89,9 @@ class Fault:
 
     def struck(self, firing: Firing) -> Fault:
         """Return the fault after one more firing."""
-        kept = (*self.firings, firing)[-KEPT_FIRINGS:]
+        firings = (*self.firings, firing)
+        over = [each.number for each in firings if each.ended is not None][:-KEPT_FIRINGS]
+        kept = tuple(each for each in firings if each.number not in over)
         return dataclasses.replace(self, fired=firing.number, firings=kept)
 
     def changed(self, number: int, **fields: Any) -> Fault:

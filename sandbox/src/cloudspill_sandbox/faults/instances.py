@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.faults.fault import Fault, Firing
@@ -66,12 +66,15 @@ class InstanceFaults:
 
     def _look(self) -> None:
         """Begin what is due for those that run, and end what was meant for those that do not."""
-        faults = [fault for fault in self._faults if fault.kind.scope is Scope.INSTANCE]
+        faults = [
+            fault
+            for fault in self._faults
+            if fault.kind.scope is Scope.INSTANCE and fault.state != "spent"
+        ]
         if not faults:
             return
         running = {instance.boot: instance for instance in self._instances.running()}
-        for boot in self._off.keys() - running.keys():
-            self._off.pop(boot).set()
+        self._note_off(self._off.keys() - running.keys())
         for boot in running:
             self._off.setdefault(boot, asyncio.Event())
         for fault in faults:
@@ -79,11 +82,22 @@ class InstanceFaults:
                 for instance in running.values():
                     if (fault.id, instance.boot) not in self._struck and _means(fault, instance):
                         self._struck[fault.id, instance.boot] = asyncio.ensure_future(
-                            self._strike(fault, instance)
+                            self._strike(fault, instance, self._off[instance.boot])
                         )
 
-    async def _strike(self, armed: Fault, instance: RunningInstance) -> None:
-        off = self._off[instance.boot]
+    def _note_off(self, boots: Set[str]) -> None:
+        """End what was meant for boots that are over, and forget what had ended before."""
+        for boot in boots:
+            self._off.pop(boot).set()
+        if boots:
+            courses = self._struck.items()
+            self._struck = {
+                pair: course
+                for pair, course in courses
+                if pair[1] in self._off or not course.done()
+            }
+
+    async def _strike(self, armed: Fault, instance: RunningInstance, off: asyncio.Event) -> None:
         if armed.order.after:
             due = max(armed.created, instance.since) + armed.order.after
             await self._faults.until(armed.id, due, off)
@@ -126,12 +140,13 @@ class InstanceFaults:
         if firing.ended is not None:
             return
         await self._faults.until(fault.id, firing.until, off)
-        try:
-            await self._undo(fault, firing.target)
-        except _FAILURES as error:
-            _log.error("%s could not be undone on %s: %s", fault.id, firing.target, error)
-            self._faults.change(fault.id, firing.number, problem=str(error))
-        self._faults.end(fault.id, firing.number)
+        async with self._one_by_one:
+            try:
+                await self._undo(fault, firing.target)
+            except _FAILURES as error:
+                _log.error("%s could not be undone on %s: %s", fault.id, firing.target, error)
+                self._faults.change(fault.id, firing.number, problem=str(error))
+            self._faults.end(fault.id, firing.number)
 
     async def _do(self, fault: Fault, instance: str) -> None:
         match fault.kind.name:
@@ -140,19 +155,36 @@ class InstanceFaults:
             case "crash":
                 await self._instances.crash(instance)
             case "network-cut":
-                await self._instances.cut(instance, _SIDES[fault.order.side or "host"])
+                cuts = [fault, *self._others(fault, instance)]
+                await self._instances.cut(instance, _sides(cuts))
             case "disk-full":
                 await self._instances.fill_disk(instance)
 
     async def _undo(self, fault: Fault, instance: str) -> None:
+        others = self._others(fault, instance)
         if fault.kind.name == "network-cut":
-            await self._instances.cut(instance, frozenset())
-        else:
+            await self._instances.cut(instance, _sides(others))
+        elif not others:
             await self._instances.empty_disk(instance)
+
+    def _others(self, fault: Fault, instance: str) -> list[Fault]:
+        """Return the other faults of a kind that go on for an instance."""
+        return [
+            other
+            for other in self._faults
+            if other.id != fault.id
+            and other.kind is fault.kind
+            and any(firing.target == instance for firing in other.active)
+        ]
+
+
+def _sides(cuts: Iterable[Fault]) -> frozenset[Side]:
+    """Return all that some network-cuts cut an instance from."""
+    return frozenset[Side]().union(*(_SIDES[cut.order.side or "host"] for cut in cuts))
 
 
 def _means(fault: Fault, instance: RunningInstance) -> bool:
-    if fault.kind.name == "preemption" and not instance.spot:
+    if instance.stopping or (fault.kind.name == "preemption" and not instance.spot):
         return False
     segments = instance.name.split("/")
     return fault.hits(frozenset({segments[-1]}), segments[3])

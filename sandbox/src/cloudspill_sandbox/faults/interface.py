@@ -44,19 +44,21 @@ class NoFaults:
 
 @dataclass(frozen=True, slots=True)
 class RunningInstance:
-    """An instance that runs.
+    """An instance whose machine is on.
 
     Attributes:
         name: relative name.
         boot: another one after each start; a fault strikes a boot once.
         since: when it started, seconds since the epoch.
         spot: whether it can be preempted.
+        stopping: whether it is being shut down; what goes on lasts, and nothing new strikes it.
     """
 
     name: str
     boot: str
     since: float
     spot: bool
+    stopping: bool = False
 
 
 class Instances(Protocol):
@@ -66,7 +68,7 @@ class Instances(Protocol):
     """
 
     def running(self) -> Iterable[RunningInstance]:
-        """Return the instances that are RUNNING."""
+        """Return the instances that are RUNNING or STOPPING."""
 
     async def preempt(self, name: str) -> None:
         """Preempt a Spot instance, with notice."""
