@@ -79,13 +79,19 @@ class Blobs:
         _sync_folder(kept.parent)
 
     def copy(self, content: str) -> str:
-        """Return the id of a durable content with the same bytes; takes no space of its own."""
+        """Return the id of a content with the same bytes, which takes no space of its own.
+
+        Done at once, so that the other cannot be removed before; durable only after `sync`.
+        """
         copy = secrets.token_hex(16)
         path = self._path(copy)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         os.link(self._path(content), path)
-        _sync_folder(path.parent)
         return copy
+
+    def sync(self, content: str) -> None:
+        """Make the name of a copy durable. Blocks for the disk."""
+        _sync_folder(self._path(content).parent)
 
     def open(self, content: str) -> BinaryIO:
         """Open a durable content; it can be read on after it was removed."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import BinaryIO
 
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
@@ -49,10 +50,15 @@ async def compose(cloud: StorageCloud, call: Call) -> Document:
     settings.setdefault("contentType", sources[0]["contentType"])
     content = cloud.blobs.create()
     try:
-        fields = await asyncio.to_thread(_joined, cloud, content, sources)
+        with ExitStack() as stack:
+            # All of them are open before another request has its turn: none can be removed.
+            files = [stack.enter_context(cloud.blobs.open(part[CONTENT])) for part in sources]
+            fields = await asyncio.to_thread(_joined, cloud, content, files)
+        del fields["md5Hash"]  # a composite object has none
+        fields["componentCount"] = sum(part.get("componentCount", 1) for part in sources)
         version = versions.new_version(cloud, bucket["name"], name, settings, fields)
         with cloud.store.transaction() as tx:
-            removed = versions.write(cloud, tx, version, conditions)
+            removed = versions.write(cloud, tx, version, conditions, call.principal)
             if request.get("deleteSourceObjects"):
                 removed += _retired(cloud, tx, bucket, sources, version)
     except BaseException:
@@ -79,25 +85,16 @@ def _sources(cloud: StorageCloud, bucket: str, asked: Sequence[Document]) -> lis
     return sources
 
 
-def _joined(cloud: StorageCloud, content: str, sources: Sequence[Document]) -> Document:
-    """Write the bytes of all sources; return size, checksum and id. Blocks for the disk.
-
-    A composite object has no MD5 hash.
-    """
+def _joined(cloud: StorageCloud, content: str, files: Sequence[BinaryIO]) -> Document:
+    """Write the bytes of all files; return size, checksums and id. Blocks for the disk."""
     digest = Digest()
-    with ExitStack() as stack:
-        # All of them are open before the first is read: none can be removed meanwhile.
-        files = [stack.enter_context(cloud.blobs.open(source[CONTENT])) for source in sources]
-        target = stack.enter_context(cloud.blobs.append(content))
+    with cloud.blobs.append(content) as target:
         for file in files:
             while block := file.read(BLOCK):
                 target.write(block)
                 digest.update(block)
     cloud.blobs.keep(content)
-    fields = digest.fields()
-    del fields["md5Hash"]
-    count = sum(source.get("componentCount", 1) for source in sources)
-    return fields | {"componentCount": count, CONTENT: content}
+    return digest.fields() | {CONTENT: content}
 
 
 def _retired(

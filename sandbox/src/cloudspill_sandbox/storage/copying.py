@@ -7,7 +7,6 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.storage import preconditions, rewrites, versions
@@ -58,38 +57,23 @@ async def rewrite(cloud: StorageCloud, call: Call) -> Document:
     }
 
 
-async def write_copy(
-    cloud: StorageCloud,
-    place: tuple[str, str],
-    settings: Document,
-    source: Document,
-    conditions: Mapping[str, str],
-) -> Document:
-    """Write a new version with the bytes of another; return it.
-
-    Args:
-        place: bucket and name.
-
-    Raises:
-        ApiError: as `versions.write`.
-    """
-    content = await asyncio.to_thread(cloud.blobs.copy, source[CONTENT])
+async def _copied(cloud: StorageCloud, call: Call, source: Document) -> Document:
+    """Write a new version with the bytes of another; return it. Raises as `versions.write`."""
+    place = call.path["destinationBucket"], checked_name(call.path["destinationObject"])
+    settings = _settings(cloud, call, source)
+    content = cloud.blobs.copy(source[CONTENT])
     fields = {key: source[key] for key in _BYTES if key in source} | {CONTENT: content}
     try:
+        await asyncio.to_thread(cloud.blobs.sync, content)
         version = versions.new_version(cloud, *place, settings, fields)
+        conditions = preconditions.given_in(call.query)
         with cloud.store.transaction() as tx:
-            removed = versions.write(cloud, tx, version, conditions)
+            removed = versions.write(cloud, tx, version, conditions, call.principal)
     except BaseException:
         cloud.blobs.remove(content)
         raise
     cloud.blobs.remove(*removed)
     return version
-
-
-async def _copied(cloud: StorageCloud, call: Call, source: Document) -> Document:
-    place = call.path["destinationBucket"], checked_name(call.path["destinationObject"])
-    conditions = preconditions.given_in(call.query)
-    return await write_copy(cloud, place, _settings(cloud, call, source), source, conditions)
 
 
 def _source(cloud: StorageCloud, call: Call) -> Document:

@@ -9,7 +9,7 @@ here: it is part of the bucket's policy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cloudspill_sandbox.engine.access import AccessRules, Requirement
@@ -135,7 +135,8 @@ class _Rules:
         if method in _ON_PROJECTS:
             yield self._on_project(_ON_PROJECTS[method])
         elif method in _ON_BUCKETS:
-            yield from self._on_buckets(call, (*_ON_BUCKETS[method], *_bucket_lists(call, verb)))
+            lists = _bucket_lists(call, verb, self._bucket(call, call.path["bucket"]))
+            yield from self._on_buckets(call, (*_ON_BUCKETS[method], *lists))
         elif resource in ("bucketAccessControls", "defaultObjectAccessControls"):
             yield from self._on_buckets(call, _entries("buckets", verb))
         elif resource == "objectAccessControls":
@@ -160,9 +161,11 @@ class _Rules:
             yield from self._new_object(call, *target)
         elif method == "objects.compose":
             bucket = call.path["destinationBucket"]
+            deletes = call.body.get("deleteSourceObjects")
+            needed = ("objects.get", "objects.delete") if deletes else ("objects.get",)
             for part in call.body.get("sourceObjects") or ():
                 place = (bucket, part.get("name") or "", part.get("generation"))
-                yield from self._existing(call, *place, ("objects.get",))
+                yield from self._existing(call, *place, needed)
             yield from self._new_object(call, bucket, call.path["destinationObject"])
         else:
             raise LookupError(f"what {call.method} needs permission for is not known")
@@ -207,15 +210,9 @@ class _Rules:
     def _object(
         self, call: Call, bucket: Document, name: str, version: Document | None, permission: str
     ) -> Requirement:
-        below = on_bucket(self.project, bucket, permission)
-        return Requirement(
-            permission,
-            f"{below.resource}/objects/{name}",
-            OBJECT_TYPE,
-            SERVICE,
-            below.policies,
+        return replace(
+            _on_object(self.project, bucket, name, permission),
             granted=self._listed(call.principal, bucket, version, permission),
-            public=below.public,
         )
 
     def _listed(
@@ -256,16 +253,33 @@ def _entries(resource: str, verb: str) -> tuple[str, ...]:
     return (*reading, f"{resource}.{_SET_LIST}", f"{resource}.update")
 
 
-def _bucket_lists(call: Call, verb: str) -> Iterator[str]:
+def overwriting(project: Project, bucket: Document, name: str) -> Requirement:
+    """Return what the writer of an object needs when there is one of its name."""
+    return _on_object(project, bucket, name, "storage.objects.delete")
+
+
+def _on_object(project: Project, bucket: Document, name: str, permission: str) -> Requirement:
+    below = on_bucket(project, bucket, permission)
+    return replace(below, resource=f"{below.resource}/objects/{name}", type=OBJECT_TYPE)
+
+
+def _bucket_lists(call: Call, verb: str, bucket: Document) -> Iterator[str]:
     """Yield what a call about buckets needs for access control lists that it reads or sets."""
     if verb not in ("get", "patch", "update"):
         return
     if is_full(call, by_default=verb != "get"):
         yield f"buckets.{_GET_LIST}"
     sets = ("acl", "defaultObjectAcl")
-    prevention = (call.body.get("iamConfiguration") or {}).get("publicAccessPrevention")
-    if prevention or _sets_lists(call.body, call.query, *sets):
+    if _sets_prevention(call, verb, bucket) or _sets_lists(call.body, call.query, *sets):
         yield f"buckets.{_SET_LIST}"
+
+
+def _sets_prevention(call: Call, verb: str, bucket: Document) -> bool:
+    """Whether a call sets the prevention of public access, or resets it by its silence."""
+    given = call.body.get("iamConfiguration", {} if verb == "patch" else None)
+    if given is not None and "publicAccessPrevention" in given:
+        return True
+    return (given is None or verb == "update") and prevents_public_access(bucket)
 
 
 def _object_lists(call: Call, verb: str) -> Iterator[str]:

@@ -41,7 +41,8 @@ async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
         given = checksums.expected(call.wire.headers, call.body)
         version = await finished(cloud, place, settings, content, digest, given)
         with cloud.store.transaction() as tx:
-            removed = versions.write(cloud, tx, version, preconditions.given_in(call.query))
+            conditions = preconditions.given_in(call.query)
+            removed = versions.write(cloud, tx, version, conditions, call.principal)
     except BaseException:
         cloud.blobs.remove(content)
         raise

@@ -12,14 +12,14 @@ import re
 import secrets
 from urllib.parse import quote
 
-from cloudspill_sandbox.engine.call import Call, Document, Media, Reply
+from cloudspill_sandbox.engine.call import Call, Document, Media, Principal, Reply
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.storage import checksums, preconditions, versions
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.content_ranges import ContentRange, content_range, refused
-from cloudspill_sandbox.storage.names import UPLOADS
+from cloudspill_sandbox.storage.names import UPLOADS, bucket_name
 from cloudspill_sandbox.storage.objects import CONTENT, found_object, is_full, resource
 from cloudspill_sandbox.storage.receiving import asked_object, blocks, finished
 
@@ -46,7 +46,9 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
     upload: Document = {
         "state": _OPEN,
         "created": cloud.clock(),
+        "writer": call.principal.email,
         "bucket": call.path["bucket"],
+        "bucketGeneration": found(cloud.store, call.path["bucket"])["generation"],
         "name": name,
         "settings": settings,
         "conditions": preconditions.given_in(call.query),
@@ -184,7 +186,8 @@ async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Docum
         )
         done = upload | {"state": _DONE, "generation": version["generation"]}
         with cloud.store.transaction() as tx:
-            removed = versions.write(cloud, tx, version, upload["conditions"])
+            writer = Principal(upload["writer"])
+            removed = versions.write(cloud, tx, version, upload["conditions"], writer)
             tx.put(f"{UPLOADS}/{upload_id}", done)
     except ApiError:
         # It cannot succeed any more: the client has to begin another one.
@@ -208,7 +211,8 @@ def _cancel(cloud: StorageCloud, upload_id: str, upload: Document) -> Reply:
 
 def _found(cloud: StorageCloud, upload_id: str) -> Document:
     upload = cloud.store.get(f"{UPLOADS}/{upload_id}")
-    if upload is None:
+    bucket = cloud.store.get(bucket_name(upload["bucket"])) if upload else None
+    if upload is None or bucket is None or bucket["generation"] != upload["bucketGeneration"]:
         raise ApiError(404, "notFound", "The upload session does not exist: begin another one.")
     if upload["created"] + LIFETIME <= cloud.clock():
         raise ApiError(410, "gone", "The upload session has expired: begin another one.")

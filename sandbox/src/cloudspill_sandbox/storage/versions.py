@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.call import Document, Principal
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Transaction
 from cloudspill_sandbox.storage import preconditions
@@ -16,6 +16,7 @@ from cloudspill_sandbox.storage.buckets import found, is_versioned
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.names import generation_name, object_name
 from cloudspill_sandbox.storage.objects import CONTENT, retained_until
+from cloudspill_sandbox.storage.permissions import denied, overwriting
 from cloudspill_sandbox.storage.refusals import retained
 from cloudspill_sandbox.storage.timestamps import seconds_of, timestamp
 
@@ -49,17 +50,27 @@ def write(
     tx: Transaction,
     version: Document,
     conditions: Mapping[str, str],
+    writer: Principal,
 ) -> list[str]:
     """Make a version the live one; return the contents that are to be removed after the commit.
 
+    Whether there is a live one to be overwritten is known for certain only now that the bytes are
+    here; so only now can be said whether the writer may do that.
+
     Raises:
-        ApiError: 404 for the bucket, 412 for a precondition, 403 for a live version that is kept.
+        ApiError: 404 for the bucket, 412 for a precondition, 403 for a live version that is kept or
+            that the writer may not delete.
     """
     bucket = found(tx, version["bucket"])
     place = object_name(version["bucket"], version["name"])
     live = tx.get(place)
     preconditions.check(conditions, live)
-    removed = [] if live is None else retire(cloud, tx, bucket, live)
+    removed: list[str] = []
+    if live is not None:
+        needed = overwriting(cloud.project, bucket, version["name"])
+        if not cloud.permissions.permits(writer, needed):
+            raise denied(writer, [needed])
+        removed = retire(cloud, tx, bucket, live)
     tx.put(place, version)
     return removed
 
