@@ -43,7 +43,10 @@ class ApiError(LaunchError):
 
     def __init__(self, about: str, code: int, said: bytes) -> None:
         message, self.reason = _message(said)
-        status = os.EX_NOPERM if code in (401, 403) else os.EX_UNAVAILABLE
+        status = os.EX_UNAVAILABLE
+        if code in (401, 403):
+            status = os.EX_NOPERM
+            message += "; check the roles and the access scopes of the service account"
         super().__init__(f"{about}: HTTP {code}: {message}", status)
         self.code = code
 

@@ -43,9 +43,9 @@ class Compute:
     https://cloud.google.com/compute/docs/reference/rest/v1/instances
     """
 
-    def __init__(self, web: Web, token: str, project: str, zone: str, root: str = COMPUTE) -> None:
-        self._web, self._token = web, token
-        self._base = f"{root}projects/{project}/zones/{zone}/"
+    def __init__(self, web: Web, token: str, base: str) -> None:
+        """Bind to a zone: `base` is its URL, ending in a slash."""
+        self._web, self._token, self._base = web, token, base
 
     def find(self, name: str) -> Document | None:
         """An instance's document, or None where there is no such instance."""
@@ -172,7 +172,8 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         say("signing in as the attached service account")
         token = attached_token(web)
-    compute = Compute(web, token, spec["project"], spec["zone"])
+    zone = f"{arguments.endpoint}projects/{spec['project']}/zones/{spec['zone']}/"
+    compute = Compute(web, token, zone)
     document = launch(compute, web, spec["instance"], say)
     say(f"{document['name']} is RUNNING in {spec['zone']}, {address_of(document)}")
 
@@ -190,6 +191,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
     parser.add_argument("--specification", required=True, help="JSON: project, zone, instance")
     parser.add_argument("--startup-script", required=True, help="what the instance runs at boot")
     parser.add_argument("--key-file", help="JSON key; the attached service account if not given")
+    parser.add_argument("--endpoint", default=COMPUTE, help="Compute Engine v1, if it is elsewhere")
     parser.add_argument("--deadline", type=float, default=420.0, help="seconds for all of it")
     try:
         arguments = parser.parse_args(command_line)
