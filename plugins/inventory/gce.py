@@ -108,7 +108,7 @@ from ansible.template import trust_as_template
 from ansible_collections.google.cloud.plugins.inventory import gcp_compute
 
 from ..module_utils import ssh_options
-from ..module_utils.api_errors import CloudError, UnreachableError
+from ..module_utils.api_errors import CloudError, ServiceDisabledError, UnreachableError
 from ..module_utils.instances import address_of
 from ..module_utils.projects import require_project
 from ..module_utils.target_environment import (
@@ -213,7 +213,8 @@ class InventoryModule(gcp_compute.InventoryModule):
     ) -> dict[str, list[dict[str, Any]]]:
         """Read a project's instances over one session, as `zones/ZONE` → documents.
 
-        Replaces the parent's way of asking, which hides most refusals.
+        Replaces the parent's way of asking, which hides most refusals. A project where the API is
+        not enabled yet has no instances: the playbook that enables it needs this inventory, too.
 
         Raises:
             CloudError: the API refused, or did not answer.
@@ -224,7 +225,11 @@ class InventoryModule(gcp_compute.InventoryModule):
         from ..module_utils.transport import Transport
 
         compute = Compute(Transport(load_credentials(params)), params["project"])
-        return compute.list_by_scope("instances", **({"filter": query} if query else {}))
+        try:
+            return compute.list_by_scope("instances", **({"filter": query} if query else {}))
+        except ServiceDisabledError as error:
+            self.display.warning(error.sentence)
+            return {}
 
     def _read_config_data(self, path: str) -> dict[str, Any]:
         """Complete the options that depend on others, once they are read.
