@@ -242,6 +242,21 @@ class PendingChange:
     operation: Document
     about: str
 
+    def is_done(self) -> bool:
+        """Look once, without waiting.
+
+        Raises:
+            OperationError: it failed.
+            CloudError: it cannot be read.
+        """
+        operation = self.operation
+        if operation.get("status") != "DONE":
+            operation = self.compute.get(operation["selfLink"])
+        if operation.get("status") != "DONE":
+            return False
+        self.compute.await_operation(operation, self.about, 0)
+        return True
+
     def finish(self, deadline: float) -> Document:
         """Wait at most `deadline` seconds; see `Compute.change` for what it returns and raises."""
         return self.compute.await_operation(self.operation, self.about, deadline)

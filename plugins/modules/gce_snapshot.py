@@ -13,7 +13,7 @@ description:
   - What the snapshot holds is decided when its status leaves C(CREATING); that it is then uploaded
     until it is C(READY) concerns nobody who was stopped for it. O(wait_for) says which to wait for.
   - A snapshot of that name and that disk is left as it is. One of another disk, or without the
-    mark of the run, is refused.
+    mark of the run, is refused. One of ours that is C(FAILED) is deleted and taken anew.
   - The module M(google.cloud.gcp_compute_snapshot) waits for C(READY), and sends a field that is
     not in Google's API.
 options:
@@ -108,11 +108,12 @@ from ..module_utils.links import inside_project, resource_name
 from ..module_utils.ownership import OWNER_LABEL, RUN_LABEL, Mark
 
 if TYPE_CHECKING:
-    from ..module_utils.compute import Compute
+    from ..module_utils.compute import Compute, PendingChange
 
 Document = dict[str, Any]
 
 _INTERVAL = 0.25
+_UNDER_WAY = frozenset({"CREATING", "UPLOADING"})
 _AWAITED = {"captured": {"UPLOADING", "READY"}, "ready": {"READY"}}
 
 
@@ -133,23 +134,22 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
             f"{mark.owner}: it is left alone; choose another name"
         )
     snapshot: Document = {}
-    if options["state"] == "absent":
-        changed = existing is not None
-        if changed and not module.check_mode:
-            compute.change("DELETE", reference, deadline=options["timeout"])
-    else:
-        disk = _boot_disk(compute, options)
-        changed = existing is None
-        if existing is not None:
-            _check_source(existing, disk)
-        elif not module.check_mode:
-            _begin(compute, options, disk, mark)
-        if not (changed and module.check_mode):
-            until = began + options["timeout"]
-            snapshot = _await(compute, reference, _AWAITED[options["wait_for"]], until)
+    until = began + options["timeout"]
     present = options["state"] == "present"
+    disk = _boot_disk(compute, options) if present else {}
+    if present and existing is not None:
+        _check_source(existing, disk)
+    # One that failed holds nothing, and is in the way of another try.
+    surplus = existing is not None and (not present or existing["status"] == "FAILED")
+    needed = present and (existing is None or surplus)
+    if surplus and not module.check_mode:
+        _delete(compute, reference, until)
+    if present and not (needed and module.check_mode):
+        change = _begin(compute, options, disk, mark) if needed else None
+        wanted = _AWAITED[options["wait_for"]]
+        snapshot = _await(compute, reference, wanted, change, until)
     return {
-        "changed": changed,
+        "changed": surplus or needed,
         "snapshot": snapshot,
         "elapsed": round(time.monotonic() - began, 2),
         "diff": {"before": {"exists": existing is not None}, "after": {"exists": present}},
@@ -171,7 +171,19 @@ def _check_source(snapshot: Document, disk: Document) -> None:
         )
 
 
-def _begin(compute: Compute, options: Document, disk: Document, mark: Mark | None) -> None:
+def _delete(compute: Compute, reference: str, until: float) -> None:
+    """Delete a snapshot, which Google does only when it is no longer being made."""
+    while (snapshot := compute.find(reference)) and snapshot["status"] in _UNDER_WAY:
+        if time.monotonic() >= until:
+            raise DeadlineError(
+                f"{reference} is still {snapshot['status']}: run again to delete it"
+            )
+        time.sleep(_INTERVAL)
+    if snapshot is not None:
+        compute.change("DELETE", reference, deadline=until - time.monotonic())
+
+
+def _begin(compute: Compute, options: Document, disk: Document, mark: Mark | None) -> PendingChange:
     labels = {key: str(value) for key, value in options["labels"].items()}
     if mark is not None:
         labels |= {RUN_LABEL: mark.run, OWNER_LABEL: mark.owner}
@@ -179,26 +191,39 @@ def _begin(compute: Compute, options: Document, disk: Document, mark: Mark | Non
     if options["storage_locations"]:
         body["storageLocations"] = options["storage_locations"]
     path = f"{inside_project(disk['selfLink'], compute.project)}/createSnapshot"
-    change = compute.begin("POST", path, body=body)
-    if change.operation.get("status") == "DONE":
-        change.finish(0)  # raises where it failed at once
+    return compute.begin("POST", path, body=body)
 
 
-def _await(compute: Compute, reference: str, statuses: set[str], until: float) -> Document:
+def _await(
+    compute: Compute,
+    reference: str,
+    wanted: set[str],
+    change: PendingChange | None,
+    until: float,
+) -> Document:
     """Wait until a snapshot has one of these statuses.
 
     https://cloud.google.com/compute/docs/reference/rest/v1/snapshots (status)
+
+    Args:
+        change: what this run asked for; None where the snapshot was there before.
+        until: moment of the monotonic clock.
+
+    Raises:
+        OperationError: what was asked for failed.
+        DeadlineError: it took too long.
+        CloudError: somebody else deleted it, or it failed in an earlier run.
     """
     while True:
         snapshot = compute.find(reference)
         status = "gone" if snapshot is None else str(snapshot["status"])
-        if snapshot is not None and status in statuses:
+        if snapshot is not None and status in wanted:
             return snapshot
-        if status in {"FAILED", "DELETING", "gone"}:
-            raise CloudError(
-                f"{reference} is {status}: look at `gcloud compute operations list` for the "
-                "reason, and run again"
-            )
+        if status not in _UNDER_WAY:
+            # Asked for a moment ago, it need not be there yet; if it failed, this says why.
+            over = change is None or change.is_done()
+            if over and compute.find(reference) == snapshot:
+                raise CloudError(f"{reference} is {status}: run again")
         if time.monotonic() >= until:
             raise DeadlineError(f"{reference} is still {status}: run again to wait on")
         time.sleep(_INTERVAL)

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Brings a machine to a stand for a snapshot of its disk, and lets it go on.
 #
-#   quiesce.sh begin TOKEN MODE TIMEOUT [SERVICE…]   start the rest as a transient unit, and return
+#   quiesce.sh begin MODE TIMEOUT [SERVICE…]         start the rest as a transient unit; say its token
 #   quiesce.sh hold  TOKEN MODE TIMEOUT [SERVICE…]   what that unit runs
 #   quiesce.sh resume                                what it ends with, however it ends
 #
 # MODE: sync (write to the disk what was written), stop (stop the services first), freeze (freeze the
-# filesystem too, where that is possible). What is stopped stays so until the metadata key
-# cloudspill-quiesce-release holds TOKEN, or for TIMEOUT seconds. While the disk is frozen nothing may
-# write to it, a login least of all, so this script and its notes lie in /run, it speaks by guest
-# attributes and hears by metadata.
+# filesystem too, where that is possible).
+#
+# The unit hears by the metadata key cloudspill-quiesce: `TOKEN hold` and later `TOKEN release`, each
+# within TIMEOUT seconds, or it ends. It speaks by the guest attribute cloudspill/quiesce:
+# `TOKEN holding HOW`, then `TOKEN resumed`, or `TOKEN ended: WHY`. While the disk is frozen nothing
+# may write to it, a login least of all: hence no ssh, and a script and notes that lie in /run.
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -19,13 +21,19 @@ readonly metadata=http://169.254.169.254/computeMetadata/v1/instance
 readonly unit=cloudspill-quiesce
 
 publish() {
-  curl -fsS --max-time 5 -o /dev/null -X PUT -H 'Metadata-Flavor: Google' --data "$(<"$folder/token") $*" \
-    "$metadata/guest-attributes/cloudspill/quiesce"
+  curl -fsS --max-time 5 -o /dev/null -X PUT -H 'Metadata-Flavor: Google' \
+    --data "$(<"$folder/token") $*" "$metadata/guest-attributes/cloudspill/quiesce"
 }
 
-released() {
-  [[ $(curl -fsS --max-time 5 -H 'Metadata-Flavor: Google' \
-    "$metadata/attributes/cloudspill-quiesce-release" 2>/dev/null) == "$1" ]]
+# await WORD TIMEOUT: wait until the metadata say TOKEN WORD.
+await() {
+  local told deadline=$((SECONDS + $2))
+  told="$(<"$folder/token") $1"
+  until [[ $(curl -fsS --max-time 5 -H 'Metadata-Flavor: Google' \
+    "$metadata/attributes/cloudspill-quiesce" 2>/dev/null) == "$told" ]]; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.2
+  done
 }
 
 begin() {
@@ -34,46 +42,52 @@ begin() {
   mkdir -p "$folder"
   rm -f "$folder"/*
   cp "$0" "$folder/quiesce.sh"
-  echo "$1" >"$folder/token"
+  cat /proc/sys/kernel/random/uuid >"$folder/token"
+  echo "ended: it was interrupted" >"$folder/end"
   systemd-run --quiet --collect --unit "$unit" --property KillMode=mixed \
     --property "ExecStopPost=/bin/bash $folder/quiesce.sh resume" \
     /bin/bash "$folder/quiesce.sh" hold "$@"
+  cat "$folder/token"
 }
 
 hold() {
-  local token=$1 mode=$2 timeout=$3 state=synced
-  shift 3
+  local mode=$1 timeout=$2 how=synced
+  shift 2
+  await hold "$timeout" || give_up "it was not told to stand still within $timeout s"
   if [[ $mode != sync ]]; then
-    for service in "$@"; do
-      if systemctl --quiet is-active "$service"; then
-        echo "$service" >>"$folder/stopped"
-        systemctl stop "$service" || {
-          publish "failed to stop $service"
-          exit 1
-        }
-      fi
-    done
-    state=stopped
+    stop_services "$@"
+    how=stopped
   fi
   sync
   if [[ $mode == freeze ]]; then
     # Noted before: after a kill in between, a thaw too many does no harm.
-    echo / >"$folder/frozen"
+    touch "$folder/frozen"
     if fsfreeze --freeze / 2>"$folder/refusal"; then
-      state=frozen
+      how=frozen
     else
       rm "$folder/frozen"
-      state="stopped, and not frozen: $(<"$folder/refusal")"
+      how="stopped, not frozen: $(<"$folder/refusal")"
     fi
   fi
-  echo ended >"$folder/end"
-  publish "$state"
-  local deadline=$((SECONDS + timeout))
-  until released "$token"; do
-    ((SECONDS < deadline)) || exit 0
-    sleep 0.2
-  done
+  publish "holding $how"
+  await release "$timeout" || give_up "it was not told to go on within $timeout s"
   echo resumed >"$folder/end"
+}
+
+stop_services() {
+  local service
+  for service in "$@"; do
+    if systemctl --quiet is-active "$service"; then
+      # Noted before: one that fails to stop may be down all the same.
+      echo "$service" >>"$folder/stopped"
+      systemctl stop "$service" || give_up "$service could not be stopped"
+    fi
+  done
+}
+
+give_up() {
+  echo "ended: $1" >"$folder/end"
+  exit 0
 }
 
 resume() {
@@ -81,11 +95,9 @@ resume() {
     fsfreeze --unfreeze / || true
   fi
   if [[ -e $folder/stopped ]]; then
-    xargs -r systemctl start <"$folder/stopped"
+    xargs -r systemctl start <"$folder/stopped" || true
   fi
-  if [[ -e $folder/end ]]; then
-    publish "$(<"$folder/end")"
-  fi
+  publish "$(<"$folder/end")"
 }
 
 "$@"
