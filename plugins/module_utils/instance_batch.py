@@ -52,7 +52,7 @@ class Batch:
         compute: the client; its session is shared by all threads.
         spec: what each shall be.
         timeout: seconds for the whole.
-        checks: what each new one must answer before it counts as ready.
+        checks: what each must answer before it counts as ready.
         dry_run: change nothing.
         report: takes a line of progress; called from several threads.
     """
@@ -147,6 +147,9 @@ class Batch:
         outcome.result = "changed" if outcome.changes else "unchanged"
         if instance["status"] != "RUNNING":
             self._start(outcome, instance)
+        # An earlier run may have ended before it answered.
+        if not (self._dry_run or outcome.in_vain):
+            self._await_checks(outcome)
 
     def _revise(self, instance: Document, disk: Document) -> list[str]:
         """Add what an instance lacks; return what that was."""
@@ -271,8 +274,10 @@ class Batch:
                     "a firewall rule opens the port"
                 )
                 return
-            outcome.passed(check.name)
-            self._report(f"{outcome.name}: {check.name} after {outcome.seconds[check.name]:.1f} s")
+            if outcome.began is not None:
+                outcome.passed(check.name)
+                taken = outcome.seconds[check.name]
+                self._report(f"{outcome.name}: {check.name} after {taken:.1f} s")
 
     def _delete(self, instance: Document) -> None:
         try:

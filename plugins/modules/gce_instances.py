@@ -113,7 +113,7 @@ options:
       - An instance without the mark is neither used nor changed nor deleted.
     type: str
   checks:
-    description: What each new instance shall answer, in this order, before it counts as made.
+    description: What each instance shall answer, in this order, before it counts as ready.
     type: list
     elements: dict
     default: []
