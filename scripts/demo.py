@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start the sandbox, run part 1 on it, and show what came of it.
+"""Start the sandbox, run parts 1, 2 and 3 on it, and show what came of them.
 
 The first step, set-up, has been done by whoever runs this (`make demo`).
 """
@@ -21,6 +21,11 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 BIN = ROOT / ".venv" / "bin"
+PARTS = {
+    "part 1, a machine that serves an application": "part1.yml",
+    "part 2, three clones of it": "part2.yml",
+    "part 3, a machine that makes a machine": "part3.yml",
+}
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -45,7 +50,11 @@ def run(name: str, command: list[str | Path]) -> tuple[Step, str]:
     """
     Console().rule(f"[bold]{name}", align="left")
     began = time.monotonic()
-    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PWD": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
     errors: int | None = subprocess.STDOUT
     if sys.stdout.isatty():
         environment["ANSIBLE_FORCE_COLOR"] = "1"
@@ -74,16 +83,9 @@ def relay(process: subprocess.Popen[str], lines: list[str]) -> None:
         lines.append(line)
 
 
-def page_address(output: str) -> str:
-    """Return the URL that part 1 says last.
-
-    Raises:
-        StepError: it said none.
-    """
-    addresses = re.findall(r"msg: \"?(https?://[^\s\"\x1b]+)", output)
-    if not addresses:
-        raise StepError("part 1 has not said where the page is")
-    return str(addresses[-1])
+def page_addresses(output: str) -> list[str]:
+    """Return the URLs that a part says, in order, each once."""
+    return list(dict.fromkeys(re.findall(r"msg: \"?(https?://[^\s\"\x1b]+)", output)))
 
 
 def http_status(url: str) -> int:
@@ -98,11 +100,11 @@ def http_status(url: str) -> int:
         return 0
 
 
-def show(url: str, status: int, steps: list[Step]) -> None:
+def show(statuses: dict[str, int], steps: list[Step]) -> None:
     """Print the table."""
     table = Table(show_header=False, title="cloudspill demo", title_justify="left")
-    table.add_row("URL", url)
-    table.add_row("HTTP status", f"[{'green' if status == 200 else 'red'}]{status}")
+    for url, status in statuses.items():
+        table.add_row(url, f"[{'green' if status == 200 else 'red'}]{status or 'no answer'}")
     for step in steps:
         table.add_row(step.name, f"{step.seconds:.1f} s")
     table.add_row("[bold]total", f"[bold]{sum(step.seconds for step in steps):.1f} s")
@@ -113,16 +115,22 @@ def demonstrate(started: float) -> int:
     """Take every step and show the result; return the exit status.
 
     Raises:
-        StepError: a step failed.
+        StepError: a step failed, or said no page.
         KeyboardInterrupt: Ctrl-C.
     """
     steps = [Step("set-up", time.time() - started)]
     sandbox, _ = run("sandbox", ["make", "--no-print-directory", "up"])
-    part1, output = run("part 1", [BIN / "ansible-playbook", "playbooks/part1.yml"])
-    url = page_address(output)
-    status = http_status(url)
-    show(url, status, [*steps, sandbox, part1])
-    return 0 if status == 200 else 1
+    steps.append(sandbox)
+    statuses: dict[str, int] = {}
+    for name, playbook in PARTS.items():
+        step, output = run(name, [BIN / "ansible-playbook", f"playbooks/{playbook}"])
+        steps.append(step)
+        pages = page_addresses(output)
+        if not pages:
+            raise StepError(f"{name} has not said where its pages are")
+        statuses |= {url: http_status(url) for url in pages}
+    show(statuses, steps)
+    return 0 if set(statuses.values()) == {200} else 1
 
 
 def main() -> int:
