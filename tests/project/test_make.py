@@ -79,7 +79,8 @@ def start_demo(checkout: Path, up: str) -> subprocess.Popen[str]:
     """Start the demo with another recipe for `make up`; all that it says comes by its stdout."""
     (checkout / "Makefile").write_text(f"up:\n\t@{up}\n")
     return subprocess.Popen(
-        [sys.executable, checkout / "scripts" / "demo.py"],
+        # What runs in the background, as CI's tests do, ignores SIGINT, and its children would too.
+        ["env", "--default-signal=INT", sys.executable, checkout / "scripts" / "demo.py"],
         cwd=checkout,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
