@@ -160,16 +160,23 @@ class Follower:
             for line in lines[self._reported :]:
                 self._report(f"{self._options['instance']}: {line.removeprefix('cloudspill: ')}")
             self._reported = len(lines)
-            self._check(lines, str(status))
             if lines and self._word(lines[-1]) == "READY":
                 return lines[-1]
-            if self._now() >= until:
-                last = lines[-1] if lines else "nothing"
-                raise CloudError(
-                    f"the startup script of {self._options['instance']} did not end within "
-                    f"{self._options['timeout']} s; it last said `{last}`"
-                )
+            self._raise_if_over(lines, str(status), until)
             self._sleep(_INTERVAL)
+
+    def _raise_if_over(self, lines: list[str], status: str, until: float) -> None:
+        name = self._options["instance"]
+        last = lines[-1] if lines else "nothing"
+        if self._word(last) == "FAILED":
+            raise CloudError(f"the startup script of {name} failed; it says `{last}`")
+        if status in STOPPED_STATUSES:
+            raise CloudError(f"the instance {name} is {status}")
+        if self._now() >= until:
+            raise CloudError(
+                f"the startup script of {name} did not end within {self._options['timeout']} s; "
+                f"it last said `{last}`"
+            )
 
     def _lines(self) -> list[str]:
         """The lines of this attempt, from its first STARTED to its first end."""
@@ -188,15 +195,8 @@ class Follower:
     def _word(self, line: str) -> str:
         """STARTED, READY or FAILED where the line is one of those of this attempt."""
         attempt = re.escape(self._options["attempt"])
-        match = re.match(rf"cloudspill: (STARTED|READY|FAILED) {attempt}(?![-\w])", line)
+        match = re.match(rf"cloudspill: (STARTED|READY|FAILED) {attempt}(?=:?(?:\s|$))", line)
         return match[1] if match else ""
-
-    def _check(self, lines: list[str], status: str) -> None:
-        name = self._options["instance"]
-        if lines and self._word(lines[-1]) == "FAILED":
-            raise CloudError(f"the startup script of {name} failed; it says `{lines[-1]}`")
-        if status in STOPPED_STATUSES:
-            raise CloudError(f"the instance {name} is {status}")
 
 
 def _reporter(path: str | None) -> Callable[[str], None]:
