@@ -31,6 +31,7 @@ CODES = frozenset({MALFORMED, EXPIRED, MISMATCH})
 
 _CREDENTIAL = re.compile(r"(?P<email>[^/]+)/(?P<date>\d{8})/[^/]+/storage/goog4_request", re.ASCII)
 _SIGNATURE = "x-goog-signature"
+_OWN_HEADER = re.compile(r"x-goog-", re.IGNORECASE)
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
     "Google secret key and signing method."
@@ -63,6 +64,7 @@ def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal |
     """
     if f"{_SIGNATURE}=" not in request.query.lower():
         return None
+    _check_headers(request)
     signed = _read(request)
     if not 0 < signed.lasts <= LONGEST:
         raise ApiError(400, MALFORMED, f"X-Goog-Expires must be between 1 and {LONGEST} seconds.")
@@ -75,9 +77,33 @@ def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal |
     return principal
 
 
+def _check_headers(request: HttpRequest) -> None:
+    """Refuse headers that would stretch what was signed.
+
+    https://cloud.google.com/storage/docs/authentication/canonical-requests#required-headers
+
+    Raises:
+        ApiError: 400, the host (which may name the bucket) or a header of Cloud Storage, such as
+            an access control list, is not signed.
+    """
+    signed = _query(request).get("x-goog-signedheaders", "").split(";")
+    needed = ["host", *(name.lower() for name in request.headers if _OWN_HEADER.match(name))]
+    for name in needed:
+        if name not in signed:
+            raise ApiError(
+                400,
+                MALFORMED,
+                f"Your request has a malformed header. Header {name} must be in signedheaders.",
+            )
+
+
+def _query(request: HttpRequest) -> dict[str, str]:
+    """Return the parameters by name in small letters, as gcloud writes them."""
+    return {key.lower(): value for key, value in parse_qsl(request.query, keep_blank_values=True)}
+
+
 def _read(request: HttpRequest) -> SignedUrl:
-    pairs = parse_qsl(request.query, keep_blank_values=True)
-    query = {key.lower(): value for key, value in pairs}  # gcloud writes them in small letters
+    query = _query(request)
     credential = _CREDENTIAL.fullmatch(query.get("x-goog-credential", ""))
     if query.get("x-goog-algorithm") != ALGORITHM or credential is None:
         raise ApiError(400, MALFORMED, f"Signed URLs need {ALGORITHM} and an X-Goog-Credential.")
@@ -90,15 +116,15 @@ def _read(request: HttpRequest) -> SignedUrl:
         message = "A signed URL needs a date, an expiry, and a signature in hexadecimal."
         raise ApiError(400, MALFORMED, message) from None
     scope = credential[0].partition("/")[2]
-    digest = hashlib.sha256(_canonical(request, pairs, query).encode()).hexdigest()
+    digest = hashlib.sha256(_canonical(request, query).encode()).hexdigest()
     text = f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode()
     return SignedUrl(credential["email"], text, signature, begins.timestamp(), lasts)
 
 
-def _canonical(request: HttpRequest, pairs: list[tuple[str, str]], query: Mapping[str, str]) -> str:
+def _canonical(request: HttpRequest, query: Mapping[str, str]) -> str:
     parameters = sorted(
         (quote(key, safe="~"), quote(value, safe="~"))
-        for key, value in pairs
+        for key, value in parse_qsl(request.query, keep_blank_values=True)
         if key.lower() != _SIGNATURE
     )
     names = query.get("x-goog-signedheaders", "").split(";")

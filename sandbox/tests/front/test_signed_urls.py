@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signed URLs stand for the request that was signed, and for no other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front.http import HttpRequest, headers
+from cloudspill_sandbox.front.signed_urls import signer_of
+
+from .conftest import World
+
+BUCKET = "bucket.storage.googleapis.com"
+
+
+def signed_put(world: World, **fields: str) -> str:
+    """Return the target of a PUT to /x as the owner signs it, with these headers."""
+    key = load_pem_private_key(json.loads(world.key_file.read_text())["private_key"].encode(), None)
+    assert isinstance(key, RSAPrivateKey)
+    now = time.gmtime()
+    date = time.strftime("%Y%m%dT%H%M%SZ", now)
+    scope = time.strftime("%Y%m%d/auto/storage/goog4_request", now)
+    query = {
+        "X-Goog-Algorithm": "GOOG4-RSA-SHA256",
+        "X-Goog-Credential": f"{world.email}/{scope}",
+        "X-Goog-Date": date,
+        "X-Goog-Expires": "60",
+        "X-Goog-SignedHeaders": ";".join(sorted(fields)),
+    }
+    text = "&".join(f"{key}={quote(value, safe='~')}" for key, value in sorted(query.items()))
+    listed = "".join(f"{name}:{fields[name]}\n" for name in sorted(fields))
+    canonical = (
+        f"PUT\n/x\n{text}\n{listed}\n{query['X-Goog-SignedHeaders']}\nUNSIGNED-PAYLOAD".encode()
+    )
+    digest = hashlib.sha256(canonical).hexdigest()
+    message = f"GOOG4-RSA-SHA256\n{date}\n{scope}\n{digest}".encode()
+    return f"/x?{text}&X-Goog-Signature={key.sign(message, PKCS1v15(), SHA256()).hex()}"
+
+
+def put(target: str, **more: str) -> HttpRequest:
+    return HttpRequest("PUT", BUCKET, target, headers({"Host": BUCKET, **more}), b"")
+
+
+@pytest.mark.parametrize("more", [{}, {"x-goog-acl": "private", "x-goog-meta-team": "a"}])
+def test_whoever_signed_the_request_makes_it(world: World, more: dict[str, str]) -> None:
+    principal = signer_of(put(signed_put(world, host=BUCKET, **more), **more), world.authenticator)
+    assert principal is not None
+    assert principal.email == world.email
+
+
+def test_a_url_that_names_no_host_would_do_for_every_bucket(world: World) -> None:
+    with pytest.raises(ApiError, match="Header host must be in signedheaders") as refusal:
+        signer_of(put(signed_put(world, **{"content-type": ""})), world.authenticator)
+    assert (refusal.value.status, refusal.value.reason) == (400, "MalformedSecurityHeader")
+
+
+@pytest.mark.parametrize("name", ["X-Goog-Acl", "x-goog-meta-team", "X-GOOG-IF-GENERATION-MATCH"])
+def test_headers_of_cloud_storage_must_be_signed(world: World, name: str) -> None:
+    request = put(signed_put(world, host=BUCKET), **{name: "public-read"})
+    with pytest.raises(ApiError, match=f"Header {name.lower()} must be in signedheaders"):
+        signer_of(request, world.authenticator)
