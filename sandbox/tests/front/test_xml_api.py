@@ -198,3 +198,58 @@ async def test_signatures_that_do_not_hold_are_refused(
     response = await api.answer(asking("GET", f"/bucket/x?{text}"))
     assert (response.status, below.asked) == (status, [])
     assert b"<Code>" + code + b"</Code>" in response.body
+
+
+@dataclass
+class Content:
+    """Bytes of an answer that know whether they were closed."""
+
+    size: int | None = 5
+    closed: bool = False
+
+    def read(self) -> bytes:
+        raise AssertionError("nobody may read")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+CHANGED = "Tue, 01 Sep 2026 10:00:00 GMT"
+MD5 = '"5d41402abc4b2a76b9719d911017c592"'
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ({"If_None_Match": MD5}, 304),
+        ({"If_None_Match": f'"other", W/{MD5}'}, 304),
+        ({"If_None_Match": '"other"'}, 200),
+        ({"If_None_Match": '"other"', "If_Modified_Since": CHANGED}, 200),
+        ({"If_Modified_Since": CHANGED}, 304),
+        ({"If_Modified_Since": "Tue, 01 Sep 2026 09:59:59 GMT"}, 200),
+        ({"If_Modified_Since": "yesterday"}, 200),
+        ({"If_Match": MD5}, 200),
+        ({"If_Match": "*"}, 200),
+        ({"If_Match": '"other"'}, 412),
+        ({"If_Unmodified_Since": "Tue, 01 Sep 2026 09:59:59 GMT"}, 412),
+        ({"If_Unmodified_Since": CHANGED}, 200),
+    ],
+)
+async def test_conditions_go_by_the_entity_tag_that_was_shown(
+    api: XmlApi, below: JsonApi, condition: dict[str, str], status: int
+) -> None:
+    content = Content()
+    fields = {"X-Goog-Hash": HASH, "ETag": "x", "Last-Modified": CHANGED}
+    below.response = HttpResponse(200, b"", "text/plain", fields, content)
+    response = await api.answer(asking("GET", "/bucket/x", **condition))
+    assert (response.status, content.closed) == (status, status != 200)
+    assert not {name for name in below.asked[0].headers if name.startswith("If-")}
+    assert (response.status == 412) == (b"<Code>PreconditionFailed</Code>" in response.body)
+
+
+@pytest.mark.parametrize("name", ["response-content-type", "response-content-disposition"])
+async def test_no_line_is_slipped_into_the_headers_of_an_answer(
+    api: XmlApi, below: JsonApi, name: str
+) -> None:
+    response = await api.answer(asking("GET", f"/bucket/x?{name}=a%0d%0aSet-Cookie:b"))
+    assert (response.status, below.asked) == (400, [])

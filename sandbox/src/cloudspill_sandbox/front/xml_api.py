@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape
 
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.front import entity_conditions
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers
 from cloudspill_sandbox.front.interface import Authenticator
 from cloudspill_sandbox.front.signed_urls import CODES, signer_of
@@ -41,6 +42,7 @@ _SETTINGS = {
     "x-goog-custom-time": "customTime",
     "x-goog-storage-class": "storageClass",
 }
+_ANSWER_HEADERS = ("response-content-disposition", "response-content-type")
 _LISTS = {
     "authenticated-read": "authenticatedRead",
     "bucket-owner-full-control": "bucketOwnerFullControl",
@@ -113,7 +115,8 @@ def _translated(request: HttpRequest) -> HttpRequest:
     for header, parameter in _CONDITIONS.items():
         if header in request.headers:
             parameters[parameter] = request.headers[header]
-    request = replace(request, host=HOST)
+    _check_asked_headers(query)
+    request = replace(request, host=HOST, headers=_without_conditions(request.headers))
     path = f"/storage/v1/b/{quote(bucket, safe='')}/o"
     if request.method == "PUT":
         return _upload(request, path, parameters | {"name": name})
@@ -160,6 +163,22 @@ def _place(request: HttpRequest) -> tuple[str, str]:
     return unquote(bucket), unquote(name)
 
 
+def _check_asked_headers(query: Mapping[str, str]) -> None:
+    """Refuse headers for the answer that could be none. Raises ApiError 400."""
+    for parameter in _ANSWER_HEADERS:
+        if re.search(r"[\x00-\x1f\x7f]", query.get(parameter, "")):
+            message = f"{parameter} cannot have control characters."
+            raise ApiError(400, "invalidArgument", message, location=parameter)
+
+
+def _without_conditions(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers without those about the entity tag, which the JSON API has another one of."""
+    kept = headers(dict(given))
+    for name in entity_conditions.NAMES:
+        kept.pop(name, None)
+    return kept
+
+
 def _with_headers(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """Return an answer with the XML API's entity tag: the MD5 of the bytes in hexadecimal."""
     fields = headers(dict(response.headers))
@@ -174,11 +193,23 @@ def _with_headers(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         fields["ETag"] = f'"{b64decode(match[1]).hex()}"'
     elif "ETag" in fields:
         fields["ETag"] = f'"{fields["ETag"]}"'
+    if (status := _refused_by_condition(request, fields)) is not None:
+        if response.content is not None:
+            response.content.close()
+        if status == 304:
+            return HttpResponse(304, b"", None, {"ETag": fields["ETag"]})
+        return _refusal(status, _SENTENCES["PreconditionFailed"], "conditionNotMet")
     query = dict(parse_qsl(request.query))
     kind = query.get("response-content-type", kind)
     if "response-content-disposition" in query:
         fields["Content-Disposition"] = query["response-content-disposition"]
     return replace(response, headers=fields, body=body, content_type=kind)
+
+
+def _refused_by_condition(request: HttpRequest, shown: Mapping[str, str]) -> int | None:
+    if request.method not in ("GET", "HEAD"):
+        return None
+    return entity_conditions.refusal(request.headers, shown)
 
 
 def _translated_refusal(response: HttpResponse) -> HttpResponse:
