@@ -40,6 +40,7 @@ class Blocks:
     size: int | None
     reads: int = 0
     closed: int = 0
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     def read(self) -> bytes:
         self.reads += 1
@@ -47,6 +48,7 @@ class Blocks:
 
     def close(self) -> None:
         self.closed += 1
+        self.let_go.set()
 
 
 @dataclass
@@ -191,3 +193,18 @@ async def test_a_head_reads_nothing_of_the_file(client: Client) -> None:
     client.send("HEAD", OBJECT)
     await client.head()
     assert (client.objects.content.reads, client.objects.content.closed) == (0, 2)
+
+
+async def test_a_client_that_leaves_costs_a_line_in_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.objects.content = content = Blocks([bytes(1 << 20)] * 64, 64 << 20)
+    client.send("GET", OBJECT)
+    with caplog.at_level("INFO", "cloudspill_sandbox.front"):
+        await client.reader.readexactly(1000)
+        client.writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            await content.let_go.wait()
+    await asyncio.sleep(0)
+    assert [record.levelname for record in caplog.records if record.exc_info] == []
+    assert "left before it had the whole answer" in caplog.text

@@ -128,3 +128,20 @@ async def test_gzip_is_unpacked_for_who_does_not_accept_it(
     assert read(reply) == (plain if unpacked else packed)
     assert reply.headers.get("Content-Encoding") == (None if unpacked else "gzip")
     assert reply.headers["X-Goog-Stored-Content-Encoding"] == "gzip"
+
+
+async def test_every_member_of_a_gzip_file_is_unpacked(client: Client) -> None:
+    packed = gzip.compress(b"one ") + gzip.compress(b"two ") + b"\0" * 512
+    body = {"contentEncoding": "gzip"}
+    await client.call("objects.insert", body, packed, bucket="bucket", name="object")
+    assert read(await client.call("objects.get", **AT)) == b"one two "
+
+
+@pytest.mark.parametrize("content", [CONTENT, b"", b"\x1f"])
+async def test_what_is_called_gzip_and_is_none_is_sent_as_it_is(
+    client: Client, content: bytes
+) -> None:
+    body = {"contentEncoding": "gzip"}
+    await client.call("objects.insert", body, content, bucket="bucket", name="object")
+    reply = await client.call("objects.get", **AT)
+    assert (read(reply), reply.headers["Content-Encoding"]) == (content, "gzip")

@@ -25,8 +25,8 @@ class Connection(HttpConnection):
         wait for the kernel's delayed acknowledgement of the headers, 40 ms with each request.
         """
         if self.transport is not None and not data.startswith(b"GET "):
-            with contextlib.suppress(OSError):  # closed meanwhile
-                connection = self.transport.get_extra_info("socket")
+            connection = self.transport.get_extra_info("socket")  # None: closed meanwhile
+            with contextlib.suppress(OSError, AttributeError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         super().data_received(data)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -19,6 +20,7 @@ MAX_BODY = 10 * 1024 * 1024
 BODY_TIMEOUT = 60.0
 """Seconds for a body that is read whole, and for the next bytes of an upload."""
 
+_LOG = logging.getLogger("cloudspill_sandbox.front")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -75,6 +77,8 @@ async def send(request: web.BaseRequest, response: HttpResponse) -> web.StreamRe
     streamed = web.StreamResponse(status=response.status, headers=headers)
     try:
         await _stream(request, streamed, response.content)
+    except ConnectionError:
+        _LOG.info("%s left before it had the whole answer", request.remote or "a client")
     finally:
         response.content.close()
     return streamed

@@ -58,28 +58,36 @@ class FilePart:
 
 
 class Unpacked:
-    """The bytes that were compressed with gzip; how many is not known before."""
+    """The bytes that were compressed with gzip; how many is not known before.
+
+    A file may have several members one after the other (RFC 1952, section 2.2).
+    """
 
     size: int | None = None
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._gzip = _member()
 
     def read(self) -> bytes:
         """Return the next bytes, b"" at the end."""
         while True:
-            packed = self._gzip.unconsumed_tail or self._file.read(BLOCK)
+            packed = self._gzip.unconsumed_tail or self._gzip.unused_data or self._file.read(BLOCK)
             if not packed:
                 return self._gzip.flush()
+            if self._gzip.eof:
+                packed = packed.lstrip(b"\0")  # padding between members, or behind the last
+                self._gzip = _member()
             if block := self._gzip.decompress(packed, BLOCK):
                 return block
-            if self._gzip.eof:
-                return b""
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+def _member() -> zlib._Decompress:
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
 
 
 def media(cloud: StorageCloud, call: Call, version: Document) -> Reply:
@@ -90,8 +98,11 @@ def media(cloud: StorageCloud, call: Call, version: Document) -> Reply:
     """
     headers = _headers(version)
     if _is_to_be_unpacked(call, version):
-        headers |= {"Warning": "214 UploadServer gunzipped", "Vary": "Accept-Encoding"}
-        return Reply(200, Unpacked(cloud.blobs.open(version[CONTENT])), headers)
+        file = cloud.blobs.open(version[CONTENT])
+        if _is_gzip(file):
+            headers |= {"Warning": "214 UploadServer gunzipped", "Vary": "Accept-Encoding"}
+            return Reply(200, Unpacked(file), headers)
+        file.close()  # whoever said so was wrong: it is sent as it is
     if "contentEncoding" in version:
         headers["Content-Encoding"] = version["contentEncoding"]
     size = int(version["size"])
@@ -135,6 +146,12 @@ def _is_to_be_unpacked(call: Call, version: Document) -> bool:
         and "gzip" not in call.wire.headers.get("Accept-Encoding", "").lower()
         and "no-transform" not in version.get("cacheControl", "")
     )
+
+
+def _is_gzip(file: BinaryIO) -> bool:
+    magic = file.read(2)
+    file.seek(0)
+    return magic == b"\x1f\x8b"
 
 
 def _range(header: str | None, size: int) -> tuple[int, int] | None:
