@@ -80,8 +80,8 @@ class ProjectClient:
             if error.permission:
                 raise
             raise CloudError(
-                f"{about}: the credentials lack {needs} in the project {self.project}: grant a "
-                "role that holds it"
+                f"{about}: {error.message.rstrip('.')}; this takes {needs} in the project "
+                f"{self.project}: grant a role that holds it"
             ) from error
 
     def find(self, api: str, path: str, *, about: str, needs: str) -> Document | None:

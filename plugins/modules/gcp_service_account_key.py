@@ -13,7 +13,7 @@ description:
     account that Google still knows is left as it is; one whose key is gone is replaced.
   - A file that holds anything else, or that everybody can read, is refused and left alone.
   - Unlike M(google.cloud.gcp_iam_service_account_key) it never writes the file with other
-    permissions, leaves no key behind that could not be stored, and has a check mode.
+    permissions, deletes a key again that it could not store, and has a check mode.
 options:
   account:
     description: The account's address, or the part before the at sign.
