@@ -267,12 +267,12 @@ def test_a_spot_instance_is_preempted_and_a_standard_one_is_not(
         ({"kind": "earthquake"}, "the kinds are quota, forbidden"),
         ({"kind": "stock-out", "from": "api"}, "stock-out takes no `from`; it takes count"),
         ({"kind": "slow"}, "slow needs `delay`"),
-        ({"kind": "slow", "delay": "soon"}, "`delay` wants a valid number"),
+        ({"kind": "slow", "delay": "soon"}, "`delay` should be a valid number"),
         ({"kind": "quota", "count": 0}, "`count` wants a whole number from 1 or `forever`"),
         ({"kind": "quota", "count": True}, "`count` wants a whole number"),
         ({"kind": "error", "error": "7:x:y"}, "`error` wants STATUS:REASON:MESSAGE"),
         ({"kind": "quota", "method": "compute.instances.inser"}, "compute.instances.insert"),
-        ({"kind": "network-cut", "from": "moon"}, "`from` wants 'host', 'api' or 'all'"),
+        ({"kind": "network-cut", "from": "moon"}, "`from` should be 'host', 'api' or 'all'"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_with_what_can(

@@ -19,6 +19,7 @@ from typing import Any
 
 from cloudspill_sandbox import provision, repositories
 from cloudspill_sandbox.compute.beginnings import default_account
+from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.faulty_instances import FaultyInstances
 from cloudspill_sandbox.compute.latency import latency_of
@@ -176,7 +177,7 @@ class Sandbox:
             signers = Signers.kept_in(settings.state_dir / "keys", time.time)
             tokens = Tokens(signers, accounts, clock, time.time)
             latency = latency_of(settings.latency, settings.seed)
-            faults = Faults(store, clock)
+            faults = Faults(store, clock, ZONES)
             self._cloud = cloud = Cloud(
                 store=store,
                 runtime=self._runtime,

@@ -148,6 +148,30 @@ def test_every_kind_can_be_ordered_with_what_it_needs_and_nothing_else(kind: obj
             parse({"kind": known.name}, [INSERT])
 
 
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (
+            {"kind": "operation-fails", "error": "499:odd:No such status"},
+            "`error` wants STATUS:REASON:MESSAGE with an HTTP status",
+        ),
+        (
+            {"kind": "operation-slow", "delay": 1, "method": "storage.objects.get"},
+            "no method of Compute Engine, which alone has operations that fail, matches "
+            "'storage.objects.get'; docs/fidelity.md lists them",
+        ),
+        (
+            {"kind": "crash", "zone": "us-wst1-b"},
+            "no zone is called 'us-wst1-b' (do you mean us-west1-b?)",
+        ),
+    ],
+)
+def test_what_could_never_strike_is_refused(document: dict[str, object], said: str) -> None:
+    with pytest.raises(FaultError) as caught:
+        parse(document, [INSERT, "storage.objects.get"], ["us-west1-b", "asia-east1-a"])
+    assert str(caught.value).startswith(said)
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

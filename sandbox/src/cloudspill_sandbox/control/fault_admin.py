@@ -54,7 +54,9 @@ def add_fault_routes(application: web.Application, faults: FaultsAdministered) -
 
     async def fired(request: web.Request) -> web.Response:
         times = int(request.query.get("times", "0"))
-        within = min(float(request.query.get("timeout", "0")), LONGEST_WAIT)
+        within = float(request.query.get("timeout", "0"))
+        if not 0 <= within <= LONGEST_WAIT:
+            raise ValueError(f"`timeout` wants seconds from 0 to {LONGEST_WAIT:g}, not {within:g}")
         return web.json_response(await faults.fired(request.match_info["id"], times, within))
 
     application.router.add_get("/faults", listing)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -45,7 +47,7 @@ def _exposed(handler: Handler, faults: Faults, denial: Callable[[Call], ApiError
                 await faults.pause(fault.id, order.delay or 0.0)
             elif kind == "reset":
                 if order.when == "after":
-                    await handler(call)
+                    await _unheard(handler, call)
                 raise NoAnswerError(f"{fault.id}: the connection is closed")
             elif kind == "forbidden":
                 raise denial(call)
@@ -56,8 +58,20 @@ def _exposed(handler: Handler, faults: Faults, denial: Callable[[Call], ApiError
     return answer
 
 
+async def _unheard(handler: Handler, call: Call) -> None:
+    """Handle a call whose answer, be it a refusal, nobody hears."""
+    with contextlib.suppress(ApiError):
+        answer = await handler(call)
+        if isinstance(answer, Reply) and not isinstance(answer.body, dict | bytes):
+            await asyncio.to_thread(answer.body.close)
+
+
 def _names(call: Call) -> frozenset[str]:
-    """Return every name of a resource that a call carries."""
-    named = {value for parameter, value in call.path.items() if parameter not in _PLACES}
+    """Return every name of a resource that a call carries; some APIs have them in one path."""
+    named = {
+        value.rpartition("/")[2] if value.startswith("projects/") else value
+        for parameter, value in call.path.items()
+        if parameter not in _PLACES
+    }
     named |= {n for n in (call.body.get("name"), call.query.get("name")) if isinstance(n, str)}
     return frozenset(named)

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import http
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.faults.kinds import KINDS
+from cloudspill_sandbox.faults.kinds import KINDS, Kind, Scope
 
 _ERROR = re.compile(r"(?P<status>[45]\d\d):(?P<reason>\w+):(?P<message>.+)", re.DOTALL)
 _LONGEST = 31 * 24 * 3600.0
@@ -24,6 +25,13 @@ Glob = Annotated[str, Field(min_length=1, max_length=256)]
 
 class FaultError(ValueError):
     """A fault that cannot be; the message lists what can. Nothing was changed."""
+
+
+def _with_status(error: str | None) -> str | None:
+    """Raises ValueError for a status that HTTP does not have: operations name it in words."""
+    if error is not None:
+        http.HTTPStatus(int(error.partition(":")[0]))
+    return error
 
 
 class Order(BaseModel):
@@ -60,7 +68,7 @@ class Order(BaseModel):
     side: Annotated[Literal["host", "api", "all"] | None, Field(alias="from")] = None
     when: Literal["before", "after"] | None = None
     status: Literal[403, 429] | None = None
-    error: Annotated[str | None, Field(pattern=_ERROR)] = None
+    error: Annotated[str | None, Field(pattern=_ERROR), AfterValidator(_with_status)] = None
 
     def document(self) -> Document:
         """Return the order as JSON, with what was given and what holds by default."""
@@ -77,11 +85,12 @@ class Order(BaseModel):
         return parts and ApiError(int(parts["status"]), parts["reason"], parts["message"])
 
 
-def parse(document: Any, methods: Iterable[str]) -> Order:
+def parse(document: Any, methods: Iterable[str], zones: Iterable[str] = ()) -> Order:
     """Return the order that a JSON document is.
 
     Args:
         methods: discovery ids of what is implemented.
+        zones: all that there are; any will do when there are none.
 
     Raises:
         FaultError: it is none.
@@ -103,20 +112,33 @@ def parse(document: Any, methods: Iterable[str]) -> Order:
         order = Order.model_validate(given)
     except ValidationError as error:
         raise FaultError(_sentence(error)) from None
-    _check_methods(order, sorted(methods))
+    _check_methods(order, kind, sorted(methods))
+    _check_zone(order, sorted(zones))
     return order
 
 
-def _check_methods(order: Order, methods: list[str]) -> None:
+def _check_methods(order: Order, kind: Kind, methods: list[str]) -> None:
     glob = order.method
+    what = "method that this sandbox implements"
+    if kind.scope is Scope.OPERATION:
+        what = "method of Compute Engine, which alone has operations that fail,"
+        methods = fnmatch.filter(methods, "compute.*")
     if glob is None or fnmatch.filter(methods, glob):
         return
-    near = difflib.get_close_matches(glob, methods, n=3)
-    hint = f"; do you mean {' or '.join(near)}" if near else ""
     raise FaultError(
-        f"no method that this sandbox implements matches {glob!r}{hint}? "
-        "docs/fidelity.md lists them"
+        f"no {what} matches {glob!r}{_hint(glob, methods)}; docs/fidelity.md lists them"
     )
+
+
+def _check_zone(order: Order, zones: list[str]) -> None:
+    if order.zone is None or not zones or order.zone in zones:
+        return
+    raise FaultError(f"no zone is called {order.zone!r}{_hint(order.zone, zones)}")
+
+
+def _hint(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=3)
+    return f" (do you mean {' or '.join(near)}?)" if near else ""
 
 
 def _quoted(words: Iterable[str]) -> str:
@@ -128,8 +150,11 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     field = first["loc"][0]
     if field == "error":
-        return "`error` wants STATUS:REASON:MESSAGE, for example 409:alreadyExists:It is there"
+        return (
+            "`error` wants STATUS:REASON:MESSAGE with an HTTP status of an error, for example "
+            "409:alreadyExists:It is there"
+        )
     if field == "count":
         return f"`count` wants a whole number from 1 or `forever`, not {first['input']!r}"
-    complaint = first["msg"].removeprefix("Input ").removeprefix("should be ")
-    return f"`{field}` wants {complaint}, not {first['input']!r}"
+    _, _, complaint = first["msg"].partition(" should ")
+    return f"`{field}` should {complaint}, not {first['input']!r}"

@@ -167,13 +167,19 @@ def internal() -> ApiError:
     )
 
 
+_HOLDERS = frozenset({"project", "zone", "region", "bucket"})
+"""Path parameters that say where a resource is."""
+
+
 def resource_of(call: Call) -> str:
     """Return the relative name of what a call is about, as far as its path says."""
     collection = call.method.split(".")[-2]
-    scopes = {"project": "projects", "zone": "zones", "region": "regions"}
-    parts = []
+    parts: list[str] = []
     for parameter, value in call.path.items():
-        parts += [scopes.get(parameter, collection), value]
+        if value.startswith("projects/"):  # some APIs have it whole
+            parts.append(value)
+        else:
+            parts += [f"{parameter}s" if parameter in _HOLDERS else collection, value]
     if isinstance(name := call.body.get("name") or call.query.get("name"), str):
         parts += [collection, name]
     return "/".join(parts)

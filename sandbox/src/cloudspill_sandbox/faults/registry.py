@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -34,9 +34,10 @@ class Faults:
 
     Args:
         clock: the cloud's time; waits end by it.
+        zones: names of all zones; an order may name no other.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, zones: Iterable[str] = ()) -> None:
         self._store = store
         self._clock = clock
         documents = store.children(_COLLECTION)
@@ -48,6 +49,7 @@ class Faults:
         self._ended = False
         self.calls_armed = self._any_for_calls()
         self.methods: set[str] = set()
+        self._zones = frozenset(zones)
         self.on_change: Callable[[], None] = lambda: None
 
     def __iter__(self) -> Iterator[Fault]:
@@ -64,7 +66,7 @@ class Faults:
         Raises:
             FaultError: it cannot be; the message lists what can.
         """
-        order = parse(document, self.methods)
+        order = parse(document, self.methods, self._zones)
         self._last_number += 1
         fault = Fault(f"{order.kind}-{self._last_number}", order, self._clock())
         self._gone[fault.id] = asyncio.Event()
