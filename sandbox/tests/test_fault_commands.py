@@ -57,6 +57,14 @@ def test_what_was_armed_is_listed_until_it_is_cleared(shell: Shell) -> None:
     assert "no faults are armed" in shell("faults", "list").stderr
 
 
+def test_a_list_that_is_piped_is_cut_off_nowhere(shell: Shell) -> None:
+    words = ("slow", "--delay", "1.5", "--zone", "northamerica-northeast1-a")
+    shell("faults", "add", *words, "--method", "compute.instances.getSerialPortOutput")
+    table = shell("faults", "list").stdout
+    said = "zone=northamerica-northeast1-a method=compute.instances.getSerialPortOutput delay=1.5"
+    assert said in table
+
+
 def test_waiting_for_what_does_not_strike_ends_with_a_status_of_its_own(shell: Shell) -> None:
     fault = shell("faults", "add", "quota").stdout.strip()
     waited = shell("faults", "wait", fault, "--timeout", "0.1")

@@ -14,9 +14,8 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from cloudspill_sandbox import __version__, clock_commands, fault_commands, lifecycle
+from cloudspill_sandbox import __version__, clock_commands, fault_commands, lifecycle, tables
 from cloudspill_sandbox.control import client, environment, lock
 from cloudspill_sandbox.exits import NOT_RUNNING, chosen_settings, fail, not_running, refusals
 from cloudspill_sandbox.repositories import PublishError
@@ -220,17 +219,13 @@ def _show(document: dict[str, object]) -> None:
     if faults := document["faults"]:
         assert isinstance(faults, list)
         console.print(f"{'faults':>15}  {', '.join(faults)}", highlight=False)
-    table = Table("instance", "zone", "machine type", "status", "internal", "external")
     instances = document["instances"]
     assert isinstance(instances, list)
-    for item in instances:
-        table.add_row(
-            *(
-                str(item[key] or "")
-                for key in ("name", "zone", "machine_type", "status", "internal_ip", "external_ip")
-            )
-        )
-    console.print(table)
+    fields = ("name", "zone", "machine_type", "status", "internal_ip", "external_ip")
+    tables.show(
+        ("instance", "zone", "machine type", "status", "internal", "external"),
+        ([str(item[field] or "") for field in fields] for item in instances),
+    )
 
 
 @app.command()

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlencode
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from cloudspill_sandbox import tables
 from cloudspill_sandbox.control import client
 from cloudspill_sandbox.exits import chosen_settings, fail, refusals
 from cloudspill_sandbox.faults.kinds import KINDS
@@ -99,17 +99,20 @@ def listing(as_json: Json = False) -> None:
     if not answer["faults"]:
         Console(stderr=True).print("no faults are armed")
         return
-    table = Table("id", "state", "fired", "target", "options", "last")
-    for fault in answer["faults"]:
-        table.add_row(
-            fault["id"],
-            fault["state"],
-            f"{fault['fired']} of {fault['count']}",
-            fault["match"],
-            " ".join(f"{key}={fault[key]}" for key in _SHOWN if key in fault),
-            _last(fault),
-        )
-    Console(soft_wrap=True, highlight=False).print(table, markup=False)
+    tables.show(
+        ("id", "state", "fired", "target", "options", "last"),
+        (
+            (
+                fault["id"],
+                fault["state"],
+                f"{fault['fired']} of {fault['count']}",
+                fault["match"],
+                " ".join(f"{key}={_word(fault[key])}" for key in _SHOWN if key in fault),
+                _last(fault),
+            )
+            for fault in answer["faults"]
+        ),
+    )
 
 
 @app.command()
@@ -150,10 +153,10 @@ def clear(
 @app.command()
 def kinds() -> None:
     """List the kinds of faults and their options."""
-    table = Table("kind", "what happens", "options")
-    for kind in KINDS.values():
-        table.add_row(kind.name, kind.summary, " ".join(kind.options))
-    Console(soft_wrap=True, highlight=False).print(table, markup=False)
+    tables.show(
+        ("kind", "what happens", "options"),
+        ((kind.name, kind.summary, " ".join(kind.options)) for kind in KINDS.values()),
+    )
 
 
 def _call(method: str, resource: str, body: Any = None, timeout: float = 30.0) -> Any:
@@ -167,6 +170,10 @@ def _last(fault: dict[str, Any]) -> str:
     time, target = firing["time"][11:19], "/".join(firing["target"].split("/")[-2:])
     problem = f": {firing['problem']}" if "problem" in firing else ""
     return f"{time} {firing['cause']} {target}{problem}"
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _print_json(document: Any) -> None:
