@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from cloudspill_sandbox.identity.permissions import NOT_IN_CUSTOM_ROLES, PERMISSIONS
 
 ROOT = Path(__file__).parents[2]
