@@ -214,6 +214,8 @@ def main() -> None:
         result = run(module, compute_client(module), storage_client(module))
     except CloudError as error:
         module.fail_json(msg=error.sentence)
+    for warning in result.pop("warnings"):
+        module.warn(warning)
     if result["failures"]:
         count = len(result["failures"])
         module.fail_json(
