@@ -29,9 +29,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(
-    path: Path, method: str, resource: str, *, body: Any = None, timeout: float = 30.0
-) -> Any:
+def call(path: Path, method: str, resource: str, *, body: Any = None, timeout: float = 30.0) -> Any:
     """Make one request and return its JSON.
 
     Args:
