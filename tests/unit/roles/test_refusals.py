@@ -48,3 +48,24 @@ def test_what_is_no_project_id_is_refused_before_credentials_are_asked_for(play:
     done = play("teardown.yml", gcp_project="My Project")
     assert "'My Project' is no project id" in done.stdout
     assert "no-key.json" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"project_setup_account": "Robot"}, "set project_setup_account (Robot) to 6 to 30"),
+        ({"project_setup_custom_role": "a-b"}, "set project_setup_custom_role (a-b) to 3 to 64"),
+        ({"project_setup_services": ["compute"]}, "set project_setup_services (compute) to"),
+        ({"project_setup_services": []}, "set project_setup_services () to 1 to 20"),
+        ({"project_setup_roles": "wide"}, "one of: broad, narrow"),
+        ({"cloudspill_owner": "Ada L"}, "and cloudspill_owner (Ada L) to at most 63"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_setting_up_a_project_checks_its_variables_before_it_asks_google(
+    play: Run, variables: dict[str, object], sentence: str
+) -> None:
+    done = play("project_setup.yml", **variables)
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+    assert "Read what" not in done.stdout, "the first task that needs credentials"
