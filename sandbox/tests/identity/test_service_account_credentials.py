@@ -93,6 +93,8 @@ def test_an_owner_alone_may_not_impersonate(ask: Caller, refusal: Refusal, let: 
     [
         {},
         {"scope": []},
+        {"scope": [" "]},
+        {"scope": [SCOPE, ""]},
         {"scope": [SCOPE], "lifetime": "3601s"},
         {"scope": [SCOPE], "lifetime": "0s"},
     ],

@@ -145,3 +145,18 @@ async def test_what_is_called_gzip_and_is_none_is_sent_as_it_is(
     await client.call("objects.insert", body, content, bucket="bucket", name="object")
     reply = await client.call("objects.get", **AT)
     assert (read(reply), reply.headers["Content-Encoding"]) == (content, "gzip")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "headers"),
+    [
+        ({"contentEncoding": "a\r\nSet-Cookie: b", "media": b""}, {}),
+        ({"uploadType": "resumable"}, {"X-Upload-Content-Type": "text/\x01plain"}),
+    ],
+)
+async def test_what_no_header_of_an_answer_could_carry_is_not_taken(
+    client: Client, parameters: dict[str, Any], headers: dict[str, str]
+) -> None:
+    asking = with_headers(client, **headers)
+    refusal = await asking.refused("objects.insert", bucket="bucket", name="object", **parameters)
+    assert (refusal.status, "control characters" in refusal.message) == (400, True)

@@ -58,6 +58,9 @@ class CredentialMethods:
         scopes = call.body.get("scope", [])
         if not scopes:
             raise refusals.refused("INVALID_ARGUMENT", "The request must have at least one scope.")
+        for scope in scopes:
+            if len(scope.split()) != 1:  # a token of no scope at all would be good for everything
+                raise refusals.refused("INVALID_ARGUMENT", f"The scope '{scope}' is none.")
         lifetime = _seconds(call.body.get("lifetime", f"{LONGEST}s"))
         account = self._impersonated(call)
         token = self._tokens.issue(Principal(account["email"], frozenset(scopes)), lifetime)

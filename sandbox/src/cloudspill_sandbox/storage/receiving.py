@@ -64,11 +64,10 @@ def asked_object(cloud: StorageCloud, call: Call) -> tuple[str, Document]:
     name = checked_name(_agreed_name(call))
     live = cloud.store.get(object_name(bucket["name"], name))
     preconditions.check(preconditions.given_in(call.query), live)
-    settings = checked_settings(call.body, bucket)
-    if call.query.get("contentEncoding"):
-        settings["contentEncoding"] = call.query["contentEncoding"]
-    if "contentType" not in settings:
-        settings["contentType"] = _media_type(call) or _DEFAULT_TYPE
+    asked = {"contentType": _media_type(call) or _DEFAULT_TYPE, **call.body}
+    if encoding := call.query.get("contentEncoding"):
+        asked["contentEncoding"] = encoding
+    settings = checked_settings(asked, bucket)
     return name, settings | {OBJECT_ACL: first_list(call, bucket, cloud.project)}
 
 
