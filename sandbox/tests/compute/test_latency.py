@@ -27,6 +27,7 @@ from cloudspill_sandbox.compute.handlers import (
 )
 from cloudspill_sandbox.compute.latency import Gce, Instant, latency_of
 from cloudspill_sandbox.compute.latency_times import OTHER, STEPS, Times
+from cloudspill_sandbox.runtime.memory import MemoryRuntime
 from cloudspill_sandbox.settings import LatencyProfile
 
 from .conftest import Client, MakeCloud, eventually
@@ -162,6 +163,33 @@ async def test_a_change_is_answered_while_it_waits_and_takes_its_steps_times(
     assert (ended["status"], ended.get("error")) == ("DONE", None)
     again = Gce(3)
     assert sleeper.slept == [again.next_delay(step) for step in CREATION]
+
+
+@pytest.mark.parametrize("method", ["stop", "delete"])
+async def test_a_guest_is_told_to_shut_down_when_it_was_asked_for_and_the_rest_takes_its_time(
+    make_cloud: MakeCloud,
+    client_of: Callable[[Cloud], Client],
+    spec: Any,
+    runtime: MemoryRuntime,
+    method: str,
+) -> None:
+    awake = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            await awake.wait()
+
+    api = client_of(await make_cloud(latency=Gce(0, sleep)))
+    awake.set()
+    insertion = await api.call("instances.insert", spec())
+    await api.call("zoneOperations.wait", operation=insertion["name"])
+    awake.clear()
+    operation = await api.call(f"instances.{method}", instance="vm")
+    await eventually(lambda: not runtime.running)
+    assert (await api.instance())["status"] == "STOPPING"
+    awake.set()
+    ended = await api.call("zoneOperations.wait", operation=operation["name"])
+    assert (ended["status"], "error" in ended) == ("DONE", False)
 
 
 async def test_a_stop_ends_every_wait_at_once_and_the_work_is_still_done(

@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import machines, names, removal, scheduling
-from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.operations import Step, Work, nothing
 from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.runtime.interface import MachineExit
@@ -39,7 +39,10 @@ def stop(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
         await machine.shut_down(graceful=graceful)
 
     return Work(
-        (Step("instances.stop.shutDown", shut_down, machine.power_off),),
+        (
+            Step("instances.stop.shutDown", shut_down, machine.power_off),
+            Step("instances.stop.release", nothing),
+        ),
         done=lambda tx: machines.terminated(cloud, tx, name),
         failed=lambda tx: machines.as_it_is(cloud, tx, name),
     )
