@@ -235,6 +235,38 @@ async def test_what_is_changed_during_a_pass_is_left_to_the_next(client: Client)
     assert await names(client) == [last]
 
 
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"lifecycle": None}, 1),
+        ({"lifecycle": {"rule": [{"action": DELETE, "condition": {"age": 1}}]}}, 1),
+        ({"versioning": {"enabled": True}}, 1),
+    ],
+)
+async def test_a_pass_goes_by_what_the_bucket_says_now(
+    client: Client, change: dict[str, Any], left: int
+) -> None:
+    await ruled(client, (DELETE, {"age": 0}))
+    for number in range(AT_ONCE + 1):
+        await client.put(f"o{number:04}")
+    acting = asyncio.create_task(act_on_all(client.cloud))
+    await asyncio.sleep(0)
+    await client.call("buckets.patch", change, bucket="bucket")
+    await acting
+    assert len(await names(client, versions=True)) == left
+
+
+async def test_a_pass_ends_where_its_bucket_is_gone(client: Client) -> None:
+    await ruled(client, (DELETE, {"age": 0}))
+    for number in range(AT_ONCE + 1):
+        await client.put(f"o{number:04}")
+    acting = asyncio.create_task(act_on_all(client.cloud))
+    await asyncio.sleep(0)
+    await client.gone("objects.delete", bucket="bucket", object=f"o{AT_ONCE:04}")
+    await client.gone("buckets.delete", bucket="bucket")
+    assert await acting == Outcome(deleted=AT_ONCE)
+
+
 async def test_buckets_without_rules_are_left_alone(client: Client, clock: Clock) -> None:
     await client.bucket()
     await client.put()

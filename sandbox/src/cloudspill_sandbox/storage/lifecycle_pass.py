@@ -9,6 +9,7 @@ which the sandbox does not take.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from cloudspill_sandbox.storage import versions
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.lifecycle import Version, wanted_action
 from cloudspill_sandbox.storage.lifecycle_rules import DELETE
-from cloudspill_sandbox.storage.names import BUCKETS, generations_of, objects_of
+from cloudspill_sandbox.storage.names import BUCKETS, bucket_name, generations_of, objects_of
 from cloudspill_sandbox.storage.objects import CONTENT, place_of
 from cloudspill_sandbox.storage.timestamps import timestamp
 
@@ -46,36 +47,37 @@ async def act_on_all(cloud: StorageCloud) -> Outcome:
     """Do to every version of every object what the rules of its bucket want by now."""
     outcome = Outcome()
     now = cloud.clock()
-    ruled = [bucket for bucket in cloud.store.children(BUCKETS).values() if "lifecycle" in bucket]
-    for bucket in ruled:
-        candidates = list(_versions(cloud, bucket["name"], now))
+    buckets = cloud.store.children(BUCKETS).items()
+    for name in [name for name, bucket in buckets if "lifecycle" in bucket]:
+        candidates = [*_versions(cloud, name, now)][::-1]  # oldest first
         for start in range(0, len(candidates), AT_ONCE):
-            _act(cloud, bucket, candidates[start : start + AT_ONCE], outcome)
+            _act(cloud, name, candidates[start : start + AT_ONCE], outcome)
             await asyncio.sleep(0)
     return outcome
 
 
 def _versions(cloud: StorageCloud, bucket: str, now: float) -> Iterator[Version]:
+    """Yield every version, newest first."""
     live = list(cloud.store.children(objects_of(bucket)).values())
     noncurrent = list(cloud.store.children(generations_of(bucket)).values())
-    generations: dict[str, list[int]] = {}
-    for document in (*live, *noncurrent):
-        generations.setdefault(document["name"], []).append(int(document["generation"]))
-    for of_object in generations.values():
-        of_object.sort(reverse=True)
-    for is_live, documents in ((True, live), (False, noncurrent)):
-        for document in documents:
-            newer = generations[document["name"]].index(int(document["generation"]))
-            yield Version(document, is_live, newer, now)
+    newer: Counter[str] = Counter()
+    for is_live, document in sorted(
+        [*((True, each) for each in live), *((False, each) for each in noncurrent)],
+        key=lambda pair: -int(pair[1]["generation"]),
+    ):
+        yield Version(document, is_live, newer[document["name"]], now)
+        newer[document["name"]] += 1
 
 
-def _act(
-    cloud: StorageCloud, bucket: Document, candidates: Sequence[Version], outcome: Outcome
-) -> None:
-    """Act on some versions in one transaction; what changed since they were listed is left."""
-    rules = bucket["lifecycle"]["rule"]
+def _act(cloud: StorageCloud, name: str, candidates: Sequence[Version], outcome: Outcome) -> None:
+    """Act on some versions in one transaction, as their bucket says by now.
+
+    What changed since they were listed is left.
+    """
     removed: list[str] = []
     with cloud.store.transaction() as tx:
+        bucket = tx.get(bucket_name(name)) or {}
+        rules = bucket.get("lifecycle", {}).get("rule", ())
         for version in candidates:
             action = wanted_action(rules, version)
             place = place_of(version.document, live=version.is_live)
