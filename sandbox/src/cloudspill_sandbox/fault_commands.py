@@ -169,7 +169,7 @@ def _last(fault: dict[str, Any]) -> str:
     firing = fault["firings"][-1]
     time, target = firing["time"][11:19], "/".join(firing["target"].split("/")[-2:])
     problem = f": {firing['problem']}" if "problem" in firing else ""
-    return f"{time} {firing['cause']} {target}{problem}"
+    return f"{time}Z {firing['cause']} {target}{problem}"
 
 
 def _word(value: Any) -> str:
