@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
@@ -17,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.identity.account_keys_api import AccountKeyMethods
 from cloudspill_sandbox.identity.keys import KeyPair
 
 from .conftest import NOW, Clock, Identity
@@ -248,3 +252,23 @@ def test_keys_of_an_unknown_account_are_not_found(ask: Caller, refusal: Refusal)
     for verb in ("list", "create"):
         error = refusal(ask, f"{KEYS}.{verb}", name=unknown)
         assert (error.status, error.message) == (404, "Unknown service account")
+
+
+async def test_a_key_is_not_for_another_account_of_the_same_name(identity: Identity) -> None:
+    account = identity.accounts.create("p1234", "short-lived")
+    email = account["email"]
+    free = threading.Event()
+    threads = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(threads)
+    threads.submit(free.wait)
+    create = AccountKeyMethods(identity.accounts).service()[f"{KEYS}.create"]
+    call = Call(f"{KEYS}.create", {"name": account["name"]}, {}, {}, Principal(OWNER))
+    creating = asyncio.ensure_future(create(call))
+    await asyncio.sleep(0)  # the pair is about to be made
+    with identity.store.transaction() as transaction:
+        identity.accounts.delete(transaction, account)
+    identity.accounts.create("p1234", "short-lived")
+    free.set()
+    with pytest.raises(ApiError) as refusal:
+        await creating
+    assert (refusal.value.status, dict(identity.accounts.keys.of(email))) == (404, {})

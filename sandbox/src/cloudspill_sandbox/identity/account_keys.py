@@ -81,27 +81,31 @@ class AccountKeys:
 
         Takes some 50 ms. Raises ApiError 400 when the account has LIMIT keys.
         """
-        pair = self.generate(email)
-        self.add(email, pair)
+        account = self.with_room(email)
+        pair = self.generate(account)
+        self.add(account, pair)
         return self.key_file(email, pair)
 
-    def generate(self, email: str, bits: int = 2048) -> KeyPair:
-        """Return a new pair, registered nowhere; reads nothing that another thread may write.
-
-        Raises:
-            ApiError: 400, the account has LIMIT keys.
-        """
+    def with_room(self, email: str) -> Document:
+        """Return an account that may have another key. Raises ApiError 400 when it has LIMIT."""
         account = self._existing(email)
         self._check_room(email)
+        return account
+
+    def generate(self, account: Document, bits: int = 2048) -> KeyPair:
+        """Return a new pair, registered nowhere; reads nothing that another thread may write."""
         return self._generate(account["uniqueId"], self._clock(), bits)
 
-    def add(self, email: str, pair: KeyPair) -> Document:
+    def add(self, account: Document, pair: KeyPair) -> Document:
         """Register the public half of a pair; return its resource.
 
         Raises:
-            ApiError: 400, the account has LIMIT keys.
+            ApiError: 400, the account has LIMIT keys; 404 when it is gone, even if there is
+                another one of its name.
         """
-        return self._register(email, pair.resource(self._existing(email)["name"]))
+        if self._existing(account["email"])["uniqueId"] != account["uniqueId"]:
+            raise refusals.unknown_account()
+        return self._register(account["email"], pair.resource(account["name"]))
 
     def upload(self, email: str, certificate: x509.Certificate) -> Document:
         """Register a certificate of a user's own key; return its resource.

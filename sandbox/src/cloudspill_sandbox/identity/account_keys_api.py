@@ -56,9 +56,10 @@ class AccountKeyMethods:
         email = self._email(call.path["name"])
         kind = call.body.get("privateKeyType", _JSON)
         bits = _BITS.get(call.body.get("keyAlgorithm", ""), _USUAL_BITS)
+        account = self._keys.with_room(email)
         # Apart from the loop, which would answer nobody meanwhile.
-        pair = await asyncio.to_thread(self._keys.generate, email, bits)
-        created = self._keys.add(email, pair)
+        pair = await asyncio.to_thread(self._keys.generate, account, bits)
+        created = self._keys.add(account, pair)
         if kind == _PKCS12:
             content = _pkcs12(pair)
         else:
