@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Taking back what a transaction wrote, when the operation that it opened fails.
 
-Others may have written since: their changes stay.
+Others may have written since. Fields that this transaction left alone are theirs; once they have
+changed one that it wrote, theirs is the last word on all of it, for its documents belong together.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from cloudspill_sandbox.compute.operations import Writes
 from cloudspill_sandbox.engine.call import Document
@@ -16,25 +19,43 @@ def rollback(store: Store, tx: Transaction) -> Writes:
 
     Call it before the operation is opened, which shall stay.
     """
-    changes = {name: (store.get(name), after) for name, after in tx.writes.items()}
+    changes = [_Change(name, store.get(name), after) for name, after in tx.writes.items()]
 
     def take_back(later: Transaction) -> None:
-        for name, (before, after) in changes.items():
-            now = later.get(name)
-            if now is not None and before is not None and after is not None:
-                later.put(name, _restored(now, before, after))
-            elif now == after and before is None:
-                later.delete(name)
-            elif now == after and before is not None:
-                later.put(name, before)
+        if all(change.stands(later) for change in changes):
+            for change in changes:
+                change.take_back(later)
 
     return take_back
 
 
-def _restored(now: Document, before: Document, after: Document) -> Document:
-    """Return a document whose fields are as before where they are as after."""
-    restored = {
-        key: before.get(key) if now.get(key) == after.get(key) else now.get(key)
-        for key in now | before
-    }
-    return {key: value for key, value in restored.items() if value is not None}
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What became of one document; None where it is not there."""
+
+    name: str
+    before: Document | None
+    after: Document | None
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that differ."""
+        before, after = self.before or {}, self.after or {}
+        return {key for key in before | after if before.get(key) != after.get(key)}
+
+    def stands(self, tx: Transaction) -> bool:
+        """Whether nobody has changed the same since."""
+        now = tx.get(self.name)
+        if now is None or self.before is None or self.after is None:
+            return now == self.after
+        return all(now.get(key) == self.after.get(key) for key in self.fields)
+
+    def take_back(self, tx: Transaction) -> None:
+        """Write the fields as they were before."""
+        if self.before is None:
+            tx.delete(self.name)
+            return
+        now = tx.get(self.name) or {}
+        others = {key: value for key, value in now.items() if key not in self.fields}
+        own = {key: self.before[key] for key in self.fields & self.before.keys()}
+        tx.put(self.name, others | own)
