@@ -69,3 +69,26 @@ def test_setting_up_a_project_checks_its_variables_before_it_asks_google(
     assert done.returncode != 0
     assert sentence in done.stdout + done.stderr
     assert "Read what" not in done.stdout, "the first task that needs credentials"
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"clones_count": 0}, "set clones_count (0) to 1 to 100"),
+        ({"clones_count": "1000"}, "set clones_count (1000) to 1 to 100"),
+        ({"snapshot_name": "Base"}, "set snapshot_name (Base) to at most 63"),
+        ({"snapshot_freeze_timeout": 3600}, "set snapshot_freeze_timeout (3600) to 5 to 600"),
+        ({"snapshot_quiesce": "hope"}, "must be one of: none, sync, stop, freeze"),
+        ({"snapshot_quiesce_services": ["a; reboot"]}, "set snapshot_quiesce_services (a; reboot)"),
+        ({"clones_path": "health"}, "set clones_path (health) to a path that begins with a slash"),
+        ({"clones_instance": "x" * 54}, "so that -clone-100 fits behind it"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_part_2_checks_the_variables_of_both_roles_before_it_asks_google(
+    play: Run, variables: dict[str, object], sentence: str
+) -> None:
+    done = play("part2.yml", **variables)
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+    assert "Read the" not in done.stdout, "the first task that needs credentials"
