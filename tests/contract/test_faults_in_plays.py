@@ -111,3 +111,55 @@ def test_our_module_goes_to_the_next_zone_when_one_is_out_of_stock(
         assert rest.get(f"zones/{other}/instances/{name}")["status"] == "RUNNING"
     finally:
         rest.done("DELETE", f"zones/{other}/instances/{name}")
+
+
+def test_an_answer_that_is_lost_makes_no_second_instance(
+    faults: Faults, module: Module, rest: Rest, named: Named
+) -> None:
+    name = named("vm")
+    lost = faults.add("reset", method="compute.instances.insert", match=name, when="after")
+    result = module("cloudspill.gcp.gce_instances", **arguments(rest, name))
+    assert faults.get(lost)["state"] == "spent"
+    assert result["made"] == [name], result
+    target = f"zones/{rest.zone}/instances/{name}"
+    operations = rest.get(f"zones/{rest.zone}/operations")["items"]
+    inserts = [o for o in operations if o["targetLink"].endswith(target)]
+    assert [o["operationType"] for o in inserts] == ["insert"]
+
+
+def test_a_run_that_is_killed_is_finished_by_the_next_without_doubles(
+    faults: Faults, module: Module, target: Target, rest: Rest, named: Named, tmp_path: Path
+) -> None:
+    names = [named("a"), named("b"), named("c")]
+    slow = faults.add("operation-slow", method="compute.instances.insert", match=names[1], delay=3)
+    task = json.dumps(arguments(rest, *names))
+    words = [str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local"]
+    words += ["-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}"]
+    run = subprocess.Popen(
+        [*words, "-m", "cloudspill.gcp.gce_instances", "-a", task],
+        env=target.shell(ANSIBLE_HOME=str(tmp_path)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        faults.get(slow, times=1)
+    finally:
+        run.kill()
+        run.wait()
+    result = module("cloudspill.gcp.gce_instances", **arguments(rest, *names))
+    assert not result.get("failed"), result
+    assert [instance["name"] for instance in result["instances"]] == names
+    listed = rest.get(f"zones/{rest.zone}/instances")["items"]
+    known = [(item["name"], item["status"]) for item in listed if item["name"] in names]
+    assert sorted(known) == sorted((name, "RUNNING") for name in names)
+
+
+def arguments(rest: Rest, *names: str) -> Json:
+    """Return what gce_instances takes."""
+    return {
+        "project": rest.project,
+        "names": names,
+        "zones": [rest.zone],
+        "machine_types": ["e2-micro"],
+        "source_image": DEBIAN,
+    }
