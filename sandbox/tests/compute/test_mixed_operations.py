@@ -25,7 +25,7 @@ from .conftest import ZONE, Client, MakeCloud, idle
 
 ZONAL = f"projects/cloudspill-sandbox/zones/{ZONE}"
 GLOBAL = "projects/cloudspill-sandbox/global"
-CLIENTS, CALLS = 6, 60
+CLIENTS, CALLS = 10, 60
 
 
 class RandomFailures(NoFaults):
@@ -63,7 +63,7 @@ class Load:
                 await asyncio.sleep(0)
 
     def _name(self, kind: str) -> str:
-        return f"{kind}-{self._dice.randrange(3)}"
+        return f"{kind}-{self._dice.randrange(2)}"
 
     def _disk_name(self) -> str:
         return self._name(self._dice.choice(["vm", "disk"]))
@@ -151,7 +151,7 @@ async def test_whatever_is_done_at_once_leaves_nothing_half_done(
     dice = random.Random(seed)
 
     async def sleep(_: float) -> None:
-        for _ in range(dice.randrange(12)):
+        for _ in range(dice.randrange(30)):
             await asyncio.sleep(0)
 
     failures = RandomFailures(dice, runtime)
