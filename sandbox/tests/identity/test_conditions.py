@@ -68,12 +68,33 @@ def test_a_condition_holds_of_some_resources(expression: str, burst: bool, web: 
         ("request.time < timestamp('soon')", "soon"),
         (" || ".join(["true"] * 14), "13 logical operators, at most 12"),
         ("(" * 500 + "true" + ")" * 500, "nested too deeply"),
+        ("(" * 30 + "true" + ")" * 30, "nested too deeply"),
+        ("1" + "+1" * 300 + " == 301", "nested too deeply"),
+        (f"resource.name == '{'x' * 10_000}'", "more than 8192 characters"),
     ],
 )
 def test_what_is_no_condition_is_refused(expression: str, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
         parse(expression)
     assert message in str(caught.value)
+
+
+def test_what_can_be_set_can_be_asked_from_deep_within_other_calls() -> None:
+    def nested(levels: int) -> str:
+        return "(" * levels + f"resource.name == '{INSTANCES}/web'" + ")" * levels
+
+    def accepted(levels: int) -> bool:
+        try:
+            return parse(nested(levels)) is not None
+        except ConditionError:
+            return False
+
+    def below(calls: int, expression: str) -> bool:
+        if calls:
+            return below(calls - 1, expression)
+        return parse(expression).holds(instance("web"), NOON)
+
+    assert below(300, nested(max(filter(accepted, range(60)))))
 
 
 def test_the_interpreter_is_loaded_with_the_first_condition_only() -> None:

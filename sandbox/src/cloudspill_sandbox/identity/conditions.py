@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 MOST_OPERATORS = 12
 """https://cloud.google.com/iam/quotas"""
 
+LONGEST = 8192
+"""Characters. A limit of the sandbox, as the next: whoever sets a policy must not stop it."""
+
+DEEPEST = 200
+"""Levels of the syntax tree; a pair of parentheses takes ten. Far from where Python's stack ends,
+so that what can be set can be asked, from wherever it is asked."""
+
 _ATTRIBUTES = frozenset({"resource.name", "resource.type", "resource.service", "request.time"})
 _FUNCTIONS = frozenset({"duration", "timestamp"})
 _TIME_METHODS = frozenset(
@@ -100,9 +107,12 @@ def parse(expression: str) -> Condition:
     import celpy
     from celpy.celparser import CELParseError
 
+    if len(expression) > LONGEST:
+        raise ConditionError(f"the expression has more than {LONGEST} characters")
     environment = celpy.Environment()
     try:
         tree = environment.compile(expression)
+        _check_depth(tree)
         _check(tree)
         condition = Condition(expression, environment.program(tree, {"extract": _extract}))
         if not isinstance(condition._evaluate(_SAMPLE, 0.0), bool):
@@ -110,8 +120,21 @@ def parse(expression: str) -> Condition:
     except CELParseError as error:
         raise ConditionError(f"{error.line}:{error.column}: syntax error") from None
     except RecursionError:
-        raise ConditionError("the expression is nested too deeply") from None
+        raise _too_deep() from None
     return condition
+
+
+def _check_depth(tree: lark.Tree[Any]) -> None:
+    level = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in node.children if hasattr(child, "children")]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _too_deep() -> ConditionError:
+    return ConditionError("the expression is nested too deeply")
 
 
 def _check(tree: lark.Tree[Any]) -> None:
