@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -23,8 +24,8 @@ from .conftest import World
 BUCKET = "bucket.storage.googleapis.com"
 
 
-def signed_put(world: World, **fields: str) -> str:
-    """Return the target of a PUT to /x as the owner signs it, with these headers."""
+def signed(world: World, method: str, **fields: str) -> str:
+    """Return the target of a request for /x as the owner signs it, with these headers."""
     key = load_pem_private_key(json.loads(world.key_file.read_text())["private_key"].encode(), None)
     assert isinstance(key, RSAPrivateKey)
     now = time.gmtime()
@@ -39,9 +40,7 @@ def signed_put(world: World, **fields: str) -> str:
     }
     text = "&".join(f"{key}={quote(value, safe='~')}" for key, value in sorted(query.items()))
     listed = "".join(f"{name}:{fields[name]}\n" for name in sorted(fields))
-    canonical = (
-        f"PUT\n/x\n{text}\n{listed}\n{query['X-Goog-SignedHeaders']}\nUNSIGNED-PAYLOAD".encode()
-    )
+    canonical = f"{method}\n/x\n{text}\n{listed}\n{query['X-Goog-SignedHeaders']}\nUNSIGNED-PAYLOAD".encode()
     digest = hashlib.sha256(canonical).hexdigest()
     message = f"GOOG4-RSA-SHA256\n{date}\n{scope}\n{digest}".encode()
     return f"/x?{text}&X-Goog-Signature={key.sign(message, PKCS1v15(), SHA256()).hex()}"
@@ -53,19 +52,36 @@ def put(target: str, **more: str) -> HttpRequest:
 
 @pytest.mark.parametrize("more", [{}, {"x-goog-acl": "private", "x-goog-meta-team": "a"}])
 def test_whoever_signed_the_request_makes_it(world: World, more: dict[str, str]) -> None:
-    principal = signer_of(put(signed_put(world, host=BUCKET, **more), **more), world.authenticator)
+    principal = signer_of(
+        put(signed(world, "PUT", host=BUCKET, **more), **more), world.authenticator
+    )
     assert principal is not None
     assert principal.email == world.email
 
 
 def test_a_url_that_names_no_host_would_do_for_every_bucket(world: World) -> None:
     with pytest.raises(ApiError, match="Header host must be in signedheaders") as refusal:
-        signer_of(put(signed_put(world, **{"content-type": ""})), world.authenticator)
+        signer_of(put(signed(world, "PUT", **{"content-type": ""})), world.authenticator)
     assert (refusal.value.status, refusal.value.reason) == (400, "MalformedSecurityHeader")
 
 
 @pytest.mark.parametrize("name", ["X-Goog-Acl", "x-goog-meta-team", "X-GOOG-IF-GENERATION-MATCH"])
 def test_headers_of_cloud_storage_must_be_signed(world: World, name: str) -> None:
-    request = put(signed_put(world, host=BUCKET), **{name: "public-read"})
+    request = put(signed(world, "PUT", host=BUCKET), **{name: "public-read"})
     with pytest.raises(ApiError, match=f"Header {name.lower()} must be in signedheaders"):
         signer_of(request, world.authenticator)
+
+
+@pytest.mark.parametrize(
+    ("signed_for", "asked", "holds"),
+    [("GET", "HEAD", True), ("HEAD", "HEAD", True), ("HEAD", "GET", False), ("GET", "PUT", False)],
+)
+def test_a_url_is_good_for_its_method_and_one_to_read_for_its_head(
+    world: World, signed_for: str, asked: str, holds: bool
+) -> None:
+    request = replace(put(signed(world, signed_for, host=BUCKET)), method=asked)
+    if holds:
+        assert signer_of(request, world.authenticator) is not None
+    else:
+        with pytest.raises(ApiError, match="does not match the signature"):
+            signer_of(request, world.authenticator)
