@@ -40,8 +40,9 @@ def signed(world: World, method: str, **fields: str) -> str:
     }
     text = "&".join(f"{key}={quote(value, safe='~')}" for key, value in sorted(query.items()))
     listed = "".join(f"{name}:{fields[name]}\n" for name in sorted(fields))
-    canonical = f"{method}\n/x\n{text}\n{listed}\n{query['X-Goog-SignedHeaders']}\nUNSIGNED-PAYLOAD".encode()
-    digest = hashlib.sha256(canonical).hexdigest()
+    names = query["X-Goog-SignedHeaders"]
+    canonical = f"{method}\n/x\n{text}\n{listed}\n{names}\nUNSIGNED-PAYLOAD"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
     message = f"GOOG4-RSA-SHA256\n{date}\n{scope}\n{digest}".encode()
     return f"/x?{text}&X-Goog-Signature={key.sign(message, PKCS1v15(), SHA256()).hex()}"
 
