@@ -92,6 +92,23 @@ class Sandbox:
         done = self.run("ansible-playbook", f"playbooks/{playbook}", *options, check=False)
         return Play(done.returncode, done.stdout + done.stderr)
 
+    def start(self, playbook: str, *options: str) -> subprocess.Popen[bytes]:
+        """Run a playbook that the caller ends; nobody hears what it says."""
+        return subprocess.Popen(
+            ["ansible-playbook", f"playbooks/{playbook}", *options],
+            cwd=ROOT,
+            env=self.base,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def inventory(self) -> dict[str, dict[str, str]]:
+        """What the inventory knows of each instance."""
+        listed = json.loads(self.run("ansible-inventory", "--list").stdout)
+        known: dict[str, dict[str, str]] = listed["_meta"]["hostvars"]
+        return known
+
     def client_environment(self) -> dict[str, str]:
         """What `cloudspill-sandbox env` gives a shell."""
         variables: dict[str, str] = json.loads(self.cli("env", "--output", "json").stdout)
@@ -102,10 +119,10 @@ class Sandbox:
         return self.run(*command, check=check, extra=self.client_environment())
 
     def resources(self) -> dict[str, list[str]]:
-        """Names of all that part 1 could have made, by kind, asked with Google's own client."""
+        """Names of all that a run could have made, by kind, asked with Google's own client."""
         script = (
             "import json, sys\n"
-            "from google.cloud import compute_v1 as c\n"
+            "from google.cloud import compute_v1 as c, storage\n"
             "p = sys.argv[1]\n"
             "def scoped(client, kind):\n"
             "    for _, page in client.aggregated_list(project=p):\n"
@@ -117,6 +134,7 @@ class Sandbox:
             "  'images': sorted(i.name for i in c.ImagesClient().list(project=p)),\n"
             "  'snapshots': sorted(i.name for i in c.SnapshotsClient().list(project=p)),\n"
             "  'firewalls': sorted(i.name for i in c.FirewallsClient().list(project=p)),\n"
+            "  'buckets': sorted(b.name for b in storage.Client(project=p).list_buckets()),\n"
             "}))\n"
         )
         project = self.client_environment()["GCP_PROJECT"]

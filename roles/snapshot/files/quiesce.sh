@@ -9,8 +9,8 @@
 # MODE: sync (write to the disk what was written), stop (stop the services first), freeze (freeze the
 # filesystem too, where that is possible).
 #
-# The unit hears by the metadata key cloudspill-quiesce: `TOKEN hold` and later `TOKEN release`, each
-# within TIMEOUT seconds, or it ends. It speaks by the guest attribute cloudspill/quiesce:
+# The unit hears by the metadata key cloudspill-quiesce: `TOKEN hold` and, within TIMEOUT seconds,
+# `TOKEN release`; without them it ends by itself. It speaks by the guest attribute cloudspill/quiesce:
 # `TOKEN holding HOW`, then `TOKEN resumed`, or `TOKEN ended: WHY`. While the disk is frozen nothing
 # may write to it, a login least of all: hence no ssh, and a script and notes that lie in /run.
 set -euo pipefail
@@ -19,6 +19,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 readonly folder=/run/cloudspill-quiesce
 readonly metadata=http://169.254.169.254/computeMetadata/v1/instance
 readonly unit=cloudspill-quiesce
+readonly patience=120 # seconds to be told to begin; nothing is stopped meanwhile
 
 publish() {
   curl -fsS --max-time 5 -o /dev/null -X PUT -H 'Metadata-Flavor: Google' \
@@ -53,7 +54,7 @@ begin() {
 hold() {
   local mode=$1 timeout=$2 how=synced
   shift 2
-  await hold "$timeout" || give_up "it was not told to stand still within $timeout s"
+  await hold "$patience" || give_up "it was not told to stand still within $patience s"
   if [[ $mode != sync ]]; then
     stop_services "$@"
     how=stopped
