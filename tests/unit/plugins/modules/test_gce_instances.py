@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -257,3 +258,30 @@ def test_progress_comes_in_whole_lines(cloud: Any, compute: Compute, tmp_path: P
     lines = (tmp_path / "progress").read_text().splitlines()
     assert {line.split(":")[0] for line in lines} == {"a", "b", "c"}
     assert sum(line.endswith(": made") for line in lines) == 3
+
+
+def test_one_that_exists_is_asked_too_since_an_earlier_run_may_have_been_cut_off(
+    cloud: Any, compute: Compute
+) -> None:
+    bring(compute, names=["a"])
+    cloud.resources["zones/z1/disks/a"]["sourceSnapshotId"] = "7"
+    cloud.resources["zones/z1/instances/a"]["networkInterfaces"][0]["networkIP"] = "127.0.0.1"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        greeter = threading.Thread(target=greet, args=(server,))
+        greeter.start()
+        checks = [{"name": "ssh", "port": port}]
+        answered = bring(compute, names=["a"], checks=checks)
+        greeter.join()
+    assert results(answered) == {"a": "unchanged"}
+    assert answered["instances"][0]["seconds"] == {}, "times are those of new ones"
+    silent = bring(compute, names=["a"], checks=checks, timeout=0)
+    assert f"its ssh (port {port}) did not answer in time" in silent["failures"][0]
+    assert not bring(compute, names=["a"], checks=checks, check_mode=True)["failures"]
+
+
+def greet(server: socket.socket) -> None:
+    """Answer one connection as an ssh server does."""
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(b"SSH-2.0")
