@@ -41,7 +41,7 @@ class Plays:
     """Runs playbooks of the collection.
 
     Attributes:
-        home: a folder for what they keep: ssh keys, caches.
+        home: the user's folder: ssh keys and caches go there.
         key_file: key of the service account that they run as.
     """
 
@@ -56,8 +56,6 @@ class Plays:
             "gcp_project": self.target.project,
             "gcp_auth_kind": "serviceaccount",
             "gcp_service_account_file": str(self.key_file),
-            "instance_ssh_key_file": str(self.home / "ssh_key"),
-            "project_setup_ssh_key_file": str(self.home / "ssh_key"),
             "flask_app_repository": "https://git.example.com/app.git",
             "ansible_python_interpreter": sys.executable,
             **variables,
@@ -67,7 +65,7 @@ class Plays:
         done = subprocess.run(
             [*words, *options, f"playbooks/{playbook}"],
             cwd=ROOT,
-            env=self.target.shell(ANSIBLE_HOME=str(self.home), ANSIBLE_FORCE_COLOR="0"),
+            env=self.target.shell(HOME=str(self.home), ANSIBLE_FORCE_COLOR="0"),
             timeout=DEADLINE,
             capture_output=True,
             text=True,

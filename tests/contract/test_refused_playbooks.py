@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from .target import Target
 CRM = "https://cloudresourcemanager.googleapis.com/v1/projects"
 IAM = "https://iam.googleapis.com/v1"
 SERVICES = "https://serviceusage.googleapis.com/v1"
-COMPUTE = "compute.googleapis.com"
 
 pytestmark = pytest.mark.usefixtures("sandbox_only")
 
@@ -29,15 +28,17 @@ def owner(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Plays:
 
 
 @pytest.fixture
-def compute_disabled(rest: Rest) -> Iterator[None]:
-    """Compute Engine's API is disabled for the test."""
-    url = f"{SERVICES}/projects/{rest.project}/services/{COMPUTE}"
-    body = {"disableDependentServices": True}
-    assert rest.session.post(f"{url}:disable", json=body, timeout=60).ok
-    try:
-        yield
-    finally:
-        assert rest.session.post(f"{url}:enable", json={}, timeout=60).ok
+def disable(rest: Rest) -> Iterator[Callable[[str], None]]:
+    """Disable a service; all are enabled again afterwards."""
+    disabled: list[str] = []
+
+    def off(name: str) -> None:
+        disabled.append(f"{SERVICES}/projects/{rest.project}/services/{name}")
+        posted(rest, f"{disabled[-1]}:disable", {"disableDependentServices": True})
+
+    yield off
+    for url in disabled:
+        posted(rest, f"{url}:enable", {})
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,8 @@ PLAYBOOKS: list[tuple[str, dict[str, Any], str]] = [
     ("part1.yml", {}, "compute.images.create, compute.images.setLabels"),
     ("part1.yml", {"image_state": "absent"}, "compute.images.delete"),
     ("part2.yml", {}, "compute.disks.createSnapshot, compute.snapshots.create"),
+    ("part3.yml", {}, "compute.firewalls.create, compute.firewalls.update"),
+    ("part3.yml", {"firewall_state": "absent"}, "compute.firewalls.delete"),
     ("project_setup.yml", {}, "iam.roles.delete, iam.roles.get, iam.serviceAccountKeys.delete"),
 ]
 
@@ -83,16 +86,32 @@ def test_a_caller_is_told_which_permissions_are_missing(
     assert play.status != 0
     assert f"the credentials lack {permissions}" in play.output
     assert "in this project: " in play.output, "and what to do"
-    assert play.changed == 0
+    assert play.changed == 0, play.output
 
 
-@pytest.mark.usefixtures("compute_disabled")
-@pytest.mark.parametrize("playbook", ["part1.yml", "part2.yml", "teardown.yml"])
+@pytest.mark.parametrize(
+    ("playbook", "service"),
+    [
+        ("part1.yml", "compute.googleapis.com"),
+        ("part2.yml", "compute.googleapis.com"),
+        ("part3.yml", "storage-api.googleapis.com"),
+        ("teardown.yml", "compute.googleapis.com"),
+    ],
+)
 def test_an_api_that_is_not_enabled_is_named_with_what_enables_it(
-    owner: Plays, playbook: str
+    owner: Plays, disable: Callable[[str], None], playbook: str, service: str
 ) -> None:
-    play = owner.run(playbook)
+    disable(service)
+    play = owner.run(playbook, "--skip-tags", "firewall")  # part 3 begins with it
     assert play.status != 0
-    assert f"the API {COMPUTE} is not enabled in this project; enable it with" in play.output
-    assert f"`gcloud services enable {COMPUTE}`" in play.output
-    assert play.changed == 0
+    assert f"the API {service} is not enabled in this project; enable it with" in play.output
+    assert f"`gcloud services enable {service}`" in play.output
+
+
+def test_a_caller_whose_permissions_cannot_be_asked_for_goes_on_without(
+    owner: Plays, disable: Callable[[str], None]
+) -> None:
+    disable("cloudresourcemanager.googleapis.com")
+    play = owner.run("part1.yml", "--check", "--skip-tags", "flask_app")
+    assert play.status == 0, play.output
+    assert "would make the instance flask-1" in play.output

@@ -197,7 +197,7 @@ def test_absent_takes_it_all_away_but_the_apis_and_the_ssh_key(
     assert rest.session.get(account_url(rest, settings), timeout=60).status_code == 404
     assert rest.session.get(role_url(rest, settings), timeout=60).json()["deleted"] is True
     assert not Path(settings["project_setup_key_file"]).exists()
-    assert (owner.home / "ssh_key").exists()
+    assert (owner.home / ".config/cloudspill/ssh_key").exists()
     url = f"{SERVICES}/projects/{rest.project}/services/compute.googleapis.com"
     assert rest.session.get(url, timeout=60).json()["state"] == "ENABLED"
     again = owner.run("project_setup.yml", project_setup_state="absent", **settings)
