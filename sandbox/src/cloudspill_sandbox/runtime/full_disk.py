@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cloudspill_sandbox.runtime.interface import MachineError
+from cloudspill_sandbox.runtime.processes import ProcessId
 
 _MS_NOSUID = 2
 _UMOUNT_NOFOLLOW, _MNT_DETACH = 8, 2
@@ -40,11 +41,11 @@ _SMALLEST = "size=64k,nr_inodes=512,mode=0700"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def fill(init: int) -> None:
+def fill(init: ProcessId) -> None:
     """Leave no free space on the root file system of a machine; idempotent.
 
     Args:
-        init: process id of its init.
+        init: its init.
 
     Raises:
         MachineError: the kernel refused, or the machine is gone; then nothing has been changed.
@@ -52,7 +53,7 @@ def fill(init: int) -> None:
     _inside(init, _fill)
 
 
-def empty(init: int) -> None:
+def empty(init: ProcessId) -> None:
     """Take away what `fill` laid over; no error when there is nothing.
 
     Raises:
@@ -61,7 +62,7 @@ def empty(init: int) -> None:
     _inside(init, _empty)
 
 
-def _inside(init: int, work: Callable[[int], None]) -> None:
+def _inside(init: ProcessId, work: Callable[[int], None]) -> None:
     """Run something in the mounts of a process: in a thread of its own, which then ends.
 
     Nothing of the machine may be run there, for it would have the sandbox's rights: no program,
@@ -74,10 +75,11 @@ def _inside(init: int, work: Callable[[int], None]) -> None:
 
     def body() -> None:
         try:
-            with _opened(f"/proc/{init}/mountinfo") as table:
-                with _opened(f"/proc/{init}/ns/mnt") as namespace:
+            with _opened(f"/proc/{init.pid}/mountinfo") as table:
+                with _opened(f"/proc/{init.pid}/ns/mnt") as namespace:
+                    _require(init)
                     _check(_libc.unshare(_CLONE_FS), "part from the sandbox's root")
-                    _check(_libc.setns(namespace, _CLONE_NEWNS), f"enter the mounts of {init}")
+                    _check(_libc.setns(namespace, _CLONE_NEWNS), "enter its mounts")
                 work(table)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits, outside
             failures.append(error)
@@ -87,8 +89,14 @@ def _inside(init: int, work: Callable[[int], None]) -> None:
     thread.join()
     for failure in failures:
         if isinstance(failure, OSError):
-            raise MachineError(f"no full disk in the machine of process {init}: {failure}")
+            raise MachineError(f"no full disk in the machine of process {init.pid}: {failure}")
         raise failure
+
+
+def _require(init: ProcessId) -> None:
+    """Ask once its files are open: before, its id may have become another's, even the host's."""
+    if not init.exists():
+        raise ProcessLookupError(errno.ESRCH, "it has ended")
 
 
 @contextlib.contextmanager

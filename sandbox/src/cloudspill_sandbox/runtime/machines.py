@@ -35,7 +35,7 @@ from cloudspill_sandbox.runtime.leftovers import (
 from cloudspill_sandbox.runtime.machine import Machine
 from cloudspill_sandbox.runtime.mounts import mount_overlay, overlay_options, unmount
 from cloudspill_sandbox.runtime.podman import Container, ContainerRequest, Podman
-from cloudspill_sandbox.runtime.processes import WatchedProcess
+from cloudspill_sandbox.runtime.processes import ProcessId, WatchedProcess
 from cloudspill_sandbox.runtime.volumes import VolumeStore
 from cloudspill_sandbox.settings import Settings
 
@@ -348,9 +348,9 @@ class PodmanRuntime:
         if (init := self._init_of(machine)) is not None:
             await asyncio.to_thread(full_disk.empty, init)
 
-    def _init_of(self, machine: str) -> int | None:
+    def _init_of(self, machine: str) -> ProcessId | None:
         found = self._machines.get(machine)
-        return found.container.init.pid if found and found.container else None
+        return found.container.init if found and found.container else None
 
     def is_running(self, machine: str) -> bool:
         """Whether the machine is powered on."""
