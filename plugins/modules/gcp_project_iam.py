@@ -96,6 +96,7 @@ binding:
 """
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -109,72 +110,71 @@ if TYPE_CHECKING:
     from ..module_utils.project_client import ProjectClient
 
 
-class ProjectPolicy:
-    """The allow policy of the project."""
+@dataclass(frozen=True, slots=True)
+class AllowPolicy:
+    """The allow policy of one resource.
 
-    def __init__(self, client: ProjectClient) -> None:
-        self._client = client
-        self.owner = f"the project {client.project}"
+    Attributes:
+        client: sends the requests.
+        api: the API that has the resource.
+        path: its relative name.
+        owner: what people call it.
+        permissions: the beginning of the permissions that reading and writing take.
+        versioned: how the API is asked for version 3.
+    """
 
-    def read(self) -> Policy:
-        """Return the policy as it is."""
-        return self._client.call(
-            "cloudresourcemanager",
-            "POST",
-            f"projects/{self._client.project}:getIamPolicy",
-            body={"options": {"requestedPolicyVersion": POLICY_VERSION}},
-            about=f"the policy of {self.owner}",
-            needs="resourcemanager.projects.getIamPolicy",
-        )
-
-    def write(self, policy: Policy) -> Policy:
-        """Set the policy, under the etag in it."""
-        return self._client.call(
-            "cloudresourcemanager",
-            "POST",
-            f"projects/{self._client.project}:setIamPolicy",
-            body={"policy": policy},
-            about=f"the policy of {self.owner}",
-            needs="resourcemanager.projects.setIamPolicy",
-        )
-
-
-class AccountPolicy:
-    """The allow policy of a service account."""
-
-    def __init__(self, client: ProjectClient, account: str) -> None:
-        self._client = client
-        self._path = client.account_path(account)
-        self.owner = f"the service account {client.account_email(account)}"
+    client: ProjectClient
+    api: str
+    path: str
+    owner: str
+    permissions: str
+    versioned: dict[str, Any]
 
     def read(self) -> Policy:
         """Return the policy as it is."""
-        return self._client.call(
-            "iam",
-            "POST",
-            f"{self._path}:getIamPolicy",
-            params={"options.requestedPolicyVersion": POLICY_VERSION},
-            about=f"the policy of {self.owner}",
-            needs="iam.serviceAccounts.getIamPolicy",
-        )
+        return self._call("getIamPolicy", self.versioned)
 
     def write(self, policy: Policy) -> Policy:
         """Set the policy, under the etag in it."""
-        return self._client.call(
-            "iam",
+        return self._call("setIamPolicy", {"body": {"policy": policy}})
+
+    def _call(self, verb: str, sent: dict[str, Any]) -> Policy:
+        return self.client.call(
+            self.api,
             "POST",
-            f"{self._path}:setIamPolicy",
-            body={"policy": policy},
+            f"{self.path}:{verb}",
             about=f"the policy of {self.owner}",
-            needs="iam.serviceAccounts.setIamPolicy",
+            needs=f"{self.permissions}.{verb}",
+            **sent,
         )
+
+
+def policy_of(client: ProjectClient, account: str | None) -> AllowPolicy:
+    """The policy of a service account of the project, or of the project itself."""
+    if account:
+        return AllowPolicy(
+            client,
+            "iam",
+            client.account_path(account),
+            f"the service account {client.account_email(account)}",
+            "iam.serviceAccounts",
+            {"params": {"options.requestedPolicyVersion": POLICY_VERSION}},
+        )
+    return AllowPolicy(
+        client,
+        "cloudresourcemanager",
+        f"projects/{client.project}",
+        f"the project {client.project}",
+        "resourcemanager.projects",
+        {"body": {"options": {"requestedPolicyVersion": POLICY_VERSION}}},
+    )
 
 
 def run(module: AnsibleModule, client: ProjectClient) -> dict[str, Any]:
     """Bring the binding to its state, and return the module's result."""
     options = module.params
     account = options["service_account"]
-    policy = AccountPolicy(client, account) if account else ProjectPolicy(client)
+    policy = policy_of(client, account)
     binding = Binding(options["role"], options["member"], options["condition"])
     wanted = options["state"] == "present"
     try:
