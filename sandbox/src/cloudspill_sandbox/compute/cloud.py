@@ -117,6 +117,8 @@ class Cloud:
         beginnings.lay(self)
         # Noted first: whatever is applied meanwhile is all of it.
         self.topology.everything_changed()
+        for name, sides in self.faults.cuts():
+            self.topology.cut(name, sides)
         await recovery.take_up_running(self, self._machine_exited)
         await recovery.settle_operations(self)
         await recovery.detach_strangers(self)

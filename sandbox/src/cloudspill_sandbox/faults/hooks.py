@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.faults import refusals
 from cloudspill_sandbox.faults.fault import Fault
+from cloudspill_sandbox.faults.interface import Side
 from cloudspill_sandbox.faults.kinds import Scope
 from cloudspill_sandbox.faults.registry import Faults
 
@@ -43,6 +46,16 @@ class FaultHooks:
     def instance_changed(self) -> None:
         """Let the faults of instances look who runs."""
         self._faults.on_change()
+
+    def cuts(self) -> Iterator[tuple[str, frozenset[Side]]]:
+        """Yield what network-cuts go on; see Hooks."""
+        sides: dict[str, frozenset[Side]] = {}
+        for fault in self._faults:
+            if fault.order.kind == "network-cut":
+                for firing in fault.active:
+                    others = sides.get(firing.target, frozenset())
+                    sides[firing.target] = others | fault.order.sides
+        yield from sides.items()
 
     def _error(self, fault: Fault, target: str) -> ApiError:
         if fault.order.kind == "stock-out":

@@ -17,12 +17,6 @@ from cloudspill_sandbox.faults.interface import Instances, RunningInstance, Side
 from cloudspill_sandbox.faults.kinds import Scope
 from cloudspill_sandbox.faults.registry import Faults
 
-_SIDES: dict[str, frozenset[Side]] = {
-    "host": frozenset({"host"}),
-    "api": frozenset({"api"}),
-    "all": frozenset({"host", "api"}),
-}
-
 _FAILURES = (ApiError, RuntimeError, LookupError, OSError)
 
 _log = logging.getLogger("cloudspill_sandbox.faults")
@@ -126,13 +120,14 @@ class InstanceFaults:
         if firing.ended is not None:
             return
         off = self._off.get(firing.boot)
-        if off is None:
-            self._faults.end(fault.id, firing.number)
-            return
-        try:
-            await self._do(fault, firing.target)
-        except _FAILURES as error:
-            _log.error("%s does not go on for %s: %s", fault.id, firing.target, error)
+        if off is None:  # it went off meanwhile
+            off = asyncio.Event()
+            off.set()
+        else:
+            try:
+                await self._do(fault, firing.target)
+            except _FAILURES as error:
+                _log.error("%s does not go on for %s: %s", fault.id, firing.target, error)
         await self._outlast(fault, firing, off)
 
     async def _outlast(self, fault: Fault, firing: Firing, off: asyncio.Event) -> None:
@@ -180,7 +175,7 @@ class InstanceFaults:
 
 def _sides(cuts: Iterable[Fault]) -> frozenset[Side]:
     """Return all that some network-cuts cut an instance from."""
-    return frozenset[Side]().union(*(_SIDES[cut.order.side or "host"] for cut in cuts))
+    return frozenset[Side]().union(*(cut.order.sides for cut in cuts))
 
 
 def _means(fault: Fault, instance: RunningInstance) -> bool:

@@ -27,6 +27,12 @@ class Hooks(Protocol):
     def instance_changed(self) -> None:
         """Called after any instance was written or removed."""
 
+    def cuts(self) -> Iterable[tuple[str, frozenset[Side]]]:
+        """Return which instances (relative names) an earlier life left cut from what.
+
+        Asked when a cloud starts, so that no packet passes before the faults go on.
+        """
+
 
 class NoFaults:
     """Nothing is made to go wrong."""
@@ -40,6 +46,10 @@ class NoFaults:
 
     def instance_changed(self) -> None:
         """Nobody waits for it."""
+
+    def cuts(self) -> tuple[()]:
+        """Nothing is cut."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.faults.interface import Side
 from cloudspill_sandbox.faults.kinds import KINDS, Kind, Scope
 
 _ERROR = re.compile(r"(?P<status>[45]\d\d):(?P<reason>\w+):(?P<message>.+)", re.DOTALL)
@@ -78,6 +79,12 @@ class Order(BaseModel):
     def methods(self) -> str:
         """Glob of the methods that are meant."""
         return self.method or KINDS[self.kind].method
+
+    @property
+    def sides(self) -> frozenset[Side]:
+        """What a network-cut cuts an instance from."""
+        side = self.side or "host"
+        return frozenset({"host", "api"}) if side == "all" else frozenset({side})
 
     def given_error(self) -> ApiError | None:
         """Return a new error of the order's own words, None without any."""
