@@ -282,6 +282,7 @@ def test_one_that_exists_is_asked_too_since_an_earlier_run_may_have_been_cut_off
 
 def greet(server: socket.socket) -> None:
     """Answer one connection as an ssh server does."""
+    server.settimeout(5)
     connection, _ = server.accept()
     with connection:
         connection.sendall(b"SSH-2.0")
