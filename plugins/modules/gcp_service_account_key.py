@@ -191,8 +191,10 @@ def main() -> None:
     try:
         client, maker = project_client(module), project_client(module, repeats=False)
         result = run(module, Keys(client, maker, module.params["account"]))
-    except (CloudError, OSError) as error:
-        module.fail_json(msg=str(error))
+    except CloudError as error:
+        module.fail_json(msg=error.sentence)
+    except OSError as error:
+        module.fail_json(msg=f"cannot store a key in {module.params['path']}: {error.strerror}")
     module.exit_json(**result)
 
 
