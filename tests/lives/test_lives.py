@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,15 +32,14 @@ def survived(settings: Settings, kills: int, clients: int, longest: float) -> Re
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Callable[[Result], None]:
-    """Print the figures of a course, also when the test passes."""
-    reporter: Any = request.config.pluginmanager.get_plugin("terminalreporter")
+def told(record_property: Callable[[str, object], None]) -> Callable[[Result], None]:
+    """Tell the figures of a course, also when the test passes."""
 
     def tell(result: Result) -> None:
-        reporter.write_line("")
-        reporter.write_line(
+        record_property(
+            "figure",
             f"{result.kills.total()} kills (seed {SEED}): {result.acknowledged.total()} calls "
-            f"acknowledged, {len(result.wrong)} lost; machines went on {result.adopted} times"
+            f"acknowledged, {len(result.wrong)} lost; machines went on {result.adopted} times",
         )
 
     return tell
