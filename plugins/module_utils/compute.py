@@ -76,10 +76,7 @@ class Compute:
             return self.get(reference, **params)
         except ApiError as error:
             if self._is_about_project(error):
-                raise CloudError(
-                    f"there is no project {self.project}, or these credentials cannot see it: "
-                    "set gcp_project to a project of theirs"
-                ) from error
+                raise self._no_project() from error
             # Inside a zone or region that does not exist nothing does; Google answers 400 then.
             if isinstance(error, NotFoundError) or _NOWHERE.search(error.message):
                 return None
@@ -208,9 +205,14 @@ class Compute:
         path = resource_path(collection, self.project)
         query = {"maxResults": _PAGE_SIZE, **params}
         while True:
-            page = self._transport.request(
-                "GET", self._endpoint + path, params=query, resource=self._about(path)
-            )
+            try:
+                page = self._transport.request(
+                    "GET", self._endpoint + path, params=query, resource=self._about(path)
+                )
+            except ApiError as error:
+                if self._is_about_project(error):
+                    raise self._no_project() from error
+                raise
             yield page
             token = page.get("nextPageToken")
             if not token:
@@ -226,6 +228,12 @@ class Compute:
     def _is_about_project(self, error: ApiError) -> bool:
         named = f"projects/{self.project}' was not found"
         return named in error.message or "Failed to find project" in error.message
+
+    def _no_project(self) -> CloudError:
+        return CloudError(
+            f"there is no project {self.project}, or these credentials cannot see it: "
+            "set gcp_project, or GCP_PROJECT in the environment, to a project of theirs"
+        )
 
 
 @dataclass(frozen=True, slots=True)

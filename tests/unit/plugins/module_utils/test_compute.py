@@ -50,9 +50,11 @@ def test_an_absent_project_is_an_error_that_names_the_variable(
     google: Any, compute: Compute
 ) -> None:
     error = {"code": 404, "message": "The resource 'projects/acme' was not found", "errors": []}
-    google.answers = [(404, {"error": error})]
+    google.answers = [(404, {"error": error})] * 2
     with pytest.raises(CloudError, match=r"no project acme.*set gcp_project"):
         compute.find("global/networks/default")
+    with pytest.raises(CloudError, match=r"no project acme.*GCP_PROJECT in the environment"):
+        compute.list_by_scope("instances")
 
 
 def test_nothing_is_in_a_zone_that_does_not_exist(google: Any, compute: Compute) -> None:
