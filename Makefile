@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # The sandbox and the tests that boot instances need root.
 AS_ROOT := scripts/as-root
-PYTHON_SOURCES := sandbox monitor plugins tests scripts $(wildcard bench/*.py)
+PYTHON_SOURCES := conftest.py sandbox monitor plugins tests scripts $(wildcard bench/*.py)
 
 .PHONY: help
 help:  ## This list
@@ -15,7 +15,7 @@ setup:  ## Install what is missing: Debian packages, .venv, collections (quick w
 	@scripts/setup
 
 .PHONY: demo
-demo:  ## Set up, start the sandbox, run part 1, show the result
+demo:  ## Set up, start the sandbox, run parts 1 to 3, show the result
 	@started=$$(date +%s.%N); scripts/setup && $(BIN)/python scripts/demo.py --started "$$started"
 
 .PHONY: up down
@@ -24,18 +24,21 @@ up: setup  ## Start the sandbox
 down:  ## Stop the sandbox; its cloud's state is kept
 	@$(AS_ROOT) $(BIN)/cloudspill-sandbox down
 
+# Side by side on all processors; what runs machines stays in one process (conftest.py).
+PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadgroup
 .PHONY: test test-all
-test: lint  ## Lint and every test that is not slow (10 minutes at most)
-	$(AS_ROOT) $(BIN)/pytest -m "not slow"
-test-all: lint  ## Lint and every test
-	$(AS_ROOT) $(BIN)/pytest
+test: lint  ## Lint, and every test that is not slow (10 minutes at most)
+	$(PYTEST) -m "not slow"
+test-all: lint  ## Lint, and every test
+	$(PYTEST)
 
 .PHONY: bench
-bench: up  ## Measure API calls, instances (30 at once too) and the monitor; the figures go to build/bench
+bench: up  ## Measure API calls, instances, clones, restarts, the monitor; the figures go to build/bench
 	$(BIN)/python bench/api.py
 	$(AS_ROOT) $(BIN)/python bench/instances.py
 	$(AS_ROOT) $(BIN)/python -m bench.scale
 	$(AS_ROOT) $(BIN)/python -m bench.restart
+	$(BIN)/python -m bench.clones
 	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
 
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project

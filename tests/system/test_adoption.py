@@ -20,7 +20,7 @@ from tests.lives.api import ZONE, Api, Json
 from tests.lives.inventory import containers
 from tests.system.sandbox import Sandbox, eventually, opens
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
 SETTINGS = Settings(name="systest", port=8461)
 USER = "tester"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.system.sandbox import Sandbox, eventually, opens
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
 ZONE = "us-west1-b"
 METADATA = "http://169.254.169.254/computeMetadata/v1/instance/name"

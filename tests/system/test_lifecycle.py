@@ -16,7 +16,7 @@ import pytest
 
 from tests.system.sandbox import BIN, Sandbox, eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
 ZONE = "us-west1-b"
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.system.sandbox import Sandbox, eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
 ZONE = "us-west1-b"
 

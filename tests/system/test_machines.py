@@ -24,6 +24,7 @@ from tests.system.machine_lab import Lab, call
 
 pytestmark = [
     pytest.mark.sandbox,
+    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
 ]
 
