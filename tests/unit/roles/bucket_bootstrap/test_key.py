@@ -66,6 +66,7 @@ def test_google_gets_an_assertion_that_the_key_signed(
     (asked,) = google.asked("POST", "/token")
     fields = form(asked)
     assert fields["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    assert "=" not in fields["assertion"], "RFC 7515 has no padding"
     public = private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
