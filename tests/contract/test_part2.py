@@ -28,18 +28,32 @@ def owner(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Plays:
 
 
 @pytest.fixture
-def nobody(owner: Plays, rest: Rest, tmp_path: Path) -> Iterator[Plays]:
-    """Runs playbooks as an account without any role."""
+def viewer(owner: Plays, rest: Rest, tmp_path: Path) -> Iterator[Plays]:
+    """Runs playbooks as an account that may look at Compute Engine and no more."""
     accounts = f"{IAM}/projects/{rest.project}/serviceAccounts"
-    made = rest.session.post(accounts, json={"accountId": "part2-nobody"}, timeout=60).json()
+    made = rest.session.post(accounts, json={"accountId": "part2-viewer"}, timeout=60).json()
+    member = f"serviceAccount:{made['email']}"
     try:
+        grant(rest, {"role": "roles/compute.viewer", "members": [member]})
         key = rest.session.post(f"{IAM}/{made['name']}/keys", json={}, timeout=60).json()
         path = tmp_path / "key.json"
         path.touch(mode=0o600)
         path.write_bytes(base64.b64decode(key["privateKeyData"]))
         yield replace(owner, key_file=path)
     finally:
+        grant(rest, {"role": "roles/compute.viewer", "members": []})
         rest.session.delete(f"{IAM}/{made['name']}", timeout=60)
+
+
+def grant(rest: Rest, binding: Json) -> None:
+    """Let a role of the project be held by these members alone."""
+    url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{rest.project}"
+    asked = {"options": {"requestedPolicyVersion": 3}}
+    policy = rest.session.post(f"{url}:getIamPolicy", json=asked, timeout=60).json()
+    kept = [each for each in policy["bindings"] if each["role"] != binding["role"]]
+    policy |= {"bindings": [*kept, binding] if binding["members"] else kept, "version": 3}
+    answer = rest.session.post(f"{url}:setIamPolicy", json={"policy": policy}, timeout=60)
+    assert answer.ok, answer.text
 
 
 @pytest.fixture
@@ -104,12 +118,15 @@ def test_a_snapshot_of_another_machine_is_refused(
     assert "was taken of another disk" in play.output
 
 
-def test_permissions_that_are_missing_are_named(nobody: Plays, machine: dict[str, str]) -> None:
-    play = nobody.run("part2.yml", **machine)
+def test_permissions_that_are_missing_are_named_before_anything_is_changed(
+    viewer: Plays, rest: Rest, machine: dict[str, str]
+) -> None:
+    play = viewer.run("part2.yml", **machine)
     assert play.status != 0
-    assert "compute.instances.get" in play.output or "compute.disks.createSnapshot" in play.output
-    assert "grant" in play.output
-    assert "Traceback" not in play.output
+    lacking = "compute.disks.createSnapshot, compute.snapshots.create, compute.snapshots.delete"
+    assert f"the credentials lack {lacking}, " in play.output
+    assert "grant roles/compute.admin, or a role that holds them" in play.output
+    assert snapshots(rest, machine["snapshot_name"]) == []
 
 
 def test_every_zone_s_answer_is_told_when_none_has_room(
