@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .api_errors import ApiError, CloudError, DeadlineError, NotFoundError, OperationError
+from .api_errors import (
+    ApiError,
+    CloudError,
+    DeadlineError,
+    NotFoundError,
+    OperationError,
+    UnreachableError,
+)
 from .links import inside_project, resource_path
 from .transport import Transport
 
@@ -166,12 +173,18 @@ class Compute:
                     f"{operation.get('status')}); it may still complete: run again"
                 )
             path = resource_path(operation["selfLink"], self.project)
-            operation = self._transport.request(
-                "POST",
-                f"{self._endpoint}{path}/wait",
-                resource=about,
-                timeout=min(left, _LONGEST_WAIT) + 5,
-            )
+            try:
+                operation = self._transport.request(
+                    "POST",
+                    f"{self._endpoint}{path}/wait",
+                    resource=about,
+                    timeout=min(max(left, 1.0), _LONGEST_WAIT + 5.0),
+                    repeats_silence=False,
+                )
+            except UnreachableError:
+                # The service holds its answer for longer than there is to wait.
+                if self._now() < until:
+                    raise
         errors = (operation.get("error") or {}).get("errors")
         if errors:
             first = errors[0]

@@ -85,6 +85,7 @@ class Transport:
         content: Content | None = None,
         resource: str | None = None,
         timeout: float = _READ_TIMEOUT,
+        repeats_silence: bool = True,
     ) -> dict[str, Any]:
         """Send a request and return the decoded JSON object of its answer.
 
@@ -93,6 +94,7 @@ class Transport:
             content: what is sent as it is, instead of `body`.
             resource: what the request is about, for an error's sentence; else method and path.
             timeout: seconds to wait for an answer once connected.
+            repeats_silence: whether it is sent again where no answer came within `timeout`.
 
         Raises:
             ApiError: the answer was a refusal; a subclass says which.
@@ -116,7 +118,8 @@ class Transport:
             except RefreshError as error:
                 raise _turned_down(error) from error
             except (requests.exceptions.RequestException, TransportError) as error:
-                if pause is None or not _may_pass(error):
+                silent = isinstance(error, requests.exceptions.ReadTimeout)
+                if pause is None or not _may_pass(error) or (silent and not repeats_silence):
                     raise unreachable(url, error) from error
             except GoogleAuthError as error:
                 raise CredentialsError(f"the credentials are not usable: {error}") from error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class GoogleServer:
         answers: answers to give instead, first of all: (status, body).
         requests: what was asked.
         before_change: called before a change is made; stands for somebody else.
+        before_wait: called before a wait for an operation is answered.
         refusals: path of a collection → errors of the operations that make something in it.
         operations: operation documents to answer with instead of a finished one.
     """
@@ -50,6 +52,7 @@ class GoogleServer:
     answers: list[tuple[int, object]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     before_change: Callable[[], None] | None = None
+    before_wait: Callable[[], None] | None = None
     operations: list[Document] = field(default_factory=list)
     refusals: dict[str, list[Document]] = field(default_factory=dict)
 
@@ -90,6 +93,8 @@ class GoogleServer:
 
     def _change(self, path: str, request: Request) -> tuple[int, object]:
         if path.endswith("/wait"):
+            if self.before_wait:
+                self.before_wait()
             return 200, self.operations.pop(0)
         if self.before_change:
             self.before_change()
@@ -166,6 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     google: GoogleServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that has given up does not read its answer.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -125,3 +126,23 @@ def test_an_operation_that_is_not_done_in_time_is_named(
     google.before_change = lambda: time.sleep(100)
     with pytest.raises(DeadlineError, match=r"operation op-1 is RUNNING.*run again"):
         compute.change("DELETE", "zones/z/instances/a", deadline=0)
+
+
+def test_an_operation_whose_answer_comes_after_the_deadline_is_asked_for_once(
+    google: Any, compute: Compute, time: Any
+) -> None:
+    given_up = threading.Event()
+
+    def hold() -> None:
+        time.sleep(1)
+        given_up.wait(10)
+
+    google.before_wait = hold
+    google.operations = [{"status": "DONE", "selfLink": OPERATION}]
+    operation = {"status": "RUNNING", "name": "op-1", "selfLink": OPERATION}
+    try:
+        with pytest.raises(DeadlineError, match=r"operation op-1 is RUNNING.*run again"):
+            compute.await_operation(operation, "zones/z/instances/a", 0.2)
+    finally:
+        given_up.set()
+    assert len(google.requests) == 1
