@@ -41,6 +41,7 @@ AT_ONCE = 16
 """Requests for new instances under way at a time: Google limits requests a second."""
 
 _STATUS_INTERVAL = 0.5
+_NAMES_ASKED = 25  # in one filter, which must fit into a URL: a name has up to 63 letters
 _OUT_OF_STOCK = ("ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS")
 _UNDER_WAY = frozenset({"PROVISIONING", "STAGING", "REPAIRING"})
 
@@ -215,11 +216,18 @@ class Batch:
 
     def _insert(self, outcome: Outcome, zone: str, machine_type: str) -> Document | None:
         reference = f"zones/{zone}/instances/{outcome.name}"
-        change = self._submit(outcome, zone, machine_type)
-        if outcome.in_vain:
+        try:
+            change = self._submit(outcome, zone, machine_type)
+        except AlreadyExistsError as error:
+            # Another run was faster, an earlier one never heard the answer, or it is the disk.
+            found = self._compute.find(reference)
+            if found is None:
+                raise CloudError(
+                    f"{error.sentence}: it is no instance, so delete it, or choose another name"
+                ) from error
+            self._adjust(outcome, found)
             return None
         if change is None:
-            self._adjust(outcome, self._compute.get(reference))
             return None
         outcome.made = True
         try:
@@ -238,7 +246,7 @@ class Batch:
         return document
 
     def _submit(self, outcome: Outcome, zone: str, machine_type: str) -> PendingChange | None:
-        """Ask for an instance; None where it is there already, or must not be asked for."""
+        """Ask for an instance; None where it must not be asked for."""
         body = self._spec.body(outcome.name, zone, machine_type)
         with self._submitting:
             if self._verdict:
@@ -246,10 +254,7 @@ class Batch:
                 outcome.reason = f"{outcome.name}: not begun, since another failed: {self._verdict}"
                 return None
             outcome.begin()
-            try:
-                return self._compute.begin("POST", f"zones/{zone}/instances", body=body)
-            except AlreadyExistsError:
-                return None  # another run was faster, or an earlier one never heard the answer
+            return self._compute.begin("POST", f"zones/{zone}/instances", body=body)
 
     def _await_running(self, instance: Document) -> Document:
         reference = self._reference(instance)
@@ -303,12 +308,13 @@ def find_existing(
 ) -> dict[str, Document]:
     """Read those instances that exist, in the first of the zones that has one of that name.
 
-    One list for each zone, filtered by the service:
+    A list for each zone and so many names, filtered by the service:
     https://cloud.google.com/compute/docs/reference/rest/v1/instances/list (`eq` takes an RE2).
     """
     found: dict[str, Document] = {}
-    wanted = f'name eq "{"|".join(names)}"'
-    for zone in zones:
+    asked = [names[start : start + _NAMES_ASKED] for start in range(0, len(names), _NAMES_ASKED)]
+    for zone, some in product(zones, asked):
+        wanted = f'name eq "{"|".join(some)}"'
         for instance in compute.list_items(f"zones/{zone}/instances", filter=wanted):
             found.setdefault(resource_name(instance["selfLink"]), instance)
     return found

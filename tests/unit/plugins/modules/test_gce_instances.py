@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from pathlib import Path
@@ -286,3 +287,23 @@ def greet(server: socket.socket) -> None:
     connection, _ = server.accept()
     with connection:
         connection.sendall(b"SSH-2.0")
+
+
+def test_a_disk_that_has_the_name_is_told_from_an_instance(cloud: Any, compute: Compute) -> None:
+    said = "The resource 'projects/acme/zones/z1/disks/a' already exists"
+    listed: tuple[int, object] = (200, {})
+    taken = {"error": {"code": 409, "message": said, "errors": []}}
+    cloud.answers = [listed, (200, cloud.resources["global/snapshots/base"]), (409, taken)]
+    answer = bring(compute, names=["a"])
+    assert results(answer) == {"a": "failed"}
+    assert re.search(r"disks/a' already exists.*delete it", answer["failures"][0])
+
+
+def test_many_long_names_are_asked_for_in_filters_of_bearable_length(
+    cloud: Any, compute: Compute
+) -> None:
+    names = [f"{'a' * 59}-{number:03}" for number in range(100)]
+    bring(compute, names=names, check_mode=True)
+    filters = [r.query["filter"] for r in cloud.requests if "filter" in r.query]
+    assert max(map(len, filters)) < 2048
+    assert all(any(name in asked for asked in filters) for name in names)
