@@ -60,9 +60,10 @@ def refusal(result: Mapping[str, Any], resource: str) -> str:
             f"{resource}: the endpoint does not answer; check that the target runs, and the "
             "proxy settings of this machine"
         )
-    if isinstance(message, list):  # the errors of an operation that was accepted, then failed
-        said = [f"{e.get('message', '').rstrip('.')} ({e.get('code', '')})" for e in message]
-        return f"{resource}: {'; '.join(said)}"
+    errors = _operation_errors(message)
+    if errors:
+        said = [f"{e.get('message', '').rstrip('.')} ({e.get('code', '')})" for e in errors]
+        return " ".join(f"{resource}: {'; '.join(said)}".split())
     document = _document(str(message))
     if document is not None:
         status = int(document["error"].get("code", 0))
@@ -74,12 +75,24 @@ def _document(message: str) -> dict[str, Any] | None:
     """Google's error document out of the text that google.cloud made of it."""
     if not message.startswith(_PREFIX):
         return None
-    try:
-        document = ast.literal_eval(message.removeprefix(_PREFIX))
-    except (ValueError, SyntaxError):
-        return None
+    document = _literal(message.removeprefix(_PREFIX))
     is_error = isinstance(document, dict) and isinstance(document.get("error"), dict)
     return document if is_error else None
+
+
+def _operation_errors(message: Any) -> list[dict[str, Any]]:
+    """The errors of an operation that was accepted, then failed; newer Ansible makes them text."""
+    errors = _literal(message) if isinstance(message, str) else message
+    are_errors = isinstance(errors, list) and all(isinstance(error, dict) for error in errors)
+    return errors if are_errors else []
+
+
+def _literal(text: str) -> Any:
+    """The Python object that a text stands for; None if it stands for none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
 
 
 class FilterModule:

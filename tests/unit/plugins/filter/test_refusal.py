@@ -26,10 +26,12 @@ def test_a_failed_operation_gives_every_reason() -> None:
         {"code": "ZONE_RESOURCE_POOL_EXHAUSTED", "message": "The zone has not enough resources."},
         {"code": "QUOTA_EXCEEDED", "message": "Quota exceeded."},
     ]
-    assert refusal({"msg": errors}, "the instance a") == (
+    sentence = (
         "the instance a: The zone has not enough resources (ZONE_RESOURCE_POOL_EXHAUSTED); "
         "Quota exceeded (QUOTA_EXCEEDED)"
     )
+    assert refusal({"msg": errors}, "the instance a") == sentence
+    assert refusal({"msg": str(errors)}, "the instance a") == sentence  # as ansible-core gives it
 
 
 def test_an_endpoint_that_does_not_answer_is_no_python_error() -> None:
