@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -20,7 +21,7 @@ _INTERVAL = 0.2
 
 
 class ActionModule(ActionBase):
-    """Runs the module; where that is the controller itself, with progress."""
+    """Runs the module; with progress where that is the controller itself, and waits for it."""
 
     _supports_check_mode = True
     _supports_async = True
@@ -29,9 +30,10 @@ class ActionModule(ActionBase):
         """Run the module and return its result."""
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        if self._connection.transport != "local" or arguments.get("progress_file"):
+        away = self._connection.transport != "local" or bool(self._task.async_val)
+        if away or arguments.get("progress_file"):
             return {**result, **self._execute(arguments, task_vars)}
-        with tempfile.TemporaryDirectory(prefix="cloudspill-") as folder:
+        with tempfile.TemporaryDirectory(dir=_folder()) as folder:
             path = Path(folder) / "progress"
             path.touch()
             ended = threading.Event()
@@ -48,6 +50,11 @@ class ActionModule(ActionBase):
         return self._execute_module(
             module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
         )
+
+
+def _folder() -> str:
+    """The controller's own temporary folder, which it removes even where it is interrupted."""
+    return str(constants.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]  # made at run time
 
 
 def _follow(path: Path, ended: threading.Event) -> None:

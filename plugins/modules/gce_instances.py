@@ -244,9 +244,6 @@ failures:
 """
 
 import re
-import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -257,6 +254,7 @@ from ..module_utils.instance_batch import Batch, find_existing
 from ..module_utils.instance_outcome import Outcome
 from ..module_utils.instance_spec import InstanceSpec, instance_arguments
 from ..module_utils.links import resource_name
+from ..module_utils.progress import reporter
 from ..module_utils.readiness import Check
 
 if TYPE_CHECKING:
@@ -289,7 +287,7 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
         timeout=options["timeout"],
         checks=[Check(c["name"], c["port"], c.get("path")) for c in options["checks"]],
         dry_run=module.check_mode,
-        report=_reporter(options["progress_file"]),
+        report=reporter(options["progress_file"]),
     )
     outcomes = (batch.make if present else batch.delete)(names, existing)
     return _result(outcomes, existing)
@@ -320,19 +318,6 @@ def _source(compute: Compute, options: Document, *, needed: bool) -> Document | 
             f"the {kind} {source['name']} is {source['status']}: run again when it is READY"
         )
     return source
-
-
-def _reporter(path: str | None) -> Callable[[str], None]:
-    """Return what adds lines to a file, whole lines from whichever thread."""
-    if path is None:
-        return lambda _: None
-    lock = threading.Lock()
-
-    def report(line: str) -> None:
-        with lock, Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-
-    return report
 
 
 def _result(outcomes: list[Outcome], existing: dict[str, Document]) -> Document:

@@ -90,7 +90,6 @@ log:
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -98,6 +97,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.api_errors import CloudError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.instances import STOPPED_STATUSES
+from ..module_utils.progress import reporter
 from ..module_utils.serial_output import SerialOutput
 
 if TYPE_CHECKING:
@@ -199,22 +199,13 @@ class Follower:
         return match[1] if match else ""
 
 
-def _reporter(path: str | None) -> Callable[[str], None]:
-    def report(line: str) -> None:
-        if path is not None:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-
-    return report
-
-
 def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
     """Do what the options ask for, and return the module's result, with `msg` if in vain."""
     options = module.params
     result: dict[str, Any] = {"changed": options["reset"]}
     if module.check_mode:
         return result
-    follower = Follower(compute, options, report=_reporter(options["progress_file"]))
+    follower = Follower(compute, options, report=reporter(options["progress_file"]))
     begun = time.monotonic()
     try:
         if options["reset"]:

@@ -307,3 +307,11 @@ def test_many_long_names_are_asked_for_in_filters_of_bearable_length(
     filters = [r.query["filter"] for r in cloud.requests if "filter" in r.query]
     assert max(map(len, filters)) < 2048
     assert all(any(name in asked for asked in filters) for name in names)
+
+
+def test_progress_that_nobody_hears_any_more_stops_nothing(
+    cloud: Any, compute: Compute, tmp_path: Path
+) -> None:
+    answer = bring(compute, progress_file=str(tmp_path / "gone" / "progress"))
+    assert answer["made"] == ["a", "b", "c"]
+    assert not answer["failures"]
