@@ -57,7 +57,7 @@ lint-ansible:
 lint-yaml:
 	$(BIN)/yamllint --strict .
 lint-shell:
-	$(BIN)/shellcheck $$(git grep -lE '^#!/[a-z/ ]*sh$$')
+	$(BIN)/shellcheck $$(git grep -lE '^#!/[a-z/ ]*sh$$' -- ':!*.py')
 lint-project:
 	$(BIN)/pytest -q tests/project
 
