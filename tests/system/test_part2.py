@@ -46,6 +46,15 @@ systemctl daemon-reload
 systemctl start ledger
 """
 ENTRY_BYTES = 4096
+
+# The sandbox's file systems cannot be frozen; this stands for one that can, and keeps a record.
+FREEZER = """
+cat >/usr/local/sbin/fsfreeze <<'END'
+#!/bin/sh
+echo "$*" >>/run/fsfreeze.record
+END
+chmod +x /usr/local/sbin/fsfreeze
+"""
 IDENTITIES = """
 hostname
 cat /etc/machine-id
@@ -84,6 +93,11 @@ def runs(sandbox: Sandbox, service: str) -> bool:
     """Whether a service runs on the machine that is cloned."""
     done = sandbox.cli("ssh", INSTANCE, "systemctl", "is-active", service, check=False)
     return done.stdout.strip() == "active"
+
+
+def frozen_and_thawed(sandbox: Sandbox) -> list[str]:
+    """What was asked of the file system of the machine that is cloned, in order."""
+    return in_guest(sandbox, INSTANCE, "cat /run/fsfreeze.record || true").splitlines()
 
 
 def snapshot(sandbox: Sandbox, name: str) -> dict[str, str]:
@@ -234,22 +248,26 @@ def test_a_snapshot_that_takes_too_long_is_given_up(machine: Sandbox, part2: Pla
 def test_an_interrupted_run_lets_the_machine_go_on_and_the_next_begins_anew(
     machine: Sandbox, part2: Play
 ) -> None:
-    options = ("--tags", "snapshot", "-e", "snapshot_name=cut", "-e", "snapshot_freeze_timeout=5")
-    slow = fault(machine, "operation-slow", "--delay", "7")
+    options = ("--tags", "snapshot", "-e", "snapshot_name=cut", "-e", "snapshot_freeze_timeout=10")
+    in_guest(machine, INSTANCE, FREEZER)
+    slow = fault(machine, "operation-slow", "--delay", "12")
     play = machine.start("part2.yml", *options)
     try:
-        machine.cli("faults", "wait", slow, "--timeout", "60")
+        frozen = ["--freeze /"]
+        eventually(lambda: frozen_and_thawed(machine) == frozen, within=60, what="it is frozen")
         assert not runs(machine, "flask-app")
+        machine.cli("faults", "wait", slow, "--timeout", "60")
     finally:
         play.kill()
         play.wait()
     eventually(lambda: runs(machine, "flask-app"), within=30, what="the service runs again")
+    assert frozen_and_thawed(machine) == ["--freeze /", "--unfreeze /"]
     left = snapshot(machine, "cut")
     assert left["quiesce"] == "pending"
     again = machine.play("part2.yml", *options)
     assert again.status == 0, again.output
     taken = snapshot(machine, "cut")
-    assert taken["quiesce"] == "stopped"
+    assert taken["quiesce"] == "frozen"
     assert taken["id"] != left["id"]
 
 
