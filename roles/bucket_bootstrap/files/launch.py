@@ -119,7 +119,8 @@ def _insert(compute: Compute, body: Document) -> None:
     try:
         compute.change("instances", body["name"], body)
     except ApiError as error:
-        if error.code != 409:  # else somebody was faster, or the answer to this was lost
+        # Somebody was faster, or the answer was lost; unless it is a disk that has the name.
+        if error.code != 409 or "/disks/" in str(error):
             raise
 
 

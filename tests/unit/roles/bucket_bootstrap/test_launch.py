@@ -52,6 +52,16 @@ def test_one_that_another_made_in_between_will_do(launch: Launch, google: Google
     assert len(google.asked("POST", "/instances")) == 1
 
 
+def test_a_disk_that_has_the_name_is_told_at_once(launch: Launch, google: Google) -> None:
+    taken = "The resource 'projects/acme/zones/z1/disks/launched-1' already exists"
+    absent = error(404, "instances/launched-1")
+    google.answers = [(200, {"access_token": SECRET}), absent, error(409, taken)]
+    done = launch()
+    assert done.status == os.EX_UNAVAILABLE
+    assert done.err == f"launched-1: HTTP 409: {taken}\n"
+    assert len(google.asked("POST", "/instances")) == 1
+
+
 @pytest.mark.parametrize(
     "refusal",
     [error(429, "slow"), error(500, "oh"), error(503, "no"), error(403, "x", "rateLimitExceeded")],
