@@ -77,6 +77,10 @@ if TYPE_CHECKING:
     from ..module_utils.compute import Compute
 
 _INTERVAL = 0.25
+_ADVICE = (
+    ": set the instance's metadata enable-guest-attributes to TRUE, unless a policy of the "
+    "organization forbids guest attributes"
+)
 
 
 def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
@@ -95,9 +99,10 @@ def run(module: AnsibleModule, compute: Compute) -> dict[str, Any]:
             return {"changed": False, "value": value}
         if time.monotonic() >= until:
             said = "nothing" if value is None else repr(value)
+            advice = "" if value is not None else _ADVICE
             raise DeadlineError(
                 f"the guest attribute {options['key']} of {options['instance']} is {said} after "
-                f"{options['timeout']} s, not {options['pattern']!r}"
+                f"{options['timeout']} s, not {options['pattern']!r}{advice}"
             )
         time.sleep(_INTERVAL)
 
