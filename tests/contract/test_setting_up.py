@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from .faults import Faults
 from .plays import Plays
 from .rest import Json, Rest
 from .target import Target
@@ -186,6 +187,18 @@ def test_broad_takes_the_narrow_grants_away_and_a_revoked_key_is_replaced(
     assert own.get("bindings", []) == []
     assert rest.session.get(role_url(rest, settings), timeout=60).json()["deleted"] is True
     assert json.loads(path.read_text())["private_key_id"] != revoked
+
+
+def test_a_role_that_is_not_known_everywhere_yet_is_waited_for(
+    owner: Plays, settings: dict[str, str], rest: Rest, faults: Faults
+) -> None:
+    unknown = "400:badRequest:Role (projects/acme/roles/setup) does not exist in the hierarchy."
+    method = "cloudresourcemanager.projects.setIamPolicy"
+    armed = faults.add("error", method=method, error=unknown)
+    play = owner.run("project_setup.yml", project_setup_roles="narrow", **settings)
+    assert play.status == 0, play.output
+    assert faults.get(armed)["fired"] == 1
+    assert roles(rest, settings) == {settings["project_setup_custom_role"]}
 
 
 def test_absent_takes_it_all_away_but_the_apis_and_the_ssh_key(
