@@ -314,9 +314,8 @@ def _source(compute: Compute, options: Document, *, needed: bool) -> Document | 
     if source is None and needed:
         raise CloudError(f"there is no {kind} {resource_name(reference)}: make it first")
     if source is not None and needed and source.get("status", "READY") not in _USABLE:
-        raise CloudError(
-            f"the {kind} {source['name']} is {source['status']}: run again when it is READY"
-        )
+        advice = "remove it" if source["status"] == "FAILED" else "run again when it is READY"
+        raise CloudError(f"the {kind} {source['name']} is {source['status']}: {advice}")
     return source
 
 

@@ -315,3 +315,14 @@ def test_progress_that_nobody_hears_any_more_stops_nothing(
     answer = bring(compute, progress_file=str(tmp_path / "gone" / "progress"))
     assert answer["made"] == ["a", "b", "c"]
     assert not answer["failures"]
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [("PENDING", "run again when it is READY"), ("FAILED", "remove it")]
+)
+def test_an_image_that_cannot_be_used_says_whether_waiting_helps(
+    cloud: Any, compute: Compute, status: str, advice: str
+) -> None:
+    cloud.add("global/images/i", id="9", status=status)
+    with pytest.raises(CloudError, match=f"the image i is {status}: {advice}"):
+        bring(compute, source_snapshot=None, source_image="i")
