@@ -16,6 +16,7 @@ FIGURE = "figure"
 """Name of the property by which a test tells a figure: `record_property("figure", "…")`."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Say which tests belong together, where they run side by side."""
     if not hasattr(config, "workerinput"):
