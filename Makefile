@@ -25,7 +25,7 @@ down:  ## Stop the sandbox; its cloud's state is kept
 	@$(AS_ROOT) $(BIN)/cloudspill-sandbox down
 
 # Side by side on all processors; what runs machines stays in one process (conftest.py).
-PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadgroup
+PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 .PHONY: test test-all
 test: lint  ## Lint, and every test that is not slow (10 minutes at most)
 	$(PYTEST) -m "not slow"
