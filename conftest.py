@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: not item.nodeid.startswith(MACHINES))
 
 
-# By a scheduler of our own: pytest 9.2 does not let pytest-xdist 3.8 write its groups into node ids.
+# A scheduler of our own: the groups of pytest-xdist 3.8 have no effect with pytest 9.2.
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Say which tests belong together."""
