@@ -175,20 +175,23 @@ class NamespaceNetwork:
         return self._has_link("wan")
 
     def _make(self) -> None:
+        ruleset = self._ruleset()
         with namespaces.inside_new(self._names.router):
             namespaces.write_sysctls(_ROUTER_SYSCTLS)
             self._firewall = Nftables()
-            self._firewall.load(self._ruleset())
+            self._firewall.load(ruleset)
 
     def _take_up(self) -> None:
+        ruleset = self._ruleset()
         with namespaces.inside(self._names.router):
             namespaces.write_sysctls(_ROUTER_SYSCTLS)
             self._firewall = Nftables()
             self._ports = ports.whole()
         # Together with the first topology: until then the rules of the earlier life hold.
-        self._fixed_rules = f"table ip {TABLE}\ndelete table ip {TABLE}\n{self._ruleset()}"
+        self._fixed_rules = f"table ip {TABLE}\ndelete table ip {TABLE}\n{ruleset}"
 
     def _ruleset(self) -> str:
+        """Make the router's rules; asks for the host's links, so not inside a namespace."""
         return router_ruleset(unreachable(host.on_link_networks(self._names), self._reachable))
 
     def _stop(self) -> None:
