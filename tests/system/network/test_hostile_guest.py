@@ -19,6 +19,7 @@ from cloudspill_sandbox.network.interface import (
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.network.ruleset import SERVICE_CONNECTIONS
+from cloudspill_sandbox.settings import Settings
 from tests.system.network.guests import OPEN, A, B, C, at, instance, send_frame
 from tests.system.network.vpc_host import (
     HOST,
@@ -67,6 +68,19 @@ async def test_a_guest_reaches_nothing_of_the_host(
         with client(at(A), socket.SOCK_DGRAM) as guest:
             guest.sendto(b"anybody?", (address, 8460))
         assert received(datagrams) is None
+
+
+async def test_a_router_that_was_taken_up_keeps_guests_from_the_hosts_neighbours(
+    network: NamespaceNetwork, tmp_path: Path
+) -> None:
+    taken_up = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
+    await taken_up.start()
+    await taken_up.apply(Topology((A,), OPEN))
+    with inside(WORLD):
+        ip_batch(["route add 198.18.0.0/15 via 192.0.2.2"])
+    with server(WORLD, 8460):
+        assert connect(HOST, "192.0.2.1", 8460) == "open"
+        assert connect(at(A), "192.0.2.1", 8460) == "silent"
 
 
 async def test_the_hosts_loopback_is_not_the_guests(network: NamespaceNetwork) -> None:
