@@ -10,8 +10,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_TIME = 19
-"""Place of the start time after the command in /proc/PID/stat:
+_STATE, _START_TIME = 0, 19
+"""Places after the command in /proc/PID/stat:
 https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
 
 
@@ -31,15 +31,21 @@ class ProcessId:
     @classmethod
     def of(cls, pid: int) -> ProcessId:
         """Return which process has an id now."""
-        try:
-            after_command = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
-        except (FileNotFoundError, ProcessLookupError):
-            return cls(pid, 0)
-        return cls(pid, int(after_command.split()[_START_TIME]))
+        fields = _fields_of(pid)
+        return cls(pid, int(fields[_START_TIME]) if fields else 0)
 
     def exists(self) -> bool:
-        """Whether the process has not been reaped."""
-        return self.born > 0 and self == ProcessId.of(self.pid)
+        """Whether the process has not ended; one that waits to be reaped has."""
+        fields = _fields_of(self.pid)
+        return bool(fields) and fields[_STATE] not in "ZX" and self.born == int(fields[_START_TIME])
+
+
+def _fields_of(pid: int) -> list[str]:
+    """Return what /proc/PID/stat has after the command; nothing where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 class WatchedProcess:
