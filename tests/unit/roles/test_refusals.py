@@ -8,6 +8,16 @@ import pytest
 from .conftest import Run
 
 
+def refuses(
+    play: Run, playbook: str, variables: dict[str, object], sentence: str, *, before: str
+) -> None:
+    """See a playbook end with a sentence, before the first task that needs credentials."""
+    done = play(playbook, **variables)
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+    assert before not in done.stdout
+
+
 def test_a_refusal_is_its_sentence_and_nothing_of_how_it_was_found(play: Run) -> None:
     done = play("teardown.yml", cloudspill_run="My Run")
     assert done.returncode != 0
@@ -32,10 +42,7 @@ def test_a_refusal_is_its_sentence_and_nothing_of_how_it_was_found(play: Run) ->
 def test_part_1_checks_the_variables_of_every_role_before_it_asks_google(
     play: Run, variables: dict[str, object], sentence: str
 ) -> None:
-    done = play("part1.yml", **variables)
-    assert done.returncode != 0
-    assert sentence in done.stdout + done.stderr
-    assert "Read the" not in done.stdout, "the first task that needs credentials"
+    refuses(play, "part1.yml", variables, sentence, before="Read the")
 
 
 def test_part_1_asks_google_when_all_variables_hold(play: Run) -> None:
@@ -65,10 +72,7 @@ def test_what_is_no_project_id_is_refused_before_credentials_are_asked_for(play:
 def test_setting_up_a_project_checks_its_variables_before_it_asks_google(
     play: Run, variables: dict[str, object], sentence: str
 ) -> None:
-    done = play("project_setup.yml", **variables)
-    assert done.returncode != 0
-    assert sentence in done.stdout + done.stderr
-    assert "Read what" not in done.stdout, "the first task that needs credentials"
+    refuses(play, "project_setup.yml", variables, sentence, before="Read what")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,4 @@ def test_setting_up_a_project_checks_its_variables_before_it_asks_google(
 def test_part_2_checks_the_variables_of_both_roles_before_it_asks_google(
     play: Run, variables: dict[str, object], sentence: str
 ) -> None:
-    done = play("part2.yml", **variables)
-    assert done.returncode != 0
-    assert sentence in done.stdout + done.stderr
-    assert "Read the" not in done.stdout, "the first task that needs credentials"
+    refuses(play, "part2.yml", variables, sentence, before="Read the")
