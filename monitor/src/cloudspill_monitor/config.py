@@ -73,6 +73,7 @@ class TaskConfig(_Strict):
     cwd: Path = Path()
     env: dict[str, str] = {}
     movable: bool = True
+    files: tuple[Path, ...] = ()
     checkpoint_paths: tuple[Path, ...] = ()
     checkpoint_interval: Positive = 60.0
     stop_signal: str = "SIGTERM"
@@ -121,6 +122,16 @@ class TaskConfig(_Strict):
     def _cwd_from_file(cls, cwd: Path, info: ValidationInfo) -> Path:
         return _from_file(cwd, info)
 
+    @field_validator("files", "checkpoint_paths")
+    @classmethod
+    def _inside_cwd(cls, paths: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        for path in paths:
+            if info.data.get("movable") and (path.is_absolute() or ".." in path.parts):
+                raise ValueError(
+                    f"{path} must be relative to cwd and stay inside it, for it moves with the task"
+                )
+        return paths
+
     @property
     def slug(self) -> str:
         """The name as part of a file's name."""
@@ -145,16 +156,49 @@ class MetricsConfig(_Strict):
 
 
 class BurstConfig(_Strict):
-    """Where tasks go when they spill. The names are Google Cloud's."""
+    """Where tasks go when they spill. The names are Google Cloud's.
 
+    Without an `inventory` moves are only announced. `lease` is how long a VM goes on without word
+    from the monitor; `max_lifetime` is Google's own limit on it.
+    """
+
+    inventory: Path | None = None
     project: str | None = None
     zones: tuple[str, ...] = Field(default=("us-west1-b",), min_length=1)
     machine_types: tuple[str, ...] = Field(default=("n1-standard-1",), min_length=1)
     image_project: str = "ubuntu-os-cloud"
     image_family: str = "ubuntu-2204-lts"
+    disk_size_gb: int = Field(default=10, ge=10)
+    network: str = "default"
+    external_address: bool = True
+    spot: bool = False
+    service_account: str | None = None
+    name_prefix: str = Field(default="burst", pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")
     max_vms: int = Field(default=1, ge=1)
     idle_timeout: OrNever = 600.0
+    max_lifetime: Annotated[Positive, Field(ge=60, le=120 * 86400)] = 43200.0
+    lease: Annotated[Positive, Field(ge=2)] = 120.0
+    lease_margin: Annotated[Positive, Field(ge=1)] = 10.0
+    playbook_timeout: Positive = 600.0
     price_per_hour: Annotated[float, Field(ge=0), _Finite] = 0.0475
+
+    @field_validator("inventory")
+    @classmethod
+    def _inventory_from_file(cls, inventory: Path | None, info: ValidationInfo) -> Path | None:
+        return None if inventory is None else _from_file(inventory, info)
+
+    @field_validator("lease")
+    @classmethod
+    def _lease_within_life(cls, lease: float, info: ValidationInfo) -> float:
+        life = info.data.get("max_lifetime")
+        if life is not None and lease >= life:
+            raise ValueError(f"lease ({lease:g} s) must be shorter than max_lifetime ({life:g} s)")
+        return lease
+
+    @property
+    def image(self) -> str:
+        """The image family of the VMs' boot disks, as a reference."""
+        return f"projects/{self.image_project}/global/images/family/{self.image_family}"
 
 
 class MonitorConfig(_Strict):
