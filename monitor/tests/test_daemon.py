@@ -51,7 +51,7 @@ class Listener:
     def task(self, event: TaskEvent) -> None:
         self.said.append(f"{event.task} {event.text}")
 
-    def log(self, task: str, line: str) -> None:
+    def log(self, task: str, line: str, place: str = LOCAL) -> None:
         self.said.append(f"[{task}] {line}")
 
     def notice(self, text: str) -> None:

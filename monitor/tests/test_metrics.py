@@ -13,7 +13,7 @@ import pytest
 
 from cloudspill_monitor.config import MetricsConfig
 from cloudspill_monitor.metrics import MetricsError, MetricsServer
-from cloudspill_monitor.snapshot import Snapshot, TaskView
+from cloudspill_monitor.snapshot import Snapshot, TaskView, VmView
 
 SNAPSHOT = Snapshot(
     pid=1,
@@ -56,6 +56,21 @@ class State:
                 return error.code, error.read().decode()
 
 
+VM = VmView(
+    name="burst-3f2a9c-1",
+    zone="us-west1-b",
+    machine_type="n1-standard-1",
+    spot=True,
+    state="up",
+    connected=True,
+    age=187.0,
+    lease=110.0,
+    lifetime=42000.0,
+    cost=0.0025,
+    tasks=("Task 3",),
+)
+
+
 def serve(state: State) -> MetricsServer:
     return MetricsServer(MetricsConfig(port=0), lambda: state.snapshot, lambda: state.now)
 
@@ -73,6 +88,24 @@ def test_metrics_show_the_state_at_the_time_of_the_scrape() -> None:
     assert "cloudspill_monitor_sample_age_seconds 0.5\n" in first
     assert 'task_running{place="vm-1",task="odd \\"name\\""} 1.0\n' in first
     assert 'task_restarts_total{task="odd \\"name\\""} 4.0\n' in first
+
+
+def test_metrics_tell_of_vms_and_what_they_cost() -> None:
+    state = State()
+    made = replace(VM, name="burst-2", state="planned", connected=False, lease=None, lifetime=None)
+    state.snapshot = replace(SNAPSHOT, vms=(VM, made), cost=0.5, drained_wall=1.65e9)
+    with serve(state) as server:
+        _, text = state.get(server, "/metrics")
+    of = 'machine_type="n1-standard-1",spot="true"'
+    assert f'vm_up{{{of},vm="burst-3f2a9c-1",zone="us-west1-b"}} 1.0\n' in text
+    assert f'vm_up{{{of},vm="burst-2",zone="us-west1-b"}} 0.0\n' in text
+    assert 'vm_connected{vm="burst-2"} 0.0\n' in text
+    assert [line for line in text.splitlines() if "vm_lease_seconds{" in line] == [
+        'cloudspill_monitor_vm_lease_seconds{vm="burst-3f2a9c-1"} 110.0'
+    ]
+    assert 'vm_lifetime_seconds{vm="burst-3f2a9c-1"} 42000.0\n' in text
+    assert "cloudspill_monitor_cost_total 0.5\n" in text
+    assert "cloudspill_monitor_drained 1.0\n" in text
 
 
 def test_health_is_a_recent_sample() -> None:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from rich.console import Console
 
 from cloudspill_monitor.live_view import LiveReporter, render
-from cloudspill_monitor.snapshot import Snapshot
+from cloudspill_monitor.snapshot import FailureView, Snapshot
 
-from .test_metrics import SNAPSHOT
+from .test_metrics import SNAPSHOT, VM
 
 
 def drawn(snapshot: Snapshot) -> str:
@@ -33,3 +33,14 @@ def test_what_follows_a_view_that_is_cut_short_begins_a_line() -> None:
     with LiveReporter(console) as reporter:
         reporter.sample(SNAPSHOT)
         assert re.search(r"the monitor *(\x1b\[0m)?\n *$", screen.getvalue())
+
+
+def test_vms_and_the_last_failure_fit_too() -> None:
+    away = replace(SNAPSHOT.tasks[0], name="Task 3", place=VM.name)
+    failure = FailureView(1.7e9, "scale out", "stock-out", "no room in us-west1-b", "Name zones.")
+    lines = drawn(replace(SNAPSHOT, tasks=(away,), vms=(VM,), failure=failure)).splitlines()
+    row = next(line for line in lines if VM.zone in line)
+    assert all(word in row for word in (VM.name, VM.zone, "Spot", "3m07s", "1m50s", "0.0025")), row
+    assert any("scale out failed: no room in us-west1-b" in line for line in lines)
+    assert any("Name zones." in line for line in lines)
+    assert any("Ctrl-C ends the tasks, their VMs and the monitor" in line for line in lines)

@@ -10,7 +10,7 @@ from typing import Protocol, TextIO
 
 from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.policy_types import LOCAL
-from cloudspill_monitor.snapshot import Snapshot, TaskView
+from cloudspill_monitor.snapshot import Snapshot, TaskView, VmView
 from cloudspill_monitor.workload import TaskEvent
 
 
@@ -29,8 +29,8 @@ class Reporter(Protocol):
         """Something happened to a task."""
         ...
 
-    def log(self, task: str, line: str) -> None:
-        """A task wrote a line."""
+    def log(self, task: str, line: str, place: str = LOCAL) -> None:
+        """A task wrote a line, at `place`."""
         ...
 
     def notice(self, text: str) -> None:
@@ -65,9 +65,9 @@ class PlainReporter:
         """Something happened to a task."""
         self._line(f"{event.task} {event.text}")
 
-    def log(self, task: str, line: str) -> None:
-        """A task's line under its name."""
-        self._line(f"[{task}] {line}")
+    def log(self, task: str, line: str, place: str = LOCAL) -> None:
+        """A task's line under its name, and under that of its VM if it is at one."""
+        self._line(f"{heading(task, place)} {line}")
 
     def notice(self, text: str) -> None:
         """Something worth knowing."""
@@ -105,9 +105,9 @@ class JsonReporter:
         """Something happened to a task."""
         self._object("task", task=event.task, text=event.text, failure=event.failure)
 
-    def log(self, task: str, line: str) -> None:
+    def log(self, task: str, line: str, place: str = LOCAL) -> None:
         """A task's line."""
-        self._object("log", task=task, text=line)
+        self._object("log", task=task, place=place, text=line)
 
     def notice(self, text: str) -> None:
         """Something worth knowing."""
@@ -125,10 +125,15 @@ class JsonReporter:
             self._out.flush()
 
 
+def heading(task: str, place: str) -> str:
+    """What stands before a line that a task wrote: `[Task 3]`, or `[burst-1 Task 3]`."""
+    return f"[{task}]" if place == LOCAL else f"[{place} {task}]"
+
+
 def summary(snapshot: Snapshot) -> str:
     """A snapshot in one line."""
     here = ", ".join(_brief(task) for task in snapshot.tasks if task.place == LOCAL)
-    away = ", ".join(_brief(task) for task in snapshot.tasks if task.place != LOCAL)
+    away = ", ".join(f"{_brief(task)} at {task.place}" for task in snapshot.away)
     parts = [f"cpu {snapshot.cpu:.1f} % mem {snapshot.memory:.1f} %"]
     if snapshot.ignored >= 0.05:
         parts.append(f"ignored {snapshot.ignored:.1f} %")
@@ -137,6 +142,8 @@ def summary(snapshot: Snapshot) -> str:
     parts.append(f"here: {here or 'nothing'}")
     if away:
         parts.append(f"away: {away}")
+    if snapshot.vms:
+        parts.append(f"VMs: {', '.join(_brief_vm(vm) for vm in snapshot.vms)}")
     return " | ".join([*parts, snapshot.judgement])
 
 
@@ -144,3 +151,24 @@ def _brief(task: TaskView) -> str:
     if task.phase != "running":
         return f"{task.name} ({task.phase})"
     return task.name if task.cores is None else f"{task.name} ({task.cores:.2f} cores)"
+
+
+def _brief_vm(vm: VmView) -> str:
+    return f"{vm.name} ({vm_state(vm)}, cost {vm.cost:.4f})"
+
+
+def vm_state(vm: VmView) -> str:
+    """What becomes of a VM, in words."""
+    if vm.state == "up" and not vm.connected:
+        return "no connection"
+    words = {"planned": "being made", "deleting": "being deleted"}.get(vm.state, vm.state)
+    return words if vm.age is None else f"{words} for {duration(vm.age)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: 42s, 3m07s, 2h05m, 4d03h."""
+    whole = int(seconds)
+    for unit, size, below, factor in (("d", 86400, "h", 3600), ("h", 3600, "m", 60)):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // factor:02d}{below}"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

@@ -7,21 +7,22 @@ Imported only for a terminal, as it brings in rich.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from io import TextIOWrapper
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cloudspill_monitor.console import duration, heading, vm_state
 from cloudspill_monitor.policy_types import LOCAL
-from cloudspill_monitor.snapshot import Snapshot, TaskView
+from cloudspill_monitor.snapshot import Snapshot, TaskView, VmView
 from cloudspill_monitor.workload import TaskEvent
 
 _BAR = 40  # characters for 100 %
@@ -72,9 +73,9 @@ class LiveReporter:
         style = "red" if event.failure else "cyan"
         self._print(f"[{style}]{escape(event.task)} {escape(event.text)}[/]")
 
-    def log(self, task: str, line: str) -> None:
-        """A task's line under its name."""
-        self._lines.append(f"[{task}] {_CONTROLS.sub('', line)}")
+    def log(self, task: str, line: str, place: str = LOCAL) -> None:
+        """A task's line under its name, and under that of its VM if it is at one."""
+        self._lines.append(f"{heading(task, place)} {_CONTROLS.sub('', line)}")
 
     def notice(self, text: str) -> None:
         """Something worth knowing."""
@@ -109,19 +110,52 @@ def render(snapshot: Snapshot) -> Group:
     On that line the terminal's echo of a key does no harm; and if the monitor is killed, the
     shell's prompt begins there.
     """
+    parts: list[RenderableType] = [_meter(snapshot), _facts(snapshot), _tasks(snapshot)]
+    if snapshot.vms:
+        parts.append(_vms(snapshot))
+    if snapshot.failure is not None:
+        failure = snapshot.failure
+        advice = f"\n{failure.advice}" if failure.advice else ""
+        parts.append(Text(f"{failure.action} failed: {failure.text}{advice}", style="red"))
+    parts.append(Text(snapshot.judgement, style="bold"))
+    title = "cloudspill-monitor" + (" (moves are only announced)" if snapshot.dry_run else "")
+    panel = Panel(Group(*parts), title=title, title_align="left")
+    ends = "the tasks, their VMs and the monitor" if snapshot.vms else "the tasks and the monitor"
+    return Group(panel, Text(f"Ctrl-C ends {ends}\n", style="dim"))
+
+
+def _table(left: Iterable[str], right: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, expand=True)
-    for heading in ("task", "place", "state", "process", "cores", "for", "restarts"):
-        right = heading in ("process", "cores", "for", "restarts")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _tasks(snapshot: Snapshot) -> Table:
+    table = _table(("task", "place", "state"), ("process", "cores", "for", "restarts"))
     for task in snapshot.tasks:
         table.add_row(*_row(task), style="" if task.place == LOCAL else "magenta")
-    title = "cloudspill-monitor" + (" (moves are only announced)" if snapshot.dry_run else "")
-    panel = Panel(
-        Group(_meter(snapshot), _facts(snapshot), table, Text(snapshot.judgement, style="bold")),
-        title=title,
-        title_align="left",
-    )
-    return Group(panel, Text("Ctrl-C ends the tasks and the monitor\n", style="dim"))
+    return table
+
+
+def _vms(snapshot: Snapshot) -> Table:
+    table = _table(("VM", "zone", "state"), ("lease", "lifetime", "cost"))
+    for vm in snapshot.vms:
+        table.add_row(*_vm_row(vm), style="magenta" if vm.connected else "yellow")
+    return table
+
+
+def _vm_row(vm: VmView) -> list[str]:
+    return [
+        vm.name,
+        vm.zone + (" Spot" if vm.spot else ""),
+        vm_state(vm),
+        "" if vm.lease is None else duration(vm.lease),
+        "" if vm.lifetime is None else duration(vm.lifetime),
+        f"{vm.cost:.4f}",
+    ]
 
 
 def _row(task: TaskView) -> list[str]:
@@ -152,8 +186,10 @@ def _facts(snapshot: Snapshot) -> Text:
     facts = [
         f"memory {snapshot.memory:.1f} %",
         f"thresholds {snapshot.threshold_low:g}/{snapshot.threshold_high:g} %",
-        f"moves {snapshot.moves_out} out, {snapshot.moves_in} in",
+        f"moves {snapshot.moves_out} out, {snapshot.moves_in} in, {snapshot.moves_failed} failed",
     ]
+    if snapshot.cost:
+        facts.append(f"VMs have cost {snapshot.cost:.4f}")
     uncounted = []
     if snapshot.ignored >= 0.05:
         uncounted.append(f"ignored {snapshot.ignored:.1f} %")
@@ -161,12 +197,3 @@ def _facts(snapshot: Snapshot) -> Text:
         uncounted.append(f"counted elsewhere {snapshot.elsewhere:.1f} %")
     lines = [", ".join(part) for part in (facts, uncounted) if part]
     return Text("\n".join(f"    {line}" for line in lines), style="dim")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them: 42s, 3m07s, 2h05m, 4d03h."""
-    whole = int(seconds)
-    for unit, size, below, factor in (("d", 86400, "h", 3600), ("h", 3600, "m", 60)):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // factor:02d}{below}"
-    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

@@ -55,6 +55,7 @@ class StateCollector(Collector):
         yield from _machine(snapshot, self._now() - snapshot.at)
         yield from _moves(snapshot)
         yield from _tasks(snapshot)
+        yield from _vms(snapshot)
 
 
 class MetricsServer:
@@ -146,6 +147,7 @@ def _machine(snapshot: Snapshot, age: float) -> Iterator[Metric]:
         ("threshold_high_ratio", "CPU above which tasks go out", snapshot.threshold_high / 100.0),
         ("threshold_low_ratio", "CPU below which tasks come home", snapshot.threshold_low / 100.0),
         ("sample_age_seconds", "Age of the last sample", age),
+        ("drained", "Whether all tasks are kept home", float(snapshot.drained_wall is not None)),
         ("start_time_seconds", "When the monitor was started, Unix time", snapshot.started_wall),
     ):
         yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
@@ -163,6 +165,34 @@ def _moves(snapshot: Snapshot) -> Iterator[Metric]:
     yield moves
     yield CounterMetricFamily(
         f"{_PREFIX}_failed_moves", "Moves that failed", value=snapshot.moves_failed
+    )
+
+
+def _vms(snapshot: Snapshot) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        f"{_PREFIX}_vm_up",
+        "Whether the VM is up (0: it is being made or deleted)",
+        labels=["vm", "zone", "machine_type", "spot"],
+    )
+    connected = GaugeMetricFamily(
+        f"{_PREFIX}_vm_connected", "Whether the VM's stream is open", labels=["vm"]
+    )
+    lease = GaugeMetricFamily(
+        f"{_PREFIX}_vm_lease_seconds", "What is left of the VM's lease", labels=["vm"]
+    )
+    lifetime = GaugeMetricFamily(
+        f"{_PREFIX}_vm_lifetime_seconds", "Until Google Cloud deletes the VM", labels=["vm"]
+    )
+    for vm in snapshot.vms:
+        spot = "true" if vm.spot else "false"
+        up.add_metric([vm.name, vm.zone, vm.machine_type, spot], float(vm.state == "up"))
+        connected.add_metric([vm.name], float(vm.connected))
+        for family, seconds in ((lease, vm.lease), (lifetime, vm.lifetime)):
+            if seconds is not None:
+                family.add_metric([vm.name], seconds)
+    yield from (up, connected, lease, lifetime)
+    yield CounterMetricFamily(
+        f"{_PREFIX}_cost", "What VMs have cost, by price_per_hour", value=snapshot.cost
     )
 
 

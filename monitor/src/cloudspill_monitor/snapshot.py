@@ -37,9 +37,45 @@ class DecisionView:
 
 
 @dataclass(frozen=True, slots=True)
+class VmView:
+    """A VM of the monitor's, and the tasks that are there.
+
+    `state` is as in the journal. In seconds: `age` since it came up (None: it has not), `lease`
+    until it deletes itself if it hears nothing more (None: not known), `lifetime` until Google
+    Cloud deletes it. `cost` so far is in the currency of `price_per_hour`.
+    """
+
+    name: str
+    zone: str
+    machine_type: str
+    spot: bool
+    state: str
+    connected: bool
+    age: float | None
+    lease: float | None
+    lifetime: float | None
+    cost: float
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """The last move that failed, until one succeeds; `kind` is what sort of failure it was,
+    `advice` what may be done about it ("" where there is nothing to say).
+    """
+
+    wall: float
+    action: str
+    kind: str
+    text: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All of it, after a sample. `cpu` is what was judged: without `ignored` (other cgroups) and
-    `elsewhere` (tasks that run here but count as moved), all in percent.
+    `elsewhere` (tasks that run here but count as moved), all in percent. `drained_wall` is since
+    when the operator keeps all tasks home, `cost` what all VMs that the journal knows have cost.
     """
 
     pid: int
@@ -63,6 +99,10 @@ class Snapshot:
     moves_failed: int
     tasks: tuple[TaskView, ...]
     decisions: tuple[DecisionView, ...]
+    vms: tuple[VmView, ...] = ()
+    failure: FailureView | None = None
+    drained_wall: float | None = None
+    cost: float = 0.0
 
     @property
     def away(self) -> tuple[TaskView, ...]:
@@ -78,4 +118,8 @@ def from_json(data: dict[str, Any]) -> Snapshot:
     """The inverse of :meth:`Snapshot.as_json`. Raises TypeError for what another version sent."""
     tasks = tuple(TaskView(**task) for task in data["tasks"])
     decisions = tuple(DecisionView(**decision) for decision in data["decisions"])
-    return Snapshot(**{**data, "tasks": tasks, "decisions": decisions})
+    vms = tuple(VmView(**{**vm, "tasks": tuple(vm["tasks"])}) for vm in data["vms"])
+    failure = FailureView(**data["failure"]) if data["failure"] else None
+    return Snapshot(
+        **{**data, "tasks": tasks, "decisions": decisions, "vms": vms, "failure": failure}
+    )

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cloudspill_monitor.billing import cost
 from cloudspill_monitor.policy_types import Band, Direction, Sample, ScaleIn, ScaleOut
 from cloudspill_monitor.simulation.machine import Machine, clip
 from cloudspill_monitor.simulation.rules import Rule
@@ -15,7 +16,6 @@ from cloudspill_monitor.simulation.trace import Trace
 S = TypeVar("S")
 
 _EDGE = 1e-9  # ticks: the first tick of a row belongs to it, whatever the division makes of it
-_MINIMUM_BILLED = 60.0  # seconds; cloud.google.com/compute/vm-instance-pricing
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,13 @@ def replay(
             if tick > after:
                 state = rule.reset(state, (tick - 1) * interval)
     vm.end(ticks.count * interval)
-    billed = sum(max(_MINIMUM_BILLED, end - start) for start, end in vm.lives)
     return Replay(
         rule=rule.name,
         moves=tuple(moves),
         seconds_above=above * interval,
         vm_lives=tuple(vm.lives),
         away=tuple(placements),
-        cost=billed * cloud.price_per_hour / 3600.0,
+        cost=sum(cost(end - start, cloud.price_per_hour) for start, end in vm.lives),
     )
 
 
