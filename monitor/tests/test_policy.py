@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from cloudspill_monitor.policy import completed, decide, dwell
+from cloudspill_monitor.policy import completed, decide, drain, dwell
 from cloudspill_monitor.policy_types import (
     LOCAL,
     Action,
@@ -240,6 +240,35 @@ def test_a_sample_that_is_no_percentage_is_refused(cpu: float) -> None:
 def test_a_policy_that_makes_no_sense_is_refused(change: dict[str, float], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         PolicyConfig(**change)  # type: ignore[arg-type]
+
+
+def test_drained_every_task_comes_home_at_once_and_stays() -> None:
+    state, _ = feed(CONFIG, State(last_out_at=0.0), [90.0] * 3, away(("b", 9.0), ("c", 9.0)))
+    state, actions = decide(
+        CONFIG, drain(state, on=True), Sample(90.0, 4, away(("b", 9.0), ("c", 9.0))), 3.0
+    )
+    assert isinstance(actions[-1], ScaleIn)
+    assert actions[-1].tasks == ("b", "c")
+    state, decided = feed(CONFIG, completed(CONFIG, state, 5.0), [90.0] * 60, HOME, start=5.0)
+    assert decided == []
+    assert "drained" in last(CONFIG, state, 90.0, HOME, 65.0).reason
+
+
+def test_a_drain_that_failed_is_tried_again_after_a_while() -> None:
+    there = away(("b", 1.0))
+    state, _ = decide(CONFIG, drain(State(), on=True), Sample(50.0, 4, there), 0.0)
+    state = completed(CONFIG, state, 5.0, failure="no ssh")
+    assert "no ssh" in last(CONFIG, state, 50.0, there, 6.0).reason
+    assert isinstance(last(CONFIG, state, 50.0, there, 35.0), ScaleIn)
+    assert isinstance(last(CONFIG, drain(state, on=True), 50.0, there, 6.0), ScaleIn)
+
+
+def test_after_a_drain_the_rule_holds_from_then_on() -> None:
+    state, _ = feed(CONFIG, drain(State(), on=True), [90.0] * 60, HOME)
+    state = drain(replace(state, last_in_at=1.0), on=False)
+    state, decided = feed(CONFIG, state, [90.0] * 12, HOME, start=60.0)
+    assert [(at, type(action)) for at, action in decided] == [(70.0, ScaleOut)]
+    assert state.strikes == 0  # the operator brought them home, not the rule
 
 
 def test_places_other_than_local_are_away() -> None:

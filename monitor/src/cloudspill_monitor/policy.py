@@ -71,6 +71,17 @@ def completed(config: PolicyConfig, state: State, now: float, failure: str | Non
     return replace(state, failure=None, last_in_at=now)
 
 
+def drain(state: State, *, on: bool) -> State:
+    """The operator wants every task home at once, whatever the CPU and the guard say, and kept
+    there; or (`on` false) the rule to hold again, both durations from now on.
+
+    Either way, what has failed before may be tried at once; and tasks that go out afterwards undo
+    no home-coming of the rule's.
+    """
+    fresh = reset(state, state.timers.last_sample_at)
+    return replace(fresh, drained=on, failure=None, last_in_at=None)
+
+
 def dwell(config: PolicyConfig, state: State) -> float:
     """Seconds that tasks now stay away at least: ``min_dwell`` doubled per undone home-coming."""
     return _grown(config.min_dwell, state.strikes, config.max_backoff)
@@ -172,7 +183,13 @@ def _stopped(last_sample_at: float | None) -> Timers:
 def _with_timers(state: State, timers: Timers) -> State:
     # Written out: dataclasses.replace() would be half of the cost of a decision.
     return State(
-        timers, state.moving, state.last_out_at, state.last_in_at, state.strikes, state.failure
+        timers,
+        state.moving,
+        state.last_out_at,
+        state.last_in_at,
+        state.strikes,
+        state.failure,
+        state.drained,
     )
 
 
@@ -181,6 +198,8 @@ def _judge(config: PolicyConfig, state: State, sample: Sample, now: float) -> Ac
         way = "to a VM" if state.moving.direction == "out" else "home"
         names = ", ".join(state.moving.tasks)
         return Hold(f"moving {names} {way} for {now - state.moving.since:.0f} s")
+    if state.drained:
+        return _judge_drained(state, sample, now)
     if state.timers.high_since is not None:
         return _judge_high(config, state, sample, now, state.timers.high_since)
     if state.timers.low_since is not None:
@@ -189,6 +208,15 @@ def _judge(config: PolicyConfig, state: State, sample: Sample, now: float) -> Ac
         f"CPU {sample.cpu:.1f} % is between the thresholds "
         f"{config.threshold_low:g} and {config.threshold_high:g} %"
     )
+
+
+def _judge_drained(state: State, sample: Sample, now: float) -> Action:
+    away = _away(sample)
+    if not away:
+        return Hold("drained: every task is at home, and stays there")
+    if now < _retry_at(state, "in"):
+        return _hold_after_failure(state, now)
+    return ScaleIn(tuple(t.name for t in away), "drained: every task is wanted at home")
 
 
 def _judge_high(

@@ -161,7 +161,10 @@ class Timers:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the policy remembers from one sample to the next (times in seconds)."""
+    """What the policy remembers from one sample to the next (times in seconds).
+
+    `drained`: the operator wants every task home, and kept there.
+    """
 
     timers: Timers = Timers()
     moving: Moving | None = None
@@ -169,6 +172,7 @@ class State:
     last_in_at: float | None = None
     strikes: int = 0
     failure: Failure | None = None
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
