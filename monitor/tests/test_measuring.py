@@ -166,7 +166,7 @@ def test_hierarchies_are_found_in_the_mounts(tmp_path: Path) -> None:
 
 
 def stat(pid: int, cpu: float, threads: int = 1) -> ProcessStat:
-    return ProcessStat(pid, "S", 1, 1, 0, cpu, threads)
+    return ProcessStat(pid, "S", 1, 1, 0, cpu, threads, parent=0)
 
 
 def metered(window: float, *readings: tuple[float, float, float]) -> LoadMeter:
