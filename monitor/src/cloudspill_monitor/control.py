@@ -20,6 +20,11 @@ Answer = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Answer | Awaitable[Answer]]
 
 
+def socket_path(directory: Path) -> Path:
+    """The socket of the monitor whose state is in `directory`."""
+    return directory / _NAME
+
+
 class ControlRefusal(Exception):  # noqa: N818 - an answer, not a fault
     """A handler will not do what was asked; `kind` is for programs, `text` for people."""
 

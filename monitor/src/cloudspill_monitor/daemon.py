@@ -15,13 +15,13 @@ from cloudspill_monitor import policy
 from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.config_file import ConfigError
-from cloudspill_monitor.console import Reporter
+from cloudspill_monitor.console import Reporter, summary
+from cloudspill_monitor.control import ControlRefusal, Handler
+from cloudspill_monitor.drain import DrainOrder
 from cloudspill_monitor.executor import Executor, MoveError
 from cloudspill_monitor.journal import Journal, JournalError
 from cloudspill_monitor.loads import LoadMeters
-from cloudspill_monitor.placement import Placement
 from cloudspill_monitor.policy_types import (
-    LOCAL,
     Hold,
     Sample,
     ScaleIn,
@@ -30,26 +30,33 @@ from cloudspill_monitor.policy_types import (
     TimersReset,
 )
 from cloudspill_monitor.sampler import HostSample, Sampler
-from cloudspill_monitor.snapshot import DecisionView, Snapshot, TaskView
+from cloudspill_monitor.sd_notify import Notifier
+from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot, TaskView
 from cloudspill_monitor.task_logs import LogTail
 from cloudspill_monitor.workload import LocalTask, TaskEvent, Workload
 
 _STOPPING_POLL = 0.05  # seconds between looks at tasks that were asked to stop
+_STOP_PATIENCE = 60.0  # seconds without a word that a service manager is asked for meanwhile
 _SHOWN_DECISIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the daemon is given: nothing of it is made inside, so that tests can give their own."""
+    """What the daemon is given: nothing of it is made inside, so that tests can give their own.
+
+    `make_executor` is given the daemon's own way to look at its tasks at once.
+    """
 
     journal: Journal
     workload: Workload
-    make_executor: Callable[[MonitorConfig], Executor]
+    make_executor: Callable[[MonitorConfig, Callable[[], None]], Executor]
     clock: Clock
     reporter: Reporter
     boot_id: str
     make_sampler: Callable[[MonitorConfig], Sampler]
     load_config: Callable[[], MonitorConfig]
+    drain_order: DrainOrder
+    notifier: Notifier
     config_path: Path
     dry_run: bool
 
@@ -62,9 +69,10 @@ class Daemon:
         self._given = given
         self._policy = config.policy()
         self._sampler = given.make_sampler(config)
-        self._executor = given.make_executor(config)
-        self._state = State()
-        self._placement = Placement()
+        self._executor = given.make_executor(config, self._poll)
+        drained = given.drain_order.since is not None
+        self._state = policy.drain(State(), on=drained)
+        self._executor.drained = drained
         self._meters = LoadMeters()
         self._tails: dict[str, LogTail] = {}
         self._move: asyncio.Task[None] | None = None
@@ -75,6 +83,7 @@ class Daemon:
         self._samples = self._gaps = 0
         self._moves = {"out": 0, "in": 0, "failed": 0}
         self._decisions: tuple[DecisionView, ...] = ()
+        self._failure: FailureView | None = None
         self.snapshot: Snapshot | None = None
 
     def ask_to_stop(self) -> None:
@@ -89,11 +98,38 @@ class Daemon:
         self._reload_asked = True
         self._wake.set()
 
+    def handlers(self) -> dict[str, Handler]:
+        """What the control socket answers to people and to playbooks."""
+        return {
+            "status": lambda _: self.status(),
+            "drain": self.drain,
+            **self._executor.handlers(),
+        }
+
     def status(self) -> dict[str, Any]:
-        """What the control socket answers."""
+        """The last snapshot, once there is one."""
         if self.snapshot is None:
             return {"error": "the monitor has taken no sample yet; ask again in a moment"}
         return self.snapshot.as_json()
+
+    def drain(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The operator's order to bring all tasks home and keep them here, or to end that.
+
+        Raises ControlRefusal when the order cannot be kept.
+        """
+        given, on = self._given, request.get("on") is True
+        try:
+            if on:
+                given.drain_order.give(given.clock.wall())
+            else:
+                given.drain_order.take_back()
+        except OSError as error:
+            raise ControlRefusal("failed", f"the order cannot be kept: {error}") from error
+        self._state = policy.drain(self._state, on=on)
+        self._executor.drained = on
+        words = "every task comes home and stays here" if on else "tasks may go out again"
+        given.reporter.notice(f"asked by the operator: {words}")
+        return {"drained_wall": given.drain_order.since}
 
     async def run(self) -> None:
         """Adopt or start the tasks, watch until asked to stop, stop the tasks."""
@@ -101,6 +137,10 @@ class Daemon:
         first_run = given.journal.begin_watch(given.clock.wall())
         self._refresh_decisions()
         self._say(given.workload.adopt(self._config.tasks, first_run))
+        await self._executor.start()
+        if given.drain_order.since is not None:
+            given.reporter.notice("tasks stay here until `cloudspill-monitor drain --off`")
+        given.notifier.ready(self._config.interval)
         while not self._signals:
             started = given.clock.boottime()
             self.tick()
@@ -119,13 +159,16 @@ class Daemon:
             self._given.clock.boottime(),
             host.cpu + host.ignored if host else 100.0,
         )
+        for load in self._executor.loads():
+            self._meters.read_away(load.task, load.cpu_seconds, load.at, load.saturated)
         if host is not None:
             self._attempt(lambda: self._judge(host))
+        self._given.notifier.alive(summary(self.snapshot) if self.snapshot else None)
 
     def _judge(self, host: HostSample) -> None:
-        now = self._given.clock.boottime()
-        elsewhere = min(host.cpu, self._meters.elsewhere(self._placement, host.cores))
-        loads = self._meters.loads(self._given.workload.tasks, self._placement, host.cores)
+        now, placement = self._given.clock.boottime(), self._executor.placement
+        elsewhere = min(host.cpu, self._meters.elsewhere(placement, host.cores))
+        loads = self._meters.loads(self._given.workload.tasks, placement, host.cores)
         sample = Sample(host.cpu - elsewhere, host.cores, loads)
         self._state, actions = policy.decide(self._policy, self._state, sample, now)
         self._samples += 1
@@ -166,10 +209,15 @@ class Daemon:
         given = self._given
         failure: str | None = None
         try:
-            self._placement = await self._executor.carry_out(action, self._placement)
+            await self._executor.carry_out(action, decision)
         except MoveError as error:
             failure = str(error)
-            given.reporter.error(f"scale {direction} failed: {failure}")
+            self._failure = FailureView(
+                given.clock.wall(), f"scale {direction}", error.kind, failure, error.advice
+            )
+            kind = f" ({error.kind})" if error.kind else ""
+            advice = f"; {error.advice}" if error.advice else ""
+            given.reporter.error(f"scale {direction} failed{kind}: {failure}{advice}")
         except asyncio.CancelledError:
             self._attempt(
                 lambda: given.journal.end_decision(decision, "cut short: the monitor ends")
@@ -178,6 +226,8 @@ class Daemon:
         self._state = policy.completed(
             self._policy, self._state, given.clock.boottime(), failure=failure
         )
+        if failure is None:
+            self._failure = None
         self._moves["failed" if failure else direction] += 1
         done = "announced" if given.dry_run else "done"
         try:
@@ -206,11 +256,9 @@ class Daemon:
         if measured_otherwise or fresh.policy() != self._policy:
             self._state = policy.reset(self._state, None)
         self._config, self._policy = fresh, fresh.policy()
-        self._executor = self._given.make_executor(fresh)
-        self._placement = self._placement.moved(
-            self._placement.away.keys() - {task.name for task in fresh.tasks}, LOCAL
-        )
+        self._executor.configure(fresh)
         reporter.notice(f"{self._given.config_path} was read again")
+        self._given.notifier.ready(fresh.interval)
         self._say(self._given.workload.apply(fresh.tasks))
 
     def _describe(self, host: HostSample, elsewhere: float, judgement: str, now: float) -> Snapshot:
@@ -235,14 +283,25 @@ class Daemon:
             moves_out=self._moves["out"],
             moves_in=self._moves["in"],
             moves_failed=self._moves["failed"],
-            tasks=tuple(self._view(task, now) for task in self._given.workload.tasks),
+            tasks=self._views(now),
             decisions=self._decisions,
+            vms=self._executor.vms(now, self._given.clock.wall()),
+            failure=self._failure,
+            drained_wall=self._given.drain_order.since,
+            cost=self._executor.cost(self._given.clock.wall()),
         )
 
-    def _view(self, task: LocalTask, now: float) -> TaskView:
+    def _views(self, now: float) -> tuple[TaskView, ...]:
+        placement = self._executor.placement
+        return tuple(
+            self._view(task, placement.of(task.config.name), now)
+            for task in self._given.workload.tasks
+        )
+
+    def _view(self, task: LocalTask, place: str, now: float) -> TaskView:
         return TaskView(
             name=task.config.name,
-            place=self._placement.of(task.config.name),
+            place=place,
             phase=task.phase,
             movable=task.config.movable,
             pid=task.process.pid if task.process else None,
@@ -307,7 +366,27 @@ class Daemon:
             await asyncio.wait([self._move])
         given.reporter.notice("stopping every task (ask again to stop without grace)")
         given.workload.stop_all()
-        while given.workload.stopping:
+        closing = asyncio.create_task(self._close())
+        while given.workload.stopping or not closing.done():
+            given.notifier.stopping(_STOP_PATIENCE, "stopping tasks, deleting VMs")
             self._poll()
             await asyncio.sleep(_STOPPING_POLL)
+        await closing
         self._attempt(lambda: given.journal.end_watch(given.clock.wall()))
+
+    async def _close(self) -> None:
+        """Every VM goes; once asked twice to stop, what its tasks have to say is not waited for."""
+        hurry = self._signals > 1
+        while True:
+            closing = asyncio.create_task(self._executor.close(hurry=hurry))
+            while not closing.done() and hurry == (self._signals > 1):
+                await asyncio.wait([closing], timeout=_STOPPING_POLL)
+            if closing.done():
+                break
+            hurry = True
+            closing.cancel()
+            await asyncio.wait([closing])
+        try:
+            await closing
+        except (MoveError, JournalError) as error:
+            self._given.reporter.error(f"a VM may be left, until its lease ends: {error}")

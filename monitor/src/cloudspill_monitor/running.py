@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,15 @@ from cloudspill_monitor.config_file import ConfigError, load
 from cloudspill_monitor.console import JsonReporter, PlainReporter, Reporter
 from cloudspill_monitor.control import ControlServer
 from cloudspill_monitor.daemon import Daemon, Surroundings
-from cloudspill_monitor.executor import Announcer
+from cloudspill_monitor.drain import DrainOrder
+from cloudspill_monitor.executor import Announcer, Executor
 from cloudspill_monitor.journal import Journal, JournalError
 from cloudspill_monitor.lock import LockedError, StateLock
-from cloudspill_monitor.sampler import Sampler
+from cloudspill_monitor.sampler import CpuDelta, Sampler
+from cloudspill_monitor.sd_notify import take
 from cloudspill_monitor.workload import Workload
+
+MakeExecutor = Callable[[MonitorConfig, Callable[[], None]], Executor]
 
 
 class RunError(Exception):
@@ -55,20 +60,33 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
         except OSError as error:
             raise RunError(f"state_dir {config.state_dir} cannot be used: {error}") from error
         reporter = _reporter(view, clock, stack)
+        make_executor: MakeExecutor = _announcing
+        own_cpu: tuple[CpuDelta, ...] = ()
+        inventory = config.burst.inventory
+        if inventory is not None and not dry_run:
+            # Not imported where nothing moves: what it needs is not small.
+            from cloudspill_monitor.burst import building
+
+            playbooks, make_executor = building.build(
+                config, inventory, journal, workload, clock, reporter, boot_id()
+            )
+            own_cpu = (playbooks.cpu,)
         given = Surroundings(
             journal=journal,
             workload=workload,
-            make_executor=lambda config: Announcer(config.burst),
+            make_executor=make_executor,
             clock=clock,
             reporter=reporter,
             boot_id=boot_id(),
-            make_sampler=make_sampler,
+            make_sampler=lambda config: make_sampler(config, own_cpu),
             load_config=lambda: _checked(path),
+            drain_order=DrainOrder(config.state_dir),
+            notifier=take(os.environ, os.getpid()),
             config_path=path,
-            dry_run=True,
+            dry_run=dry_run or inventory is None,
         )
-        if not dry_run:
-            reporter.notice("moves are only announced: this version has nothing to carry them out")
+        if not dry_run and inventory is None:
+            reporter.notice("moves are only announced: burst.inventory names no inventory")
         daemon = Daemon(config, given)
         if config.metrics is not None:
             _serve_metrics(config, daemon, clock, reporter, stack)
@@ -78,11 +96,16 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
             raise RunError(str(error)) from error
 
 
-def make_sampler(config: MonitorConfig) -> Sampler:
-    """The sampler that `config` asks for."""
+def _announcing(config: MonitorConfig, poll: Callable[[], None]) -> Announcer:
+    del poll  # nothing is done to the tasks
+    return Announcer(config.burst)
+
+
+def make_sampler(config: MonitorConfig, own: tuple[CpuDelta, ...] = ()) -> Sampler:
+    """The sampler that `config` asks for; what `own` has used does not count either."""
     if not config.ignore_cgroups:
-        return Sampler()
-    return Sampler((CgroupCpu(config.ignore_cgroups, find_hierarchies()),))
+        return Sampler(own)
+    return Sampler((CgroupCpu(config.ignore_cgroups, find_hierarchies()), *own))
 
 
 def _load(path: Path) -> MonitorConfig:
@@ -146,7 +169,7 @@ async def _watch(daemon: Daemon, state_dir: Path) -> None:
         loop.add_signal_handler(number, daemon.ask_to_stop)
     loop.add_signal_handler(signal.SIGHUP, daemon.ask_to_reload)
     async with AsyncExitStack() as stack:
-        control = ControlServer(state_dir, {"status": lambda _: daemon.status()})
+        control = ControlServer(state_dir, daemon.handlers())
         await control.start()
         stack.push_async_callback(control.stop)
         await daemon.run()
