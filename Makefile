@@ -41,6 +41,11 @@ bench: up  ## Measure API calls, instances, clones, restarts, the monitor; the f
 	$(BIN)/python -m bench.clones
 	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
 
+MINUTES := 2
+.PHONY: fuzz
+fuzz:  ## Send a sandbox in memory what nobody should, for MINUTES=2
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --json build/bench/fuzz.json
+
 LINTERS := lint-ruff lint-mypy lint-walls lint-ansible lint-yaml lint-shell lint-project
 .PHONY: lint $(LINTERS)
 lint: setup  ## Every linter, side by side

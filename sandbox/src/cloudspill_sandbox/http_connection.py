@@ -7,10 +7,11 @@ Google's agents in a guest speak gRPC, that is HTTP/2, even where TLS has not ag
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 MALFORMED = "Your client has issued a malformed or illegal request."
 """Google's sentence for what is no request."""
@@ -52,6 +53,13 @@ class HttpConnection(RequestHandler):
         response = self.malformed(status)
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log an accident; a body that cannot be decoded is none, though aiohttp meets it again."""
+        if isinstance(kw.get("exc_info"), RequestPayloadError):
+            _LOG.info("the body of a request from %s cannot be decoded", self._peer())
+        else:
+            super().log_exception(*args, **kw)
 
     def malformed(self, status: int) -> web.Response:
         """Return the answer to what is no request."""

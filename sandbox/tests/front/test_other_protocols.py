@@ -15,6 +15,7 @@ from cloudspill_sandbox.front.server import MAX_CONNECTIONS
 from .conftest import ADDRESS, RunningFront
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
+POST = b"POST / HTTP/1.1\r\nHost: compute.googleapis.com\r\n"
 
 
 async def answer_to(running: RunningFront, sent: bytes) -> bytes:
@@ -49,7 +50,12 @@ async def test_http_2_is_ended_without_a_word_so_that_grpc_backs_off(
 
 @pytest.mark.parametrize(
     "sent",
-    [b"\x00\x01nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nAuthorization Bearer hidden\r\n\r\n"],
+    [
+        b"\x00\x01nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization Bearer hidden\r\n\r\n",
+        POST + b"Content-Encoding: gzip\r\nContent-Length: 6\r\n\r\nhidden",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nhidden\r\n",
+    ],
 )
 async def test_what_is_no_http_is_a_400_without_a_traceback(
     running: RunningFront, logged: pytest.LogCaptureFixture, sent: bytes
@@ -60,6 +66,20 @@ async def test_what_is_no_http_is_a_400_without_a_traceback(
     assert [record for record in logged.records if record.exc_info] == []
     assert {record.levelno for record in logged.records} <= {logging.DEBUG, logging.INFO}
     assert "hidden" not in logged.text
+
+
+async def test_a_client_that_leaves_within_its_body_costs_no_traceback(
+    running: RunningFront, logged: pytest.LogCaptureFixture
+) -> None:
+    status, _, writer = await running.connect("compute.googleapis.com:443")
+    assert status.split(b" ")[1] == b"200"
+    await writer.start_tls(running.context, server_hostname="compute.googleapis.com")
+    writer.write(POST + b"Content-Length: 6\r\n\r\nhi")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    await running.front.stop()  # returns when every call has ended
+    assert [record for record in logged.records if record.exc_info] == []
 
 
 async def test_a_client_that_offers_http_2_first_gets_http_1_1(running: RunningFront) -> None:

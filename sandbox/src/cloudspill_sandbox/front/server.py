@@ -182,6 +182,8 @@ class Front:
             response.content_type = "application/json"
             response.force_close()
             return response
+        except ConnectionError:  # the client left before it had said all
+            return web.Response(status=499)  # to nobody
         asked = HttpRequest(request.method, host, target, request.headers, body, stream)
         try:
             answer = await self.answer(asked)

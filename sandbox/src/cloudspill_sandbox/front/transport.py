@@ -8,11 +8,12 @@ import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import web
-from aiohttp.client_exceptions import ClientPayloadError
+from aiohttp.web_protocol import RequestPayloadError
 
 from cloudspill_sandbox.engine.call import Content
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.front.http import HttpResponse
+from cloudspill_sandbox.http_connection import MALFORMED
 
 MAX_BODY = 10 * 1024 * 1024
 """Bytes of a body that is held in memory."""
@@ -28,7 +29,9 @@ async def whole(request: web.BaseRequest) -> bytes:
     """Return a request's body.
 
     Raises:
-        ApiError: 413, it is longer than MAX_BODY; 408, it does not come in time.
+        ApiError: 413, it is longer than MAX_BODY; 408, it does not come in time; 400, its
+            encoding is broken.
+        ConnectionError: the client left.
     """
     if not request.can_read_body:
         return b""
@@ -40,13 +43,15 @@ async def whole(request: web.BaseRequest) -> bytes:
         raise ApiError(413, "requestTooLarge", limit) from None
     except TimeoutError:
         raise _too_slow() from None
+    except RequestPayloadError:
+        raise _broken() from None
 
 
 async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
     """Yield a request's body as it comes, some 64 KiB at a time at most.
 
     Raises:
-        ApiError: 408, the client stopped sending.
+        ApiError: 408, the client stopped sending; 400, the encoding is broken.
         ConnectionError: the client left.
     """
     if not request.can_read_body:
@@ -63,8 +68,8 @@ async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
             yield chunk
     except TimeoutError:
         raise _too_slow() from None
-    except ClientPayloadError as error:
-        raise ConnectionError(str(error)) from error
+    except RequestPayloadError:
+        raise _broken() from None
 
 
 async def send(request: web.BaseRequest, response: HttpResponse) -> web.StreamResponse:
@@ -98,3 +103,7 @@ async def _stream(request: web.BaseRequest, response: web.StreamResponse, conten
 
 def _too_slow() -> ApiError:
     return ApiError(408, "requestTimeout", "The request body did not come in time.")
+
+
+def _broken() -> ApiError:
+    return ApiError(400, "badRequest", MALFORMED)
