@@ -1,78 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The local tasks: started, adopted, restarted when they die, stopped when asked.
+"""The tasks: started, adopted, restarted when they die, stopped when asked, let go and taken back.
 
 Nothing here waits. :meth:`Workload.poll` looks once and does what is due; the daemon calls it
-every interval, and more often while something is stopping.
+every interval, and more often while it is :attr:`Workload.busy`.
 """
 
 from __future__ import annotations
 
-import json
 import signal
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from cloudspill_monitor import procfs, task_process
+from cloudspill_monitor.adoption import Adoption
+from cloudspill_monitor.checkpoints import CheckpointError, Waiting
 from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.config import TaskConfig
-from cloudspill_monitor.journal import Journal, JournalError, Run
+from cloudspill_monitor.journal import Journal, JournalError
+from cloudspill_monitor.local_task import (
+    Ended,
+    LocalTask,
+    Phase,
+    Sessions,
+    TaskEvent,
+    definition,
+    over_as,
+)
 from cloudspill_monitor.policy_types import LOCAL
-from cloudspill_monitor.procfs import ProcessStat
+from cloudspill_monitor.run_endings import RunEndings
 from cloudspill_monitor.task_process import TaskProcess, describe_exit
 
-Phase = Literal["waiting", "running", "stopping", "done", "failed"]
+__all__ = ["Ended", "LocalTask", "NotReleasedError", "Phase", "TaskEvent", "Workload"]
 
-_RESTART_DELAY = 1.0  # seconds, doubled per failure in a row
-_RESTART_DELAY_MOST = 60.0
-_SCAN_EVERY = 5  # polls: to list all processes is most of the cost of a poll
-_STEADY = 60.0  # a run this long (seconds) ends a row of failures
+_SCAN_EVERY = 5  # polls
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEvent:
-    """Something that happened to a task, in words."""
-
-    task: str
-    text: str
-    failure: bool = False
-
-
-@dataclass(slots=True)
-class LocalTask:
-    """A task and what is known about it. Times are seconds since boot."""
-
-    config: TaskConfig
-    phase: Phase = "waiting"
-    process: TaskProcess | None = None
-    members: tuple[ProcessStat, ...] = ()
-    since: float = 0.0
-    start_at: float = 0.0
-    kill_at: float = 0.0
-    signalled: bool = False
-    failures: int = 0
-    restarts: int = 0
-    exit_status: int | None = None
-    successor: TaskConfig | None = None
-    wanted: bool = True
-
-
-@dataclass(slots=True)
-class _Ending:
-    """A run whose end is not in the journal yet; `told` once that had to be said."""
-
-    task: str
-    run: int
-    wall: float
-    exit_status: int | None
-    outcome: str
-    process: TaskProcess | None = None
-    told: bool = False
+class NotReleasedError(Exception):
+    """The task cannot be handed over; the message says why. It is where it was."""
 
 
 class Workload:
-    """The tasks of one configuration, as processes of this machine.
+    """The tasks of one configuration, as processes of this machine, or away.
 
     Logs are in `state_dir`/logs, one file a task. :meth:`adopt` raises JournalError. Later on a
     journal that cannot be written keeps tasks from being started, but nothing from being stopped:
@@ -87,10 +55,11 @@ class Workload:
         self._exits = state_dir / "exits"
         for directory in (self._logs, self._exits):
             directory.mkdir(mode=0o700, exist_ok=True)
+        self.waiting = Waiting(state_dir)
         self._tasks: dict[str, LocalTask] = {}
-        self._sessions: dict[int, list[int]] = {}
+        self._sessions = Sessions()
         self._polls = 0
-        self._endings: list[_Ending] = []
+        self._endings = RunEndings(journal)
 
     @property
     def tasks(self) -> list[LocalTask]:
@@ -102,6 +71,19 @@ class Workload:
         """Whether a task has been asked to stop and has not ended."""
         return any(task.phase == "stopping" for task in self._tasks.values())
 
+    @property
+    def busy(self) -> bool:
+        """Whether the next poll should come soon: something stops, or is about to be started."""
+        return self.stopping or self.waiting.installing
+
+    def task(self, name: str) -> LocalTask | None:
+        """The task `name`, if there is one."""
+        return self._tasks.get(name)
+
+    def slug(self, name: str) -> str:
+        """The name of a task, also of one that is not configured any more, in names of files."""
+        return name.replace(" ", "_")
+
     def log(self, task: TaskConfig) -> Path:
         """Where the task's output goes."""
         return self._logs / f"{task.slug}.log"
@@ -109,30 +91,39 @@ class Workload:
     def adopt(self, configs: tuple[TaskConfig, ...], first_run: int) -> list[TaskEvent]:
         """Take over what an earlier monitor left, then apply `configs` to it.
 
-        A task that completed in a run from `first_run` on is not run again. Raises JournalError.
+        A task that was over in a run from `first_run` on is not run again. Raises JournalError.
         """
         known = {config.name: config for config in configs}
         for name, last in self._journal.last_runs().items():
-            done = last.run >= first_run and last.outcome == "completed"
-            if name in known and done and _is_over(last, known[name]):
-                task = LocalTask(known[name], "done", exit_status=last.exit_status)
-                self._tasks[name] = task
-        events = [self._take_over(r, known.get(r.task)) for r in self._journal.live_runs()]
+            if name in known and last.run >= first_run and (phase := over_as(last, known[name])):
+                self._tasks[name] = LocalTask(known[name], phase, exit_status=last.exit_status)
+        adoption = Adoption(self._journal, self._clock, self._sessions, self._boot_id, self._exits)
+        events: list[TaskEvent] = []
+        for run in self._journal.live_runs():
+            task, words = adoption.take_over(run, known.get(run.task))
+            events.append(TaskEvent(run.task, words))
+            if task is not None:
+                self._tasks[run.task] = task
         self._order(configs)
         return events + self.apply(configs)
 
     def apply(self, configs: tuple[TaskConfig, ...]) -> list[TaskEvent]:
-        """Make these the tasks: start new ones, stop removed ones, restart changed ones."""
+        """Make these the tasks: start new ones, stop removed ones, restart changed ones.
+
+        One that is away and was removed or changed stays there until it is brought home
+        (:meth:`unwanted_away`).
+        """
         events: list[TaskEvent] = []
         names = {config.name for config in configs}
         for name, task in list(self._tasks.items()):
             if name in names:
                 continue
-            if task.process is None:
+            if task.process is None and task.phase != "away":
                 del self._tasks[name]
             elif task.wanted:
-                task.wanted = False
-                self._ask_to_stop(task)
+                task.wanted = task.releasing = False
+                if task.process is not None and task.phase != "stopping":
+                    task.ask_to_stop(self._clock.boottime(), self._sessions)
                 events.append(TaskEvent(name, "is no longer configured: stopping it"))
         for config in configs:
             events += self._apply_one(config)
@@ -140,11 +131,14 @@ class Workload:
         return events
 
     def stop_all(self) -> None:
-        """Ask every task to stop, and start none again."""
+        """Ask every task of this machine to stop, and start none again.
+
+        Those that are away are left alone; what is taken back from now on is not started.
+        """
         for task in self._tasks.values():
-            task.wanted = False
+            task.wanted = task.releasing = False
             if task.process is not None and task.phase != "stopping":
-                self._ask_to_stop(task)
+                task.ask_to_stop(self._clock.boottime(), self._sessions)
 
     def kill_all(self) -> None:
         """End what is still stopping, without grace."""
@@ -156,16 +150,92 @@ class Workload:
         now = self._clock.boottime()
         self._polls += 1
         if self._polls % _SCAN_EVERY == 0 or self.stopping:
-            self._sessions = procfs.sessions()
+            self._sessions.refresh()
         events: list[TaskEvent] = []
         for name, task in list(self._tasks.items()):
             if task.process is not None:
                 events += self._watch(task, task.process, now)
             elif task.wanted and task.phase == "waiting" and now >= task.start_at:
-                events.append(self._start(task, now))
-            if not task.wanted and task.process is None:
+                events += self._start(task, now)
+            if not task.wanted and task.process is None and task.phase != "away":
                 del self._tasks[name]
-        return events + self._write_endings()
+        return events + self._endings.write()
+
+    def release(self, name: str) -> None:
+        """Stop the task in order to hand it over: from now on it is not started here.
+
+        :meth:`released` tells when it has stopped. Then either :meth:`gone_to` or
+        :meth:`cancel_release` follows. Raises NotReleasedError.
+        """
+        task = self._tasks.get(name)
+        if task is not None and (task.releasing or task.ended is not None):
+            return
+        if task is None or not task.wanted or task.phase not in ("running", "waiting"):
+            raise NotReleasedError(f"{name} does not run here, or is about to be stopped")
+        if task.process is not None:
+            task.releasing = True
+            task.ask_to_stop(self._clock.boottime(), self._sessions)
+        elif self.waiting.path(task.config.slug).exists():
+            raise NotReleasedError(f"{name} waits for its checkpoint, which is not installed yet")
+        else:
+            task.phase, task.ended = "away", Ended(None, definition(task.config), None)
+
+    def released(self, name: str) -> Ended | None:
+        """How the task stopped that was released; None while it has not.
+
+        Raises NotReleasedError: it has ended by itself meanwhile, or is no longer wanted.
+        """
+        task = self._tasks.get(name)
+        if task is None or not (task.releasing or task.ended is not None):
+            raise NotReleasedError(f"{name} ended by itself, or was changed, before it could move")
+        return task.ended
+
+    def cancel_release(self, name: str) -> None:
+        """The task stays: it is started here again as soon as it has stopped."""
+        task = self._tasks.get(name)
+        if task is None or not (task.releasing or task.ended is not None):
+            return
+        ended, task.releasing = task.ended, False
+        if ended is None:
+            return
+        if ended.run is not None:
+            wall = self._clock.wall()
+            self._endings.add(name, ended.run, wall, ended.exit_status, "stopped", ended.process)
+        task.wait_here()
+
+    def gone_to(self, name: str, vm: str) -> None:
+        """The journal has handed the task out to `vm`."""
+        task = self._tasks[name]
+        if task.ended is not None and task.ended.process is not None:
+            task.ended.process.forget()
+        task.phase, task.place, task.ended = "away", vm, None
+        task.since = self._clock.boottime()
+
+    def take_back(
+        self, name: str, *, ended: bool = False, exit_status: int | None = None
+    ) -> TaskEvent | None:
+        """The journal has the task here again: it is started at the next poll.
+
+        Not if it has `ended` there by itself, with `exit_status` (None: not known), and is not to
+        be restarted. What waits as its checkpoint is installed first.
+        """
+        task = self._tasks.get(name)
+        if task is None or task.phase != "away":
+            return None
+        if ended and task.successor is None:
+            task.place = LOCAL
+            return self._judge(task, exit_status, self._clock.boottime())
+        task.wait_here()
+        return None
+
+    def unwanted_away(self) -> tuple[str, ...]:
+        """Tasks that are away and should come home: removed, changed, or not movable any more."""
+        return tuple(
+            name
+            for name, task in self._tasks.items()
+            if task.place != LOCAL
+            and (not task.wanted or task.successor is not None or not task.config.movable)
+        )
 
     def _order(self, configs: tuple[TaskConfig, ...]) -> None:
         places = {config.name: index for index, config in enumerate(configs)}
@@ -178,55 +248,33 @@ class Workload:
         if task is None:
             self._tasks[config.name] = LocalTask(config)
             return []
-        changed = _definition(task.config) != _definition(config)
-        if task.process is None:
+        changed = definition(task.config) != definition(config)
+        if task.process is None and task.phase != "away":
             restart = changed and task.phase in ("done", "failed")
             task.config = config
             if restart:
                 task.phase, task.failures = "waiting", 0
             return []
+        again = task.phase == "stopping" and not task.releasing
         task.wanted = True
-        if not changed and task.phase != "stopping":
-            task.config = config
+        if not changed and not again:
+            task.config, task.successor = config, None
             return []
-        task.successor = config
-        if task.phase == "stopping":
+        task.successor, task.releasing = config, False
+        if task.phase == "running":
+            task.ask_to_stop(self._clock.boottime(), self._sessions)
+        if again:
             return []
-        self._ask_to_stop(task)
         return [TaskEvent(config.name, "has another command, cwd or env now: restarting it")]
 
-    def _take_over(self, run: Run, config: TaskConfig | None) -> TaskEvent:
-        status_file = self._exits / str(run.run)
-        same_boot = run.boot_id == self._boot_id
-        wall = self._clock.wall()
-        if not same_boot or run.pid is None or run.start_ticks is None:
-            why = "was never started" if same_boot else "ended when the machine was restarted"
-            status_file.unlink(missing_ok=True)
-            self._journal.end_run(run.run, wall, None, why)
-            return TaskEvent(run.task, why)
-        process = TaskProcess(run.run, run.pid, run.start_ticks, status_file)
-        task = LocalTask(
-            config or _unknown(run), "running", process, since=run.begun, wanted=config is not None
-        )
-        self._tasks[run.task] = task
-        task.members = tuple(process.members(self._session(run.pid, fresh=True)))
-        if not process.leads(task.members):
-            return TaskEvent(run.task, "ended while no monitor was running")
-        if config is None:
-            self._ask_to_stop(task)
-            return TaskEvent(run.task, f"(process {run.pid}) is not configured: stopping it")
-        if run.definition != _definition(config):
-            task.successor = config
-            self._ask_to_stop(task)
-            return TaskEvent(run.task, f"(process {run.pid}) was started differently: restarting")
-        return TaskEvent(run.task, f"goes on as process {run.pid}")
-
-    def _start(self, task: LocalTask, now: float) -> TaskEvent:
+    def _start(self, task: LocalTask, now: float) -> list[TaskEvent]:
         name = task.config.name
         run: int | None = None
         try:
+            if not self.waiting.ready(task.config):
+                return []
             run = self._journal.begin_run(
-                name, LOCAL, _definition(task.config), self._boot_id, now, self._clock.wall()
+                name, LOCAL, definition(task.config), self._boot_id, now, self._clock.wall()
             )
             task.process = task_process.start(
                 task.config,
@@ -235,32 +283,27 @@ class Workload:
                 self._exits / str(run),
                 partial(self._journal.record_process, run),
             )
-        except (OSError, JournalError) as error:
+        except (OSError, JournalError, CheckpointError) as error:
             what = f"cannot be started: {error}"
             if run is not None:
-                self._endings.append(_Ending(name, run, self._clock.wall(), None, what))
-            return self._restart_later(task, what, now, since=now)
+                self._endings.add(name, run, self._clock.wall(), None, what)
+            return [self._restart_later(task, what, now, since=now)]
         task.phase, task.since = "running", now
-        return TaskEvent(name, f"started as process {task.process.pid}")
-
-    def _session(self, leader: int, *, fresh: bool) -> list[int]:
-        """The processes of a session: as last seen, unless that cannot be all of them."""
-        if fresh or len(self._sessions.get(leader, ())) < 2:
-            self._sessions = procfs.sessions()
-        return self._sessions.get(leader, [])
+        return [TaskEvent(name, f"started as process {task.process.pid}")]
 
     def _watch(self, task: LocalTask, process: TaskProcess, now: float) -> list[TaskEvent]:
-        task.members = tuple(process.members(self._session(process.pid, fresh=False)))
-        alive = process.leads(task.members)
-        if not alive:
-            task.members = tuple(process.members(self._session(process.pid, fresh=True)))
+        alive = task.look(process, self._sessions)
         if task.phase == "stopping":
-            self._signal_once(task, process)
+            task.signal_once(process)
             if task.members and now >= task.kill_at:
+                task.signalled = True
                 procfs.send_signal(task.members, signal.SIGKILL)
             if alive or task.members:
                 return []
-            return [self._stopped(task, process)]
+            if not task.releasing:
+                return [self._stopped(task, process)]
+            if task.signalled:
+                return [self._left(task, process)]
         if alive:
             return []
         if task.members:  # what it has left behind goes with it
@@ -268,17 +311,29 @@ class Workload:
             task.members = ()
         return [self._ended(task, process, now)]
 
+    def _left(self, task: LocalTask, process: TaskProcess) -> TaskEvent:
+        """It has stopped for a move; its end is written when it is handed out, or stays."""
+        task.exit_status = process.exit_status()
+        task.ended = Ended(process.run, definition(task.config), task.exit_status, process)
+        task.process, task.members = None, ()
+        task.phase, task.releasing = "away", False
+        return TaskEvent(task.config.name, "has stopped here, to move")
+
     def _stopped(self, task: LocalTask, process: TaskProcess) -> TaskEvent:
         status = self._close(task, process, "stopped")
-        if task.successor is not None and task.wanted:
-            task.config, task.successor = task.successor, None
-            task.phase, task.start_at, task.failures = "waiting", 0.0, 0
+        if task.wanted:
+            task.wait_here()
         return TaskEvent(task.config.name, f"stopped: it {describe_exit(status)}")
 
     def _ended(self, task: LocalTask, process: TaskProcess, now: float) -> TaskEvent:
         status = process.exit_status()
-        outcome = "completed" if status == 0 else "failed"
-        self._close(task, process, outcome)
+        self._close(task, process, "completed" if status == 0 else "failed")
+        task.releasing = False
+        return self._judge(task, status, now)
+
+    def _judge(self, task: LocalTask, status: int | None, now: float) -> TaskEvent:
+        """What becomes of a task that has ended by itself."""
+        task.exit_status = status
         again = task.config.restart
         if status == 0 and again != "always":
             task.phase = "done"
@@ -292,12 +347,8 @@ class Workload:
     def _restart_later(
         self, task: LocalTask, what: str, now: float, since: float, *, failed: bool = True
     ) -> TaskEvent:
-        lasted = now - since
-        task.failures = (1 if lasted >= _STEADY else task.failures + 1) if failed else 0
-        task.restarts += 1
-        doublings = min(max(task.failures - 1, 0), 16)
-        delay = min(_RESTART_DELAY * 2.0**doublings, _RESTART_DELAY_MOST)
-        task.phase, task.start_at = "waiting", now + delay
+        lasted = max(0.0, now - since)
+        delay = task.wait_longer(now, lasted, failed=failed)
         row = f", {task.failures} times in a row" if task.failures > 1 else ""
         return TaskEvent(
             task.config.name,
@@ -307,62 +358,8 @@ class Workload:
         )
 
     def _close(self, task: LocalTask, process: TaskProcess, outcome: str) -> int | None:
-        task.exit_status = process.exit_status()
-        self._endings.append(
-            _Ending(
-                task.config.name,
-                process.run,
-                self._clock.wall(),
-                task.exit_status,
-                outcome,
-                process,
-            )
-        )
+        status = task.exit_status = process.exit_status()
+        wall = self._clock.wall()
+        self._endings.add(task.config.name, process.run, wall, status, outcome, process)
         task.process, task.members = None, ()
-        return task.exit_status
-
-    def _write_endings(self) -> list[TaskEvent]:
-        while self._endings:
-            end = self._endings[0]
-            try:
-                self._journal.end_run(end.run, end.wall, end.exit_status, end.outcome)
-            except JournalError as error:
-                if end.told:
-                    return []
-                end.told = True
-                return [TaskEvent(end.task, f"has ended, which cannot be kept: {error}", True)]
-            if end.process is not None:
-                end.process.forget()
-            del self._endings[0]
-        return []
-
-    def _ask_to_stop(self, task: LocalTask) -> None:
-        assert task.process is not None
-        task.phase = "stopping"
-        task.kill_at = self._clock.boottime() + task.config.stop_grace
-        task.signalled = False
-        task.members = tuple(task.process.members(self._session(task.process.pid, fresh=True)))
-        self._signal_once(task, task.process)
-
-    def _signal_once(self, task: LocalTask, process: TaskProcess) -> None:
-        # The shell may not have begun the task yet; then the signal waits for the next poll.
-        if not task.signalled and process.begun(task.members):
-            task.signalled = True
-            procfs.send_signal(task.members, signal.Signals[task.config.stop_signal])
-
-
-def _definition(config: TaskConfig) -> str:
-    """What makes a process another one when it changes."""
-    return json.dumps(
-        {"command": config.command, "cwd": str(config.cwd), "env": config.env}, sort_keys=True
-    )
-
-
-def _is_over(completed: Run, config: TaskConfig) -> bool:
-    """Whether that run was all there is to do for `config`."""
-    return config.restart != "always" and completed.definition == _definition(config)
-
-
-def _unknown(run: Run) -> TaskConfig:
-    """Enough of a configuration to end a task that has none any more."""
-    return TaskConfig(name=run.task, command=("false",), movable=False)
+        return status

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checkpoints as tar archives: packed when a task leaves, installed before it is started here.
+
+A task's checkpoint is what its `checkpoint_paths` hold, all of it: what comes back takes the place
+of what is there. An archive comes from a VM, so it is taken for hostile: what is not a plain file
+or directory below those paths is refused or left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+_STAGED = ".cloudspill-"
+_BLOCK = 1 << 20
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be packed or installed; the message says which, why, and what to do.
+
+    Nothing was replaced: what could be read before is as it was.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An archive: its SHA-256 (hexadecimal), its size in bytes, and the paths that do not exist.
+
+    A task that has written no checkpoint yet moves without one.
+    """
+
+    sha256: str
+    size: int
+    missing: tuple[Path, ...] = ()
+
+
+def pack(cwd: Path, paths: Sequence[Path], archive: Path) -> Packed:
+    """Write what `paths` (relative to `cwd`) hold to the file `archive`, whole or not at all.
+
+    Raises CheckpointError: the disk is full, a path leads out of `cwd`, or there is something
+    that is neither a file nor a directory.
+    """
+    fresh = archive.with_name(f"{archive.name}.new")
+    with _explained(f"the checkpoint cannot be packed into {archive}"):
+        try:
+            with fresh.open("wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                summed = _Summed(file)
+                missing = _write(cwd, paths, summed)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(archive)
+            sync_directory(archive.parent)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+    return Packed(summed.hash.hexdigest(), summed.size, missing)
+
+
+def install(archive: Path, cwd: Path, paths: Sequence[Path]) -> None:
+    """Make `paths` (relative to `cwd`) hold what `archive` holds; an empty one changes nothing.
+
+    Everything is written beside its place first, so a full disk is met before anything is
+    replaced. Killed in between, it can be done again. Raises CheckpointError.
+    """
+    with (
+        _explained(f"the checkpoint {archive} cannot be installed in {cwd}"),
+        _opened(archive) as tar,
+    ):
+        members = {
+            name: member
+            for name, member in _members(tar).items()
+            if any(_below(name, path) for path in paths)
+        }
+        if not members:
+            return
+        _refuse_links(cwd, (Path(name) for name in members))
+        for name, member in members.items():
+            if member.isdir():
+                (cwd / name).mkdir(parents=True, exist_ok=True)
+            else:
+                (cwd / name).parent.mkdir(parents=True, exist_ok=True)
+        staged = _stage(tar, cwd, members)
+        for fresh, target in staged.items():
+            fresh.replace(target)
+        kept = {part for name in members for part in (Path(name), *Path(name).parents)}
+        for path in paths:
+            _remove_others(cwd, path, kept)
+        for directory in {target.parent for target in staged.values()}:
+            sync_directory(directory)
+
+
+def verify(archive: Path, sha256: str) -> None:
+    """See that `archive` is what was sent and can be installed. Raises ValueError, OSError."""
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise ValueError(f"{archive} has the sum {found}, and {sha256 or 'none'} was announced")
+    try:
+        with _opened(archive) as tar:
+            _members(tar)
+    except (CheckpointError, tarfile.TarError) as error:
+        raise ValueError(f"{archive}: {error}") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` outlive a power cut. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Summed:
+    """Counts and sums what is written through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+
+def _write(cwd: Path, paths: Sequence[Path], output: _Summed) -> tuple[Path, ...]:
+    missing = [path for path in paths if not os.path.lexists(cwd / _inside(path))]
+    present = [path for path in paths if path not in missing]
+    _refuse_links(cwd, present)
+    names = {name: None for path in present for name in _tree(cwd, path)}  # each once, in order
+    with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+        for name in names:
+            _add(tar, cwd / name, name)
+    return tuple(missing)
+
+
+def _tree(cwd: Path, path: Path) -> Iterator[Path]:
+    """`path` and everything below it, directories before what is in them."""
+    mode = (cwd / path).lstat().st_mode
+    if stat.S_ISDIR(mode):
+        if path.parts:
+            yield path
+        for name in sorted(os.listdir(cwd / path)):  # noqa: PTH208 - names, not paths
+            yield from _tree(cwd, path / name)
+    elif stat.S_ISREG(mode):
+        yield path
+    else:
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "not a file or directory"
+        raise CheckpointError(
+            f"{cwd / path} is {what}, which cannot move; list in checkpoint_paths what can"
+        )
+
+
+def _add(tar: tarfile.TarFile, source: Path, name: Path) -> None:
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        found = os.fstat(descriptor)
+        member = tarfile.TarInfo(name.as_posix())
+        member.mode, member.mtime = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime
+        if stat.S_ISDIR(found.st_mode):
+            member.type = tarfile.DIRTYPE
+            tar.addfile(member)
+        else:
+            member.size = found.st_size
+            tar.addfile(member, file)
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    with tarfile.open(archive, mode="r:") as tar:
+        yield tar
+
+
+def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    found: dict[str, tarfile.TarInfo] = {}
+    for member in tar:
+        name = PurePosixPath(member.name)
+        if name.is_absolute() or ".." in name.parts or "\0" in member.name:
+            raise CheckpointError(f"it holds {member.name!r}, which leads out of the task's folder")
+        if not (member.isdir() or (member.isreg() and not member.issparse())):
+            raise CheckpointError(f"it holds {member.name!r}, which is no plain file or directory")
+        if name.parts and found.setdefault(str(name), member) is not member:
+            raise CheckpointError(f"it holds {member.name!r} twice")
+    return found
+
+
+def _stage(
+    tar: tarfile.TarFile, cwd: Path, members: dict[str, tarfile.TarInfo]
+) -> dict[Path, Path]:
+    files = [(cwd / name, member) for name, member in members.items() if member.isreg()]
+    for target, _ in files:
+        if target.is_dir():
+            raise CheckpointError(f"{target} is a directory, and a file in the archive")
+    for directory in {target.parent for target, _ in files}:
+        for left in directory.glob(f"{_STAGED}*"):  # by a monitor that was killed
+            left.unlink()
+    staged: dict[Path, Path] = {}
+    try:
+        for number, (target, member) in enumerate(files):
+            fresh = target.with_name(f"{_STAGED}{number}")
+            staged[fresh] = target
+            _extract(tar, member, fresh)
+    except BaseException:
+        for fresh in staged:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+        raise
+    return staged
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, fresh: Path) -> None:
+    source = tar.extractfile(member)
+    assert source is not None  # it is a file
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        shutil.copyfileobj(source, file, _BLOCK)
+        file.flush()
+        if os.fstat(descriptor).st_size != member.size:
+            raise CheckpointError(f"it ends within {member.name!r}")
+        os.fchmod(descriptor, member.mode & 0o777)
+        os.utime(descriptor, (member.mtime, member.mtime))
+        os.fsync(descriptor)
+
+
+def _remove_others(cwd: Path, path: Path, kept: set[Path]) -> None:
+    place = cwd / path
+    if path not in kept:
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+    elif place.is_dir():
+        for name in os.listdir(place):  # noqa: PTH208 - names, not paths
+            _remove_others(cwd, path / name, kept)
+
+
+def _below(name: str, path: Path) -> bool:
+    return Path(name).is_relative_to(path)
+
+
+def _inside(path: Path) -> Path:
+    if path.is_absolute() or ".." in path.parts:
+        raise CheckpointError(f"{path} is not inside the task's folder")
+    return path
+
+
+def _refuse_links(cwd: Path, paths: Iterable[Path]) -> None:
+    """What is reached through a link may lie anywhere."""
+    for parent in {cwd / parent for path in paths for parent in path.parents if parent.parts}:
+        if parent.is_symlink():
+            raise CheckpointError(
+                f"{parent} is a symbolic link, so what is below it cannot move with the task"
+            )
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{what}: {error}") from error
+    except (OSError, tarfile.TarError, ValueError, EOFError) as error:
+        raise CheckpointError(f"{what}: {error}") from error
