@@ -33,59 +33,49 @@ class FailureKind(StrEnum):
 
 
 # The first that matches counts: what is more exact stands first.
+_HTTP = r"(?:HTTP|status|code|error)\W{0,3}"
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
-    (
-        FailureKind.NAME_TAKEN,
-        r"name .{0,80}(is )?taken|alreadyExists|not (made|marked) by|stranger",
-    ),
+    (FailureKind.NAME_TAKEN, r"\bis taken\b|alreadyExists"),
     (
         FailureKind.STOCK_OUT,
-        r"ZONE_RESOURCE_POOL_EXHAUSTED|resource_?pool_?exhausted|stockout|out of stock"
-        r"|does not have enough resources",
+        r"RESOURCE_POOL_EXHAUSTED|stock-?out|does not have enough resources",
     ),
     (
         FailureKind.QUOTA,
-        r"QUOTA_EXCEEDED|quotaExceeded|rateLimitExceeded|RESOURCE_EXHAUSTED"
-        r"|exceeded (the )?limit|Quota '|quota exceeded",
+        r"QUOTA_EXCEEDED|quotaExceeded|rateLimitExceeded|RESOURCE_EXHAUSTED|Quota '|quota exceeded",
     ),
     (
         FailureKind.CREDENTIALS,
-        r"invalid_grant|invalid_client|could not automatically determine credentials"
-        r"|default credentials|RefreshError|UNAUTHENTICATED|invalid (authentication )?credentials"
-        r"|service account key|key file|\b401\b",
+        r"invalid_grant|invalid_client|default credentials|UNAUTHENTICATED"
+        r"|invalid (authentication )?credentials|service.account.{1,3}key"
+        r"|the (private )?key (of|file)|auth_kind|set (gcp|access)_|" + _HTTP + "401",
     ),
-    (FailureKind.PREEMPTED, r"preempted"),
     (
         FailureKind.SSH_REFUSED,
-        r"via ssh|host key verification failed|permission denied \(publickey|kex_exchange"
-        r"|ssh .{0,60}(refused|timed out|no login)|no ssh login|ssh: |login .{0,40}refused",
+        r"\b(by|via) ssh\b|\bssh: |host key verification failed|permission denied \(publickey"
+        r"|kex_exchange",
     ),
     (
         FailureKind.PERMISSION,
-        r"PERMISSION_DENIED|PERMISSIONS_ERROR|required '[a-z.]+' permission|permission 'compute\."
-        r"|\bforbidden\b|iam\.serviceAccounts\.actAs|\b403\b|not authorized",
+        r"PERMISSION_DENIED|PERMISSIONS_ERROR|required '[\w.]+' permission|credentials lack"
+        r"|does not have access to|iam\.serviceAccounts\.actAs|\(forbidden\)|" + _HTTP + "403",
     ),
     (
         FailureKind.DISK_FULL_HERE,
-        r"disk-full-here|cannot be (packed|kept) here|no space .{0,20}here"
-        r"|could not be run here: .*no space left",
+        r"no space left here|cannot be (packed|kept) here|could not be run here: .*no space left",
     ),
-    (
-        FailureKind.DISK_FULL_THERE,
-        r"no-space|no space|disk (is )?full|ENOSPC|disk quota exceeded",
-    ),
-    (
-        FailureKind.BOOT_FAILURE,
-        r"did not (boot|come up|start up)|boot fail|serial (console|output|port)|kernel panic",
-    ),
+    (FailureKind.DISK_FULL_THERE, r"no[ -]space|ENOSPC|disk quota exceeded"),
+    (FailureKind.PREEMPTED, r"preempted"),
+    (FailureKind.BOOT_FAILURE, r"did not come up|keeper of \S+ does not answer"),
+    (FailureKind.KEEPER, r"\bkeeper\b|\(fenced\)"),
+    (FailureKind.LOST, r"the connection to \S+ broke"),
     (
         FailureKind.INVENTORY,
-        r"inventory|no hosts matched|environment\.json|is not in the inventory",
+        r"\binventory\b|environment\.json|no project: set GCP_PROJECT",
     ),
-    (FailureKind.KEEPER, r"keeper|cloudspill-burst|\bfenced\b"),
-    (FailureKind.TIMEOUT, r"was ended after \S+ s|timed out|time-?out|deadline"),
-    (FailureKind.LOST, r"lease (is|was) over|was deleted meanwhile|does not exist any ?more"),
+    (FailureKind.TIMEOUT, r"was ended after \S+ s|timed out|deadline"),
 )
+_SERIAL_LINES = "its last serial lines:"
 _COMPILED = tuple((kind, re.compile(signs, re.IGNORECASE)) for kind, signs in _SIGNS)
 
 _ADVICE = {
@@ -120,7 +110,9 @@ _ADVICE = {
 
 def classify(text: str) -> FailureKind:
     """The kind of failure that `text` tells of; PLAYBOOK when it names nothing that is known."""
-    found = (kind for kind, signs in _COMPILED if signs.search(text))
+    # A VM's serial output follows some sentences, and may hold any word.
+    sentence = text.partition(_SERIAL_LINES)[0]
+    found = (kind for kind, signs in _COMPILED if signs.search(sentence))
     return next(found, FailureKind.PLAYBOOK)
 
 

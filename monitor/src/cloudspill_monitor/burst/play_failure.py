@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,9 +55,8 @@ class PlayFailure:
             return f"{where}{reason}{others}"
         if self.errors:
             return self.errors[0]
-        if code is None or code < 0:
-            number = "a signal" if code is None else signal.Signals(-code).name
-            return f"ansible-playbook was ended by {number}"
+        if code is None:
+            return "ansible-playbook was killed"
         return f"ansible-playbook ended with status {code} and named no reason"
 
     def _reasons(self) -> dict[str, str]:
