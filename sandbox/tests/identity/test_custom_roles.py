@@ -189,3 +189,8 @@ def test_a_role_grants_by_what_it_now_holds(
     assert held() == []
     ask(f"{ROLES}.undelete", {}, name=NAME)
     assert held() == ["compute.instances.stop"]
+
+
+@pytest.mark.parametrize("parent", ["vm", "organizations/1", "/"])
+def test_a_parent_that_is_no_project_is_refused(ask: Caller, refusal: Refusal, parent: str) -> None:
+    assert refusal(ask, "iam.roles.list", query={"parent": parent}).status == 400

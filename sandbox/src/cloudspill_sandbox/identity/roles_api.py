@@ -177,8 +177,15 @@ def _shown(role: Document) -> Document:
 
 
 def _project(projects: ProjectNames, name: str) -> str:
-    """Return the relative name of the project of a role or of the parent of roles."""
-    found = projects.find(name.split("/")[1])
+    """Return the relative name of the project of a role or of the parent of roles.
+
+    Raises:
+        ApiError: 400, the name is none below a project; 403, there is no such project.
+    """
+    collection, _, rest = name.partition("/")
+    if collection != "projects":
+        raise invalid(f"The parent '{name}' is invalid: it must be projects/PROJECT_ID.")
+    found = projects.find(rest.partition("/")[0])
     if found is None:
         raise refused("PERMISSION_DENIED", "The caller does not have permission")
     return found
