@@ -9,6 +9,7 @@ or directory below those paths is refused or left out.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -98,16 +99,20 @@ def install(archive: Path, cwd: Path, paths: Sequence[Path]) -> None:
             sync_directory(directory)
 
 
-def verify(archive: Path, sha256: str) -> None:
-    """See that `archive` is what was sent and can be installed. Raises ValueError, OSError."""
+def check_sum(archive: Path, sha256: str) -> None:
+    """See that `archive` is what was sent. Raises ValueError, OSError."""
     with archive.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
         raise ValueError(f"{archive} has the sum {found}, and {sha256 or 'none'} was announced")
+
+
+def check_members(archive: Path) -> None:
+    """See that `archive` holds nothing that would be refused here. Raises ValueError, OSError."""
     try:
         with _opened(archive) as tar:
             _members(tar)
-    except (CheckpointError, tarfile.TarError) as error:
+    except (CheckpointError, tarfile.TarError, EOFError) as error:
         raise ValueError(f"{archive}: {error}") from error
 
 
@@ -178,8 +183,10 @@ def _add(tar: tarfile.TarFile, source: Path, name: Path) -> None:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
-    with tarfile.open(archive, mode="r:") as tar:
-        yield tar
+    with archive.open("rb") as file:
+        whole = file if os.fstat(file.fileno()).st_size else io.BytesIO(bytes(tarfile.RECORDSIZE))
+        with tarfile.open(fileobj=whole, mode="r:") as tar:  # nothing at all is an empty archive
+            yield tar
 
 
 def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:

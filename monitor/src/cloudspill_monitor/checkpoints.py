@@ -11,10 +11,11 @@ from pathlib import Path
 from cloudspill_monitor.checkpoint_archive import (
     CheckpointError,
     Packed,
+    check_members,
+    check_sum,
     install,
     pack,
     sync_directory,
-    verify,
 )
 from cloudspill_monitor.config import TaskConfig
 
@@ -48,12 +49,17 @@ class Waiting:
         Raises ValueError when it is not what was sent or cannot be installed anywhere, OSError
         when it cannot be kept here. What waits is then as it was.
         """
-        verify(archive, sha256)
+        check_sum(archive, sha256)
         descriptor = os.open(archive, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self.keep(slug, archive)
+
+    def keep(self, slug: str, archive: Path) -> None:
+        """Like :meth:`receive`, of what is known to be what was sent, and was synced."""
+        check_members(archive)
         with self._changing:
             archive.replace(self.path(slug))
             sync_directory(self._directory)

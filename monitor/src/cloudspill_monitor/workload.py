@@ -80,6 +80,10 @@ class Workload:
         """The task `name`, if there is one."""
         return self._tasks.get(name)
 
+    def config(self, name: str) -> TaskConfig:
+        """What task `name` was configured to be. Raises KeyError."""
+        return self._tasks[name].config
+
     def slug(self, name: str) -> str:
         """The name of a task, also of one that is not configured any more, in names of files."""
         return name.replace(" ", "_")
