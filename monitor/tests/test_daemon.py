@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,16 +15,20 @@ import pytest
 from cloudspill_monitor.clock import boot_id
 from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.config_file import ConfigError, load
+from cloudspill_monitor.control import ControlRefusal, Handler
 from cloudspill_monitor.daemon import Daemon, Surroundings
-from cloudspill_monitor.executor import Announcer, Executor, MoveError
+from cloudspill_monitor.drain import DrainOrder
+from cloudspill_monitor.executor import Announcer, AwayLoad, MoveError
 from cloudspill_monitor.journal import Journal
 from cloudspill_monitor.placement import Placement
 from cloudspill_monitor.policy_types import LOCAL, ScaleIn, ScaleOut
 from cloudspill_monitor.sampler import HostCpu, Sampler
-from cloudspill_monitor.snapshot import Snapshot, from_json
+from cloudspill_monitor.sd_notify import Notifier
+from cloudspill_monitor.snapshot import Snapshot, VmView, from_json
 from cloudspill_monitor.workload import TaskEvent, Workload
 
 from .conftest import FakeClock
+from .test_metrics import VM
 
 CONFIG = """\
 state_dir: state
@@ -68,16 +73,52 @@ class Cloud:
         self.asked: list[ScaleOut | ScaleIn] = []
         self.go = asyncio.Event()
         self.failure: str | None = None
+        self.placement = Placement()
+        self.drained = False
+        self.closed: list[bool] = []
 
     def describe(self, action: ScaleOut | ScaleIn) -> str:
         return f"moving {', '.join(action.tasks)}"
 
-    async def carry_out(self, action: ScaleOut | ScaleIn, placement: Placement) -> Placement:
+    def configure(self, config: MonitorConfig) -> None:
+        pass
+
+    def handlers(self) -> dict[str, Handler]:
+        return {}
+
+    def loads(self) -> tuple[AwayLoad, ...]:
+        return ()
+
+    def vms(self, now: float, wall: float) -> tuple[VmView, ...]:
+        return (VM,) if self.placement.away else ()
+
+    def cost(self, wall: float) -> float:
+        return 0.5
+
+    async def start(self) -> None:
+        pass
+
+    async def carry_out(self, action: ScaleOut | ScaleIn, decision: int) -> None:
         self.asked.append(action)
         await self.go.wait()
         if self.failure:
-            raise MoveError(self.failure)
-        return placement.moved(action.tasks, "vm-1" if isinstance(action, ScaleOut) else LOCAL)
+            raise MoveError(self.failure, "stock-out", "Name zones.")
+        place = "vm-1" if isinstance(action, ScaleOut) else LOCAL
+        self.placement = self.placement.moved(action.tasks, place)
+
+    async def close(self, *, hurry: bool) -> None:
+        self.closed.append(hurry)
+
+
+class Told(Notifier):
+    """A notifier that remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def _say(self, *words: str) -> None:
+        self.words += words
 
 
 class Machine:
@@ -87,7 +128,8 @@ class Machine:
         self.clock = clock
         self.cpu = 0.0
         self.listener = Listener()
-        self.cloud: Executor = Cloud()
+        self.notifier = Told()
+        self.cloud: Cloud | Announcer = Cloud()
         self.path = directory / "monitor.yml"
         self.path.write_text(CONFIG)
         config = load(self.path)
@@ -101,17 +143,20 @@ class Machine:
         given = Surroundings(
             journal=self.journal,
             workload=self.workload,
-            make_executor=lambda _: self.cloud,
+            make_executor=lambda _, __: self.cloud,
             clock=self.clock,
             reporter=self.listener,
             boot_id=boot_id(),
             make_sampler=self._sampler,
             load_config=lambda: load(self.path),
+            drain_order=DrainOrder(self.config.state_dir),
+            notifier=self.notifier,
             config_path=self.path,
             dry_run=False,
         )
         self.daemon = Daemon(self.config, given)
-        self.workload.adopt(self.config.tasks, 1)
+        if not self.workload.tasks:
+            self.workload.adopt(self.config.tasks, 1)
         self.daemon.tick()
         return self.daemon
 
@@ -187,9 +232,18 @@ async def test_a_failed_move_leaves_the_tasks_and_is_told(machine: Machine) -> N
     assert len(cloud.asked) == 1
     assert [t.pid for t in machine.listener.samples[-1].tasks] == before
     assert machine.journal.decisions(1)[0].outcome == "failed: ZONE_RESOURCE_POOL_EXHAUSTED"
+    failure = machine.listener.samples[-1].failure
+    assert failure is not None
+    assert (failure.action, failure.kind, failure.advice) == (
+        "scale out",
+        "stock-out",
+        "Name zones.",
+    )
     assert any("ZONE_RESOURCE_POOL_EXHAUSTED" in line for line in machine.listener.said)
+    cloud.failure = None
     await machine.run(90.0, 30)
     assert len(cloud.asked) == 2
+    assert machine.listener.samples[-1].failure is None
 
 
 async def test_a_dry_run_says_what_and_why_and_moves_nothing(machine: Machine) -> None:
@@ -328,6 +382,58 @@ async def test_a_reload_cannot_move_the_state(machine: Machine) -> None:
     machine.path.write_text(CONFIG.replace("state_dir: state", "state_dir: elsewhere"))
     daemon._reload()
     assert any("restart of the monitor" in line for line in machine.listener.said)
+
+
+async def test_a_drain_brings_every_task_home_and_keeps_it_there(machine: Machine) -> None:
+    cloud = Cloud()
+    cloud.go.set()
+    machine.cloud = cloud
+    daemon = machine.start()
+    await machine.run(90.0, 12)
+    assert [t.place for t in machine.listener.samples[-1].tasks] == [LOCAL, "vm-1"]
+    daemon.drain({"do": "drain", "on": True})
+    assert cloud.drained
+    await machine.run(90.0, 2)  # at once, however busy the machine is
+    assert [type(action) for action in cloud.asked] == [ScaleOut, ScaleIn]
+    await machine.run(90.0, 60)
+    assert len(cloud.asked) == 2
+    assert machine.listener.samples[-1].drained_wall is not None
+    daemon.drain({"do": "drain", "on": False})
+    await machine.run(90.0, 12)
+    assert [type(action) for action in cloud.asked] == [ScaleOut, ScaleIn, ScaleOut]
+    assert machine.listener.samples[-1].drained_wall is None
+
+
+async def test_a_drain_outlives_a_restart(machine: Machine) -> None:
+    machine.start().drain({"do": "drain", "on": True})
+    machine.cloud = cloud = Cloud()
+    daemon = machine.start()
+    assert cloud.drained
+    await machine.run(90.0, 30)
+    assert cloud.asked == []
+    assert machine.listener.samples[-1].drained_wall is not None
+    daemon.drain({"do": "drain", "on": False})
+    machine.start()
+    await machine.run(90.0, 12)
+    assert len(cloud.asked) == 1
+
+
+async def test_a_drain_that_cannot_be_kept_is_refused(machine: Machine) -> None:
+    daemon = machine.start()
+    shutil.rmtree(machine.config.state_dir)
+    with pytest.raises(ControlRefusal, match="the order cannot be kept"):
+        daemon.drain({"do": "drain", "on": True})
+
+
+async def test_a_service_manager_hears_of_every_look_and_of_the_end(machine: Machine) -> None:
+    machine.cloud = cloud = Cloud()
+    daemon = machine.start()
+    await machine.run(50.0, 3)
+    assert machine.notifier.words.count("WATCHDOG=1") == 4
+    assert any(word.startswith("STATUS=cpu 50.0 %") for word in machine.notifier.words)
+    await daemon._stop()
+    assert cloud.closed == [False]
+    assert "STOPPING=1" in machine.notifier.words
 
 
 def test_a_task_has_one_place() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -122,7 +123,7 @@ def status(
     from cloudspill_monitor import reporting
 
     try:
-        found = reporting.find(config)
+        found = reporting.find(config, time.time())
     except reporting.StatusError as error:
         _fail(str(error))
     typer.echo(json.dumps(found.as_json(), indent=2) if output is Output.JSON else found.text())

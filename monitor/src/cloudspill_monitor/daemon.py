@@ -31,9 +31,10 @@ from cloudspill_monitor.policy_types import (
 )
 from cloudspill_monitor.sampler import HostSample, Sampler
 from cloudspill_monitor.sd_notify import Notifier
-from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot, TaskView
+from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot
 from cloudspill_monitor.task_logs import LogTail
-from cloudspill_monitor.workload import LocalTask, TaskEvent, Workload
+from cloudspill_monitor.task_views import task_views
+from cloudspill_monitor.workload import TaskEvent, Workload
 
 _STOPPING_POLL = 0.05  # seconds between looks at tasks that were asked to stop
 _STOP_PATIENCE = 60.0  # seconds without a word that a service manager is asked for meanwhile
@@ -262,7 +263,7 @@ class Daemon:
         self._say(self._given.workload.apply(fresh.tasks))
 
     def _describe(self, host: HostSample, elsewhere: float, judgement: str, now: float) -> Snapshot:
-        config = self._config
+        config, workload = self._config, self._given.workload
         return Snapshot(
             pid=os.getpid(),
             at=now,
@@ -283,33 +284,12 @@ class Daemon:
             moves_out=self._moves["out"],
             moves_in=self._moves["in"],
             moves_failed=self._moves["failed"],
-            tasks=self._views(now),
+            tasks=task_views(workload, self._executor.placement, self._meters, now),
             decisions=self._decisions,
             vms=self._executor.vms(now, self._given.clock.wall()),
             failure=self._failure,
             drained_wall=self._given.drain_order.since,
             cost=self._executor.cost(self._given.clock.wall()),
-        )
-
-    def _views(self, now: float) -> tuple[TaskView, ...]:
-        placement = self._executor.placement
-        return tuple(
-            self._view(task, placement.of(task.config.name), now)
-            for task in self._given.workload.tasks
-        )
-
-    def _view(self, task: LocalTask, place: str, now: float) -> TaskView:
-        return TaskView(
-            name=task.config.name,
-            place=place,
-            phase=task.phase,
-            movable=task.config.movable,
-            pid=task.process.pid if task.process else None,
-            cores=self._meters.cores(task.config.name),
-            uptime=now - task.since if task.process else None,
-            restarts=task.restarts,
-            exit_status=task.exit_status,
-            log=str(self._given.workload.log(task.config)),
         )
 
     def _refresh_decisions(self) -> None:

@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cloudspill_monitor.burst.views import vm_cost
 from cloudspill_monitor.config_file import ConfigError, load
-from cloudspill_monitor.console import summary
+from cloudspill_monitor.console import duration, summary, vm_state
 from cloudspill_monitor.control import ControlError, ask
-from cloudspill_monitor.journal import Decision, Journal, JournalError, Run
+from cloudspill_monitor.journal import Decision, Journal, JournalError, Run, Vm
 from cloudspill_monitor.lock import holder
-from cloudspill_monitor.snapshot import DecisionView, Snapshot, from_json
+from cloudspill_monitor.policy_types import LOCAL
+from cloudspill_monitor.snapshot import DecisionView, Snapshot, VmView, from_json
 from cloudspill_monitor.task_process import describe_exit
 
 _DECISIONS = 10
+_SHORTEST_FIRST_LEASE = 60.0  # seconds that a VM has from its first start on, at least
 
 
 class StatusError(Exception):
@@ -52,16 +55,30 @@ class Running:
                 f"  {task.name}: {task.phase}, {task.place}, {process}, "
                 f"{task.restarts} restart(s){ended}, log {task.log}"
             )
+        lines += [_vm_line(vm) for vm in snapshot.vms]
+        if snapshot.cost:
+            lines.append(f"VMs have cost {snapshot.cost:.4f} so far (by price_per_hour)")
+        if snapshot.drained_wall is not None:
+            lines.append(
+                f"drained since {_when(snapshot.drained_wall)}: tasks stay here until "
+                "`cloudspill-monitor drain --off`"
+            )
+        if (failure := snapshot.failure) is not None:
+            kind = f" ({failure.kind})" if failure.kind else ""
+            lines.append(f"{_when(failure.wall)} {failure.action} failed{kind}: {failure.text}")
+            lines += [f"  {failure.advice}"] if failure.advice else []
         return "\n".join([*lines, *_decision_lines(snapshot.decisions)])
 
 
 @dataclass(frozen=True, slots=True)
 class NotRunning:
-    """No monitor runs; this is what the last one wrote down."""
+    """No monitor runs; this is what the last one wrote down, looked at at `wall`."""
 
     state_dir: Path
-    runs: tuple[Run, ...]
-    decisions: tuple[Decision, ...]
+    wall: float
+    runs: tuple[Run, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    vms: tuple[Vm, ...] = ()
     running: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -71,13 +88,27 @@ class NotRunning:
             "state_dir": str(self.state_dir),
             "runs": [asdict(run) for run in self.runs],
             "decisions": [asdict(decision) for decision in self.decisions],
+            "vms": [
+                {**asdict(vm), "ends_wall": self.ends(vm), "cost": vm_cost(vm, self.wall)}
+                for vm in self.vms
+            ],
         }
+
+    def ends(self, vm: Vm) -> float:
+        """The wall time by which `vm` ends itself, or Google Cloud ends it, if nobody else does.
+
+        Nobody renews its lease now; but it may have been renewed a moment ago.
+        """
+        lease = max(vm.lease, _SHORTEST_FIRST_LEASE)
+        return min(self.wall + lease, vm.planned_wall + vm.max_lifetime)
 
     def text(self) -> str:
         """For people."""
         lines = [f"monitor: none runs on {self.state_dir}"]
         for run in self.runs:
-            if run.ended_wall is None:
+            if run.ended_wall is None and run.place != LOCAL:
+                lines.append(f"  {run.task}: was at {run.place}; `run` will bring it home")
+            elif run.ended_wall is None:
                 lines.append(
                     f"  {run.task}: was running as process {run.pid}; `run` will take it over"
                 )
@@ -89,11 +120,29 @@ class NotRunning:
         views = tuple(
             DecisionView(d.wall, d.action, d.tasks, d.reason, d.outcome) for d in self.decisions
         )
-        return "\n".join([*lines, *_decision_lines(views)])
+        return "\n".join([*lines, *self._vm_lines(), *_decision_lines(views)])
+
+    def _vm_lines(self) -> list[str]:
+        if not self.vms:
+            return []
+        lines = ["VMs that may still exist, and cost money:"]
+        for vm in self.vms:
+            made = f" ({vm.machine_type} in {vm.zone})" if vm.zone else ""
+            since = "never seen up" if vm.up_wall is None else f"up since {_when(vm.up_wall)}"
+            lines.append(
+                f"  {vm.vm}{made}: {since}, cost {vm_cost(vm, self.wall):.4f} so far; if it is "
+                f"still there it deletes itself by {_when(self.ends(vm))} at the latest "
+                f"(lease {duration(vm.lease)})"
+            )
+        return [
+            *lines,
+            "  `cloudspill-monitor run` takes them over and brings their tasks home; "
+            "`cloudspill-monitor reap` shows (and with --delete deletes) those whose lease is over",
+        ]
 
 
-def find(path: Path) -> Running | NotRunning:
-    """The state of the monitor whose configuration is `path`. Raises StatusError."""
+def find(path: Path, wall: float) -> Running | NotRunning:
+    """The state at `wall` of the monitor whose configuration is `path`. Raises StatusError."""
     try:
         state_dir = load(path).state_dir
     except ConfigError as error:
@@ -104,16 +153,17 @@ def find(path: Path) -> Running | NotRunning:
             return _ask(state_dir, owner)
         journal_path = state_dir / "journal.db"
         if not journal_path.exists():
-            return NotRunning(state_dir, (), ())
+            return NotRunning(state_dir, wall)
         journal = Journal(journal_path)
         runs = tuple(journal.last_runs().values())
         decisions = tuple(journal.decisions(_DECISIONS))
+        vms = tuple(journal.vms())
         journal.close()
     except JournalError as error:
         raise StatusError(str(error)) from error
     except OSError as error:
         raise StatusError(f"state_dir {state_dir} cannot be read: {error}") from error
-    return NotRunning(state_dir, runs, decisions)
+    return NotRunning(state_dir, wall, runs, decisions, vms)
 
 
 def _ask(state_dir: Path, owner: str) -> Running:
@@ -123,6 +173,16 @@ def _ask(state_dir: Path, owner: str) -> Running:
         raise StatusError(f"{owner} holds {state_dir}, but: {error}") from error
     except (TypeError, KeyError) as error:
         raise StatusError(f"{owner} is of another version than this command") from error
+
+
+def _vm_line(vm: VmView) -> str:
+    parts = [f"{vm.machine_type}{' (Spot)' if vm.spot else ''} in {vm.zone}"] if vm.zone else []
+    parts += [vm_state(vm), f"tasks: {', '.join(vm.tasks) or 'none'}"]
+    if vm.lease is not None:
+        parts.append(f"lease {duration(vm.lease)}")
+    if vm.lifetime is not None:
+        parts.append(f"Google Cloud deletes it in {duration(vm.lifetime)}")
+    return f"  {vm.name}: {', '.join(parts)}, cost {vm.cost:.4f} so far"
 
 
 def _decision_lines(decisions: tuple[DecisionView, ...]) -> list[str]:

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`status`, from a running monitor's words and from what a dead one wrote down."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cloudspill_monitor.journal import Journal
+from cloudspill_monitor.reporting import NotRunning, Running, find
+from cloudspill_monitor.snapshot import FailureView, from_json
+
+from .test_metrics import SNAPSHOT, VM
+
+NOW = 1.7e9
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "monitor.yml"
+    path.write_text("state_dir: state\ntasks: [{name: Task 3, command: sleep 1}]\n")
+    (tmp_path / "state").mkdir()
+    return path
+
+
+def dead(config: Path, *, up: float | None, planned: float = NOW - 1000.0) -> NotRunning:
+    """What is left of a monitor that died with a VM."""
+    with closing(Journal(config.parent / "state" / "journal.db")) as journal:
+        journal.plan_vm(
+            "burst-1",
+            boot_id="boot",
+            at=1.0,
+            wall=planned,
+            spot=False,
+            lease=120.0,
+            max_lifetime=43200.0,
+            price_per_hour=0.36,
+        )
+        if up is not None:
+            journal.vm_up(
+                "burst-1",
+                zone="us-west1-b",
+                machine_type="n1-standard-1",
+                spot=False,
+                instance_id="7",
+                ssh_command=("ssh",),
+                wall=up,
+            )
+    found = find(config, NOW)
+    assert isinstance(found, NotRunning)
+    return found
+
+
+def test_a_running_monitor_tells_of_its_vms_their_lease_and_their_cost() -> None:
+    text = Running(replace(SNAPSHOT, vms=(VM,), cost=1.25)).text()
+    assert (
+        "burst-3f2a9c-1: n1-standard-1 (Spot) in us-west1-b, up for 3m07s, tasks: Task 3, "
+        "lease 1m50s, Google Cloud deletes it in 11h40m, cost 0.0025 so far" in text
+    )
+    assert "VMs have cost 1.2500 so far" in text
+
+
+def test_the_last_failure_is_told_with_its_kind_and_what_to_do() -> None:
+    failure = FailureView(NOW, "scale out", "stock-out", "no room in us-west1-b", "Name zones.")
+    text = Running(replace(SNAPSHOT, failure=failure)).text()
+    assert "scale out failed (stock-out): no room in us-west1-b\n  Name zones." in text
+
+
+def test_a_drained_monitor_says_how_to_end_that() -> None:
+    assert "drain --off" in Running(replace(SNAPSHOT, drained_wall=NOW)).text()
+    assert "drain --off" not in Running(SNAPSHOT).text()
+
+
+def test_a_snapshot_with_vms_survives_the_wire() -> None:
+    failure = FailureView(NOW, "scale out", "stock-out", "no room", "")
+    snapshot = replace(SNAPSHOT, vms=(VM,), failure=failure, drained_wall=NOW, cost=0.5)
+    assert from_json(Running(snapshot).snapshot.as_json()) == snapshot
+
+
+def test_a_dead_monitors_vm_is_told_until_when_it_may_live_and_what_to_do(config: Path) -> None:
+    found = dead(config, up=NOW - 600.0)
+    assert found.ends(found.vms[0]) == NOW + 120.0  # it may have been renewed a moment ago
+    text = found.text()
+    assert "burst-1 (n1-standard-1 in us-west1-b): up since " in text
+    assert "cost 0.0600 so far" in text
+    assert "(lease 2m00s)" in text
+    assert "`cloudspill-monitor reap`" in text
+    (vm,) = found.as_json()["vms"]
+    assert (vm["vm"], vm["ends_wall"], round(vm["cost"], 4)) == ("burst-1", NOW + 120.0, 0.06)
+
+
+def test_a_vm_never_seen_up_may_exist_all_the_same(config: Path) -> None:
+    assert "burst-1: never seen up, cost 0.0000" in dead(config, up=None).text()
+
+
+def test_no_vm_outlives_what_google_cloud_was_told(config: Path) -> None:
+    found = dead(config, up=NOW - 43000.0, planned=NOW - 43190.0)
+    assert found.ends(found.vms[0]) == NOW + 10.0
+
+
+def test_a_vm_that_is_gone_is_not_told_of(config: Path) -> None:
+    dead(config, up=NOW - 600.0)
+    with closing(Journal(config.parent / "state" / "journal.db")) as journal:
+        journal.vm_gone("burst-1", NOW)
+    assert "may still exist" not in find(config, NOW).text()
+
+
+def test_a_task_that_was_away_is_not_told_as_a_process_of_this_machine(config: Path) -> None:
+    with closing(Journal(config.parent / "state" / "journal.db")) as journal:
+        journal.hand_out(
+            None,
+            "Task 3",
+            "burst-1",
+            "definition",
+            1,
+            "boot",
+            1.0,
+            NOW,
+            None,
+        )
+    assert "Task 3: was at burst-1; `run` will bring it home" in find(config, NOW).text()
