@@ -76,15 +76,18 @@ class BurstExecutor:
             ),
             Duties(self._settle, self._retire, self._delete, self._plays.locked),
         )
-        waiting = checkpoints.Waiting(given.state_dir)
         homecoming = Homecoming(
-            given.journal, given.workload, waiting, given.clock, self._fleet.release, given.poll
+            given.journal,
+            given.workload,
+            given.clock,
+            given.reporter,
+            self._fleet.release,
+            given.poll,
         )
         self._settling = Settling(
             given.journal,
             given.workload,
             homecoming,
-            waiting,
             given.clock,
             given.reporter,
             self._staging,

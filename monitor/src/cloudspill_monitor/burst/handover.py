@@ -18,11 +18,13 @@ from cloudspill_monitor import checkpoints
 from cloudspill_monitor.burst.homecoming import Homecoming
 from cloudspill_monitor.burst.move import Move
 from cloudspill_monitor.clock import Clock
+from cloudspill_monitor.config import TaskConfig
 from cloudspill_monitor.console import Reporter
 from cloudspill_monitor.control import ControlRefusal
 from cloudspill_monitor.journal import Journal, JournalError, Run
+from cloudspill_monitor.local_task import Ended
 from cloudspill_monitor.policy_types import LOCAL
-from cloudspill_monitor.workload import Workload
+from cloudspill_monitor.workload import NotReleasedError, Workload
 
 _POLL = 0.02  # seconds between looks at a task that was asked to stop
 
@@ -82,16 +84,19 @@ class Handover:
 
     async def _hand_out(self, move: Move, task: str, vm: str) -> Answer:
         local = self.workload.task(task)
-        if local is None or local.phase not in ("running", "waiting", "stopping"):
-            return {"skip": f"{task} does not run here any more"}
-        config = local.config
+        if local is None:
+            return {"skip": f"{task} is no longer configured"}
+        config, run = local.config, local.process.run if local.process is not None else None
         archive = self.staging / f"{config.slug}.move-{move.number}.tar"
-        if local.process is not None:
-            self.journal.mark_stopping(local.process.run, move.number)
-        self.workload.release(task)
-        while (ended := self.workload.released(task)) is None:
-            await asyncio.sleep(_POLL)
-            self.poll()
+        try:
+            if run is not None:
+                self.journal.mark_stopping(run, move.number)
+            self.workload.release(task)
+            while (ended := self.workload.released(task)) is None:
+                await asyncio.sleep(_POLL)
+                self.poll()
+        except NotReleasedError as error:
+            return {"skip": str(error)}
         move.left_at[task] = self.clock.boottime()
         try:
             _still(move)
@@ -99,42 +104,28 @@ class Handover:
                 checkpoints.pack, config.cwd, config.checkpoint_paths, archive
             )
             _still(move)
-            run = self.journal.hand_out(
-                ended.run,
-                task,
-                vm,
-                ended.definition,
-                move.number,
-                self.boot_id,
-                self.clock.boottime(),
-                self.clock.wall(),
-                ended.exit_status,
-            )
-        except (OSError, checkpoints.CheckpointError, JournalError, ControlRefusal) as error:
+            number = self._journal_hand_out(move, task, vm, ended)
+        except (checkpoints.CheckpointError, JournalError) as error:
             self.workload.cancel_release(task)
-            if isinstance(error, ControlRefusal):
-                raise
-            raise ControlRefusal(
-                "disk-full-here", f"{task} goes on here, its checkpoint cannot be packed: {error}"
-            ) from error
+            raise ControlRefusal("disk-full-here", f"{task} goes on here: {error}") from error
+        except ControlRefusal:
+            self.workload.cancel_release(task)
+            raise
         self.workload.gone_to(task, vm)
-        return {
-            "request": {
-                "do": "start",
-                "move": move.number,
-                "run": run,
-                "task": task,
-                "slug": config.slug,
-                "command": list(config.command),
-                "env": config.env,
-                "checkpoint_paths": [str(path) for path in config.checkpoint_paths],
-                "restart": config.restart,
-                "stop_signal": config.stop_signal,
-                "stop_grace": config.stop_grace,
-                "sha256": packed.sha256,
-            },
-            "archive": str(archive),
-        }
+        return _start_request(move, number, config, packed.sha256, archive)
+
+    def _journal_hand_out(self, move: Move, task: str, vm: str, ended: Ended) -> int:
+        return self.journal.hand_out(
+            ended.run,
+            task,
+            vm,
+            ended.definition,
+            move.number,
+            self.boot_id,
+            self.clock.boottime(),
+            self.clock.wall(),
+            ended.exit_status,
+        )
 
     async def _call_home(self, move: Move, task: str, vm: str) -> Answer:
         run = self._live(task, vm)
@@ -167,6 +158,26 @@ class Handover:
         seconds = move.arrived(task, self.clock.boottime())
         ran = "" if seconds is None else f"; it ran nowhere for {seconds:.2f} s"
         self.reporter.notice(f"{task} {where}{ran}")
+
+
+def _start_request(move: Move, run: int, config: TaskConfig, sha256: str, archive: Path) -> Answer:
+    return {
+        "request": {
+            "do": "start",
+            "move": move.number,
+            "run": run,
+            "task": config.name,
+            "slug": config.slug,
+            "command": list(config.command),
+            "env": config.env,
+            "checkpoint_paths": [str(path) for path in config.checkpoint_paths],
+            "restart": config.restart,
+            "stop_signal": config.stop_signal,
+            "stop_grace": config.stop_grace,
+            "sha256": sha256,
+        },
+        "archive": str(archive),
+    }
 
 
 def _still(move: Move) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudspill_monitor.burst.move import Move
-from cloudspill_monitor.checkpoints import Waiting
 from cloudspill_monitor.clock import Clock
+from cloudspill_monitor.console import Reporter
 from cloudspill_monitor.control import ControlRefusal
 from cloudspill_monitor.journal import Journal, Run
 from cloudspill_monitor.workload import Workload
@@ -27,8 +27,8 @@ class Homecoming:
 
     journal: Journal
     workload: Workload
-    waiting: Waiting
     clock: Clock
+    reporter: Reporter
     release: Callable[[Run], None]
     poll: Callable[[], None]
 
@@ -42,7 +42,7 @@ class Homecoming:
         slug = self.workload.slug(run.task)
         try:
             await asyncio.to_thread(
-                self.waiting.receive, slug, archive, str(guest.get("sha256") or "")
+                self.workload.waiting.receive, slug, archive, str(guest.get("sha256") or "")
             )
         except ValueError as error:
             raise ControlRefusal("failed", f"the checkpoint of {run.task}: {error}") from error
@@ -67,5 +67,7 @@ class Homecoming:
     def _at_home(self, run: Run, exit_status: int | None, *, ended: bool) -> None:
         outcome = "came home" if not ended else "completed" if exit_status == 0 else "failed"
         self.journal.hand_back(run.run, self.clock.wall(), exit_status, outcome)
-        self.workload.take_back(run.task, ended=ended, exit_status=exit_status)
+        event = self.workload.take_back(run.task, ended=ended, exit_status=exit_status)
+        if event is not None:
+            self.reporter.task(event)
         self.poll()

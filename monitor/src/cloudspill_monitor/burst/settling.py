@@ -13,7 +13,6 @@ from cloudspill_monitor.burst.link import LinkError
 from cloudspill_monitor.burst.move import Move
 from cloudspill_monitor.burst.settlement import Verdict, judge
 from cloudspill_monitor.burst.vm import BurstVm
-from cloudspill_monitor.checkpoints import Waiting
 from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.console import Reporter
 from cloudspill_monitor.control import ControlRefusal
@@ -35,7 +34,6 @@ class Settling:
     journal: Journal
     workload: Workload
     homecoming: Homecoming
-    waiting: Waiting
     clock: Clock
     reporter: Reporter
     staging: Path
@@ -128,7 +126,9 @@ class Settling:
             archive.unlink(missing_ok=True)
             return
         try:
-            self.waiting.keep(self.workload.slug(run.task), archive)
+            self.workload.waiting.keep(self.workload.slug(run.task), archive)
+        except ValueError as error:
+            raise ControlRefusal("failed", f"the checkpoint of {run.task}: {error}") from error
         except OSError as error:
             raise ControlRefusal(
                 "disk-full-here", f"the checkpoint of {run.task} cannot be kept here: {error}"
