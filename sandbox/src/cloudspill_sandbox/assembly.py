@@ -29,8 +29,9 @@ from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.control import environment
 from cloudspill_sandbox.engine.call import Document, Service
 from cloudspill_sandbox.engine.clock import Clock
-from cloudspill_sandbox.engine.discovery import load_api
+from cloudspill_sandbox.engine.discovery import Api, load_api
 from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.engine.witness import Witness
 from cloudspill_sandbox.faults.administration import FaultAdministration
 from cloudspill_sandbox.faults.calls import exposed
 from cloudspill_sandbox.faults.hooks import FaultHooks
@@ -208,10 +209,11 @@ class Sandbox:
             storage = storage_cloud(cloud, iam)
             recover(storage)
             implemented = implemented_services(cloud, iam, tokens, usage, storage)
+            apis = {name: load_api(name, "v1") for name in implemented}
             services = exposed(implemented, faults, iam.authorizer.denial)
             front = Front(
-                apis={name: load_api(name, "v1") for name in services},
-                services=services,
+                apis=apis,
+                services=_watched(settings.witness, services, apis),
                 authenticator=TokenAuthenticator(accounts, tokens, clock, time.time),
                 authorizer=Admission(ServiceActivation(store, usage, iam), iam.authorizer),
                 certificate=ServerCertificate(authority, [repositories.HOST], _now),
@@ -301,6 +303,12 @@ class Sandbox:
         others = [Path(os.environ[name]) for name in _BUNDLES if name in os.environ]
         environment.replace(settings.client_bundle, client_bundle(authority, others))
         ensure_owner(accounts, settings.project, settings.credentials, _invoking_user())
+
+
+def _watched(
+    witness: Path | None, services: dict[str, Service], apis: dict[str, Api]
+) -> dict[str, Service]:
+    return Witness(witness).watching(services, apis) if witness else services
 
 
 def _first_members(cloud: Cloud) -> dict[str, str]:

@@ -42,6 +42,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
         "keep_state": ("CLOUDSPILL_SANDBOX_KEEP_STATE", lambda text: bool(int(text))),
         "latency": ("CLOUDSPILL_SANDBOX_LATENCY", LatencyProfile),
         "seed": ("CLOUDSPILL_SANDBOX_SEED", int),
+        "witness": ("CLOUDSPILL_SANDBOX_WITNESS", _absolute),
     }
 )
 """Fields that the environment may set, their variables, and how each is read."""
@@ -62,6 +63,7 @@ class Settings:
         keep_state: with `in_memory`, the documents and volumes last, as they do without it.
         latency: how long operations take.
         seed: with the same one, `gce` takes the same times.
+        witness: file that keeps a line of each call that was answered (engine/witness.py).
     """
 
     name: str = "cloudspill"
@@ -74,6 +76,7 @@ class Settings:
     keep_state: bool = False
     latency: LatencyProfile = LatencyProfile.INSTANT
     seed: int = 0
+    witness: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that host resources could not carry.
@@ -112,6 +115,7 @@ class Settings:
             variable: str(int(value)) if isinstance(value, bool) else str(value)
             for field, value in values.items()
             for variable, _ in (ENVIRONMENT[field],)
+            if value is not None
         }
 
     @property

@@ -235,11 +235,43 @@ async def test_a_head_has_no_body(world: World, running: RunningFront, bundle: P
     assert (response.status_code, response.content) == (200, b"")
 
 
+async def test_a_client_may_have_the_door_as_its_endpoint(
+    world: World, running: RunningFront
+) -> None:
+    def work() -> tuple[requests.Response, requests.Response]:
+        with requests.Session() as client:
+            client.trust_env = False
+            url = f"http://127.0.0.1:{running.port}{INSTANCES}/web"
+            refused = client.get(url, timeout=10)  # and a second one on the same connection
+            header = {"Authorization": f"Bearer {world.token}"}
+            return refused, client.get(url, headers=header, timeout=10)
+
+    refused, answered = await asyncio.to_thread(work)
+    assert (refused.status_code, answered.status_code) == (401, 200)
+    assert answered.json()["name"] == "web"
+    assert world.stub.calls[-1].wire.origin == f"http://127.0.0.1:{running.port}"
+
+
+async def test_an_endpoint_s_request_may_come_with_all_of_its_body(
+    world: World, running: RunningFront
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    body = b'{"name": "web"}'
+    head = (
+        f"POST {INSTANCES} HTTP/1.1\r\nHost: localhost:{running.port}\r\nConnection: close\r\n"
+        f"Authorization: Bearer {world.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert world.stub.calls[-1].body["name"] == "web"
+
+
 @pytest.mark.parametrize(
     ("head", "status", "words"),
     [
         ("GET http://example.com/ HTTP/1.1", b"403", b"carries HTTPS (CONNECT) alone, not GET"),
-        ("GET / HTTP/1.1", b"403", b"carries HTTPS"),
         ("CONNECT compute.googleapis.com:80 HTTP/1.1", b"403", b"port 443 alone"),
         ("CONNECT compute.googleapis.com HTTP/1.1", b"400", b"host:port"),
         ("CONNECT x:0 HTTP/1.1", b"400", b"host:port"),

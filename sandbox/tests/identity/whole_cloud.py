@@ -184,7 +184,7 @@ async def _do(
     body: Document,
     media: bytes | None = None,
 ) -> Any:
-    wire = Wire("POST", "storage.googleapis.com", {})
+    wire = Wire("POST", "https://storage.googleapis.com", {})
     content = None if media is None else Media("text/plain", _chunks(media))
     owner = Principal("owner@example.org")
     service = services[method.partition(".")[0]]

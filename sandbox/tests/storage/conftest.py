@@ -71,7 +71,7 @@ class Client:
             validation.query_parameters(self.api, described, given),
             validation.request_body(self.api, described, body),
             self.principal,
-            Wire(described.http_method, "storage.googleapis.com", self.headers),
+            Wire(described.http_method, "https://storage.googleapis.com", self.headers),
             None if media is None else Media("text/plain", _chunks(media)),
         )
         self.iam.authorizer.authorize(call)

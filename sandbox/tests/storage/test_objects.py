@@ -98,7 +98,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(client: Client) -> None:
         {"name": "object", "uploadType": "media"},
         {},
         OWNER,
-        Wire("POST", "storage.googleapis.com"),
+        Wire("POST", "https://storage.googleapis.com"),
         Media(None, broken()),
     )
     before = client.documents()

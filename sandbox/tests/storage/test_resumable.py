@@ -71,7 +71,7 @@ async def send(
 
     headers = {} if content_range is None else {"Content-Range": content_range}
     query = {"uploadType": "resumable", "upload_id": upload_id}
-    wire = Wire(method, "storage.googleapis.com", headers)
+    wire = Wire(method, "https://storage.googleapis.com", headers)
     call = Call(INSERT, {"bucket": "bucket"}, query, {}, ANONYMOUS, wire, Media(None, chunks()))
     return await storage_service(client.cloud)[INSERT](call)
 

@@ -36,12 +36,13 @@ class Wire:
 
     Attributes:
         http_method: in capitals, `PUT` for a part of a resumable upload.
-        host: that the client asked, `storage.googleapis.com`; links in answers lead there.
+        origin: that the client asked, `https://storage.googleapis.com`; links in answers to what
+            it goes on with lead there.
         headers: keys match in any case.
     """
 
     http_method: str = "GET"
-    host: str = ""
+    origin: str = "https://www.googleapis.com"
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

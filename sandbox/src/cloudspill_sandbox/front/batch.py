@@ -75,8 +75,9 @@ def _call(part: Message, outer: HttpRequest) -> HttpRequest:
     if part.get_content_type() != "application/http" or len(words) not in (2, 3):
         raise _refusal("Failed to parse batch request, error: a part is no HTTP request.")
     fields = headers({key: str(value) for key, value in HeaderParser().parsestr(rest).items()})
-    if "Authorization" not in fields and "Authorization" in outer.headers:
-        fields["Authorization"] = outer.headers["Authorization"]
+    for name in ("Authorization", "User-Agent"):
+        if name not in fields and name in outer.headers:
+            fields[name] = outer.headers[name]
     try:
         url = urlsplit(words[1])
     except ValueError:

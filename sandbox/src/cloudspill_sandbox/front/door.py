@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one door: a CONNECT proxy (RFC 9110, section 9.3.6).
+"""The one door: a CONNECT proxy (RFC 9110, section 9.3.6), and an endpoint of its own.
 
 Google's hosts and the sandbox's own are answered here, over TLS that is set up in place on the
-same connection; everything else becomes a tunnel.
+same connection; everything else becomes a tunnel. A request that names a path alone is for a
+client's endpoint override, `http://127.0.0.1:8460/compute/v1/…`, without TLS: it never leaves the
+host.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
-from cloudspill_sandbox.front.pipe import Handover, HeadError, HeadReader, join
+from cloudspill_sandbox.front.pipe import HEAD_END, Handover, HeadError, HeadReader, join
 from cloudspill_sandbox.front.tls import ServerCertificate
 from cloudspill_sandbox.front.tunnel import TunnelError, Tunneller
 
@@ -70,6 +72,11 @@ class Door:
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
                 head, rest = await entrance.head()
+            if _is_for_endpoint(head):
+                handover = Handover()
+                handover.data_received(head + HEAD_END + rest)
+                handover.to(self._http(), transport)
+                return
             host, port = _destination(head)
             if host in self._hosts or host.endswith(f".{_GOOGLE}"):
                 await self._answer(transport, host, port, rest)
@@ -127,6 +134,11 @@ class _Entrance(HeadReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._enter(self)
+
+
+def _is_for_endpoint(head: bytes) -> bool:
+    words = head.partition(b"\r\n")[0].split(b" ")
+    return len(words) == 3 and words[1].startswith(b"/")
 
 
 def _destination(head: bytes) -> tuple[str, int]:

@@ -114,7 +114,7 @@ class Endpoint:
             query["alt"] = "media"
         content = parse_json(body) if body and route.method.request else None
         document = request_body(route.api, route.method, content)
-        wire = Wire(request.method, request.host, request.headers)
+        wire = Wire(request.method, request.origin, request.headers)
         call = Call(route.method.id, route.path, query, document, principal, wire, media)
         view = View.of(query)
         self._authorizer.authorize(call)
@@ -128,7 +128,7 @@ class Endpoint:
         https://cloud.google.com/storage/docs/resumable-uploads#session-uris
         """
         _, media = await received(request, None, query[UPLOAD_ID])
-        wire = Wire(request.method, request.host, request.headers)
+        wire = Wire(request.method, request.origin, request.headers)
         call = Call(route.method.id, route.path, query, {}, ANONYMOUS, wire, media)
         return View.of({}).render(await self._handler(route)(call))
 

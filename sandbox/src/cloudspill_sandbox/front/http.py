@@ -26,6 +26,7 @@ class HttpRequest:
         headers: keys match in any case.
         body: what was sent, if it is held in memory.
         stream: the bytes of an upload as they come, not read yet; None for other requests.
+        endpoint: that the client asked instead of Google's, `http://127.0.0.1:8460`, if it did.
     """
 
     method: str
@@ -34,6 +35,12 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     stream: AsyncIterator[bytes] | None = None
+    endpoint: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port that the client asked."""
+        return self.endpoint or f"https://{self.host}"
 
     @property
     def path(self) -> str:

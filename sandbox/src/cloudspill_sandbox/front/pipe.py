@@ -7,7 +7,7 @@ import asyncio
 from typing import cast
 
 MAX_HEAD = 16 * 1024
-_END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 
 
 class HeadError(Exception):
@@ -39,7 +39,7 @@ class HeadReader(asyncio.Protocol):
         self._buffer += data
         if self._head.done():
             return
-        head, end, rest = self._buffer.partition(_END)
+        head, end, rest = self._buffer.partition(HEAD_END)
         if end:
             self.transport.pause_reading()
             self._head.set_result((bytes(head), bytes(rest)))
@@ -147,5 +147,6 @@ class Handover(asyncio.Protocol):
             return
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        transport.resume_reading()
         if self._early:
             protocol.data_received(bytes(self._early))

@@ -184,7 +184,9 @@ class Front:
             return response
         except ConnectionError:  # the client left before it had said all
             return web.Response(status=499)  # to nobody
-        asked = HttpRequest(request.method, host, target, request.headers, body, stream)
+        asked = HttpRequest(
+            request.method, host, target, request.headers, body, stream, _endpoint(request)
+        )
         try:
             answer = await self.answer(asked)
         except NoAnswerError:
@@ -256,6 +258,11 @@ def _target(request: web.BaseRequest) -> str:
     if not target.startswith("/"):
         raise ApiError(400, "badRequest", "The request target must be a path.")
     return target
+
+
+def _endpoint(request: web.BaseRequest) -> str | None:
+    """Return the endpoint that a client's settings name; Google's hosts are asked over TLS."""
+    return None if request.secure else f"http://{request.headers.get('Host', '')}"
 
 
 def _host(header: str) -> str:

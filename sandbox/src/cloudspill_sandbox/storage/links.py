@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links in answers: they lead to the host that the client asked, which is the one it can reach."""
+"""Links in answers: they lead to what the client asked, which is what it can reach."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ def link(call: Call, path: str) -> str:
     Args:
         path: already percent-encoded, `b/my-bucket`.
     """
-    return f"https://{call.wire.host or 'www.googleapis.com'}/storage/v1/{path}"
+    return f"{call.wire.origin}/storage/v1/{path}"

@@ -59,7 +59,7 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
     }
     cloud.store.put(f"{UPLOADS}/{upload_id}", upload)
     location = (
-        f"https://{call.wire.host}/upload/storage/v1/b/{upload['bucket']}/o"
+        f"{call.wire.origin}/upload/storage/v1/b/{upload['bucket']}/o"
         f"?uploadType=resumable&name={quote(name, safe='')}&{UPLOAD_ID}={upload_id}"
     )
     return Reply(200, b"", {"Location": location, "X-GUploader-UploadID": upload_id})
