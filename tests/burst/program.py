@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitor's own program with hooks that the product does not have.
+
+Environment: `BURST_CPU_FILE` names a file with a percentage, which the monitor then takes for the
+machine's CPU (a machine that runs tests beside is never quiet). `BURST_KILL_AT` is `NUMBER:before`
+or `NUMBER:after`: at that transaction of the journal, before or after its commit, the monitor is
+killed as by `kill -9`. `BURST_STEPS_FILE` is given one line for each transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cloudspill_monitor import cli, running
+from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.journal import Journal
+from cloudspill_monitor.sampler import CpuDelta, HostCpu, Sampler
+
+
+class StagedCpu:
+    """Counters that rise as the file `path` says, in percent of one core."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = time.monotonic()
+        self._busy = self._total = 0.0
+
+    def read(self) -> HostCpu:
+        now = time.monotonic()
+        passed, self._at = now - self._at, now
+        self._total += passed
+        self._busy += passed * float(self._path.read_text() or "0") / 100.0
+        return HostCpu(self._busy, self._total)
+
+
+def stage_cpu(path: Path) -> None:
+    """Let the monitor see the CPU that the file says."""
+
+    def make_sampler(config: MonitorConfig, own: tuple[CpuDelta, ...] = ()) -> Sampler:
+        return Sampler(read_cpu=StagedCpu(path).read)
+
+    running.make_sampler = make_sampler
+
+
+def watch_journal(kill_at: str | None, steps: Path | None) -> None:
+    """Count the journal's transactions; at one of them, die."""
+    number, _, when = (kill_at or "0:").partition(":")
+    original = Journal.transaction
+    count = 0
+
+    @contextmanager
+    def transaction(journal: Journal) -> Iterator[Any]:
+        nonlocal count
+        count += 1
+        mine = count
+        with original(journal) as db:
+            yield db
+            if mine == int(number) and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+        if steps is not None:
+            with steps.open("a") as file:
+                file.write(f"{mine}\n")
+        if mine == int(number) and when == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Journal.transaction = transaction  # type: ignore[method-assign,assignment]
+
+
+def main() -> None:
+    if cpu := os.environ.get("BURST_CPU_FILE"):
+        stage_cpu(Path(cpu))
+    steps = os.environ.get("BURST_STEPS_FILE")
+    kill_at = os.environ.get("BURST_KILL_AT")
+    if kill_at or steps:
+        watch_journal(kill_at, Path(steps) if steps else None)
+    sys.argv[0] = "cloudspill-monitor"
+    cli.app()
+
+
+if __name__ == "__main__":
+    main()
