@@ -104,6 +104,7 @@ class VmLink:
         """Connect, and stay connected. Needs a running event loop."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep_connected())
+            self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """End the connection; its process is gone when this returns."""
@@ -189,6 +190,15 @@ class VmLink:
                 pause = _SHORTEST_PAUSE
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A mistake in this program must not look like a VM that says nothing."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._trouble = f"its link has failed: {error!r}"
+            task.get_loop().call_exception_handler(
+                {"message": self._trouble, "exception": error, "task": task}
+            )
+            self._listener.on_lost(self._trouble)
 
     async def _connection(self) -> tuple[bool, str]:
         """The life of one; whether the VM ever ticked on it, and why it ended."""

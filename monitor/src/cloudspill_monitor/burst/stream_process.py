@@ -93,8 +93,9 @@ class StreamProcess:
         """Kill it with all that it has started, and reap it."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        if self._process.stdin is not None:
-            self._process.stdin.transport.abort()
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.is_closing():
+            stdin.transport.abort()  # what is unsent would keep it open
         self._transport.close()
         await self._process.wait()
         self._listening.cancel()

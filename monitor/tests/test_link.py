@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stream to a VM: ticks, renewals, requests, and connections that break."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudspill_monitor import procfs
+from cloudspill_monitor.burst.link import LinkError, VmLink
+
+from .conftest import FakeClock
+from .stream_guest import TICK, Connection, Heard, StreamGuest, stream_guest
+
+RUN = {"run": 7, "task": "Task 3", "state": "running", "pid": 12, "log_size": 0}
+
+
+@pytest.fixture
+async def guest() -> AsyncIterator[StreamGuest]:
+    async with stream_guest() as made:
+        yield made
+
+
+@asynccontextmanager
+async def linked(
+    guest: StreamGuest, clock: FakeClock, lease: float = 30.0, **options: Any
+) -> AsyncIterator[tuple[VmLink, Heard]]:
+    heard = Heard()
+    link = VmLink(guest.ssh_command, lease, 2.0, clock, heard, **options)
+    link.start()
+    try:
+        yield link, heard
+    finally:
+        await link.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - files and processes tell nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_it_is_connected_from_the_first_tick_on(guest: StreamGuest, clock: FakeClock) -> None:
+    async with linked(guest, clock) as (link, heard):
+        connection = await guest.connection()
+        assert not link.connected
+        await connection.tick(runs=[RUN], surprise="of a newer keeper")
+        await link.wait_connected(20)
+        tick = await heard.until("tick")
+        assert [kind for kind, _ in heard.events] == ["connected", "tick"]
+        assert tick["runs"] == [RUN]
+        assert link.last_tick == tick
+        assert link.connected
+
+
+async def test_the_ssh_is_the_links_own(
+    guest: StreamGuest, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSPILL_MOVE", "a1b2c3/4")  # as if a playbook's hook had started it
+    async with linked(guest, clock):
+        started = (await guest.connection()).started
+    argv = started["argv"]
+    assert started["move"] is None
+    assert argv[-5:] == [
+        guest.ssh_command[1],
+        *("sudo", "-n", "/usr/local/bin/cloudspill-burst", "stream"),
+    ]
+    assert {"BatchMode=yes", "ControlMaster=no", "ControlPath=none"} < set(argv[:-5])
+    assert os.getsid(0) != started["pid"]
+
+
+async def test_the_first_tick_is_echoed_at_once(guest: StreamGuest, clock: FakeClock) -> None:
+    async with linked(guest, clock):
+        connection = await guest.connection()
+        token = 12345.678901234567
+        await connection.tick(token=token)
+        assert await connection.receive() == {"renew": token}
+
+
+async def test_the_newest_token_is_echoed_six_times_a_lease_at_most(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock, lease=3.0) as (_, heard):
+        connection = await guest.connection()
+        loop = asyncio.get_running_loop()
+        sent: list[float] = []
+        echoed: list[tuple[float, float]] = []
+
+        async def collect() -> None:
+            while True:
+                echoed.append(((await connection.receive())["renew"], sent[-1]))
+
+        collecting = asyncio.create_task(collect())
+        end = loop.time() + 1.6
+        while loop.time() < end:
+            sent.append(await connection.tick())
+            await heard.until("tick", len(sent))
+            await asyncio.sleep(0.02)
+        collecting.cancel()
+        await asyncio.wait([collecting])
+        assert len(sent) > 20
+        assert 3 <= len(echoed) <= 4  # at 0, 0.45, 0.9, 1.35 s
+        assert all(renewed == newest for renewed, newest in echoed)
+
+
+async def test_a_vm_that_is_to_die_is_not_renewed(guest: StreamGuest, clock: FakeClock) -> None:
+    async with linked(guest, clock) as (link, heard):
+        link.renewing = False
+        connection = await guest.connection()
+        await connection.tick()
+        await heard.until("tick")
+        asking = asyncio.create_task(link.request("status"))
+        assert (await connection.receive())["do"] == "status"  # the first line, so no renewal
+        asking.cancel()
+
+
+async def test_a_silent_connection_is_ended_and_made_again(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock, patience=0.2) as (link, heard):
+        first = await guest.connection()
+        await first.tick()
+        assert "not ticked for 0.2 s" in await heard.until("lost")
+        assert not procfs.live([first.started["pid"]])
+        assert not link.connected
+        second = await guest.connection()
+        token = await second.tick()
+        await heard.until("connected", 2)
+        assert await second.receive() == {"renew": token}
+
+
+async def test_other_words_are_no_tick(guest: StreamGuest, clock: FakeClock) -> None:
+    async with linked(guest, clock, patience=0.2) as (_, heard):
+        connection = await guest.connection()
+        await connection.tick()
+        talking = asyncio.create_task(_talk(connection))
+        assert "not ticked" in await heard.until("lost")
+        await asyncio.gather(talking, return_exceptions=True)
+
+
+async def _talk(connection: Connection) -> None:
+    while True:
+        await connection.log(1, 0, b"x")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"garbage", "'garbage' is not JSON"),
+        (b"[1]", "it: Input should be a valid dictionary"),
+        (b'{"tick": {"token": 1}}', "tick.expires_in: Field required"),
+        (b'{"tick": {"token": NaN, "expires_in": 1, "cpu": 0}}', "tick.token"),
+        (b'{"log": {"run": 1, "offset": -1, "data": "eA=="}}', "log.offset"),
+        (b'{"log": {"run": 1, "offset": 0, "data": "%%"}}', "log.data"),
+        (b'{"id": 99, "ok": {}}', "request 99, which was not made"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"9" * 100_000, "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"x" * (3 << 20), "a line of more than 1048576 bytes"),
+    ],
+)
+async def test_what_no_keeper_says_ends_the_connection_with_a_reason(
+    guest: StreamGuest, clock: FakeClock, line: bytes, said: str
+) -> None:
+    async with linked(guest, clock) as (_, heard):
+        connection = await guest.connection()
+        await connection.tick()
+        await heard.until("tick")
+        writing = asyncio.create_task(connection.raw(line + b"\n"))
+        why = await heard.until("lost")
+        assert said in why
+        assert len(why) < 400
+        await asyncio.gather(writing, return_exceptions=True)
+        await (await guest.connection()).tick()
+        await heard.until("connected", 2)
+
+
+async def test_a_request_is_answered(guest: StreamGuest, clock: FakeClock) -> None:
+    async with linked(guest, clock) as (link, _):
+        connection = await guest.connection()
+        await connection.tick()
+        await link.wait_connected(20)
+        asking = [asyncio.create_task(link.request("stop", run=n)) for n in (7, 8)]
+        requests = [await connection.receive_request() for _ in asking]
+        assert [(r["do"], r["run"]) for r in requests] == [("stop", 7), ("stop", 8)]
+        for request in reversed(requests):  # answers may come in any order
+            await connection.send({"id": request["id"], "ok": {"run": request["run"]}})
+        assert await asyncio.gather(*asking) == [{"run": 7}, {"run": 8}]
+
+
+async def test_a_refusal_keeps_its_kind_and_words(guest: StreamGuest, clock: FakeClock) -> None:
+    async with linked(guest, clock) as (link, _):
+        connection = await guest.connection()
+        await connection.tick()
+        await link.wait_connected(20)
+        asking = asyncio.create_task(link.request("resume", run=7))
+        number = (await connection.receive_request())["id"]
+        await connection.send({"id": number, "error": "the lease is over", "kind": "fenced"})
+        with pytest.raises(LinkError, match=r"^the lease is over$") as refused:
+            await asking
+        assert refused.value.kind == "fenced"
+
+
+async def test_a_request_whose_connection_breaks_is_lost(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock) as (link, heard):
+        connection = await guest.connection()
+        await connection.tick()
+        await link.wait_connected(20)
+        asking = asyncio.create_task(link.request("fence", move=3))
+        await connection.receive_request()
+        connection.close()
+        with pytest.raises(LinkError, match="Connection to the guest closed") as lost:
+            await asking
+        assert lost.value.kind == "lost"
+        await heard.until("lost")
+        with pytest.raises(LinkError, match="no connection") as lost:
+            await link.request("fence", move=3)
+        assert lost.value.kind == "lost"
+
+
+async def test_an_answer_that_comes_too_late_hurts_nobody(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock) as (link, heard):
+        connection = await guest.connection()
+        await connection.tick()
+        await link.wait_connected(20)
+        with pytest.raises(LinkError, match=r"not answered within 0\.05 s") as late:
+            await link.request("stop", 0.05, run=7)
+        assert late.value.kind == "timeout"
+        number = (await connection.receive_request())["id"]
+        await connection.send({"id": number, "ok": {}})
+        await connection.tick()
+        await heard.until("tick", 2)
+        assert link.connected
+
+
+async def test_nothing_that_ssh_started_outlives_the_link(tmp_path: Path, clock: FakeClock) -> None:
+    pids = tmp_path / "pids"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\nsleep 600 & echo $$ $! > {pids}.new\nmv {pids}.new {pids}\nwait\n")
+    ssh.chmod(0o700)
+    link = VmLink([str(ssh), "host"], 30.0, 2.0, clock, Heard())
+    link.start()
+    try:
+        await until(pids.exists)
+        started = [int(pid) for pid in pids.read_text().split()]
+        assert len(procfs.live(started)) == 2
+    finally:
+        await link.stop()
+    await until(lambda: not procfs.live(started))
+    assert procfs.read_stat(started[0]) is None  # and the link's own child is reaped
+
+
+async def test_a_failing_ssh_is_tried_again_less_and_less_often(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    tries = tmp_path / "tries"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        f"#!/bin/sh\necho >> {tries}\necho 'Permission denied (publickey).' >&2\nexit 255"
+    )
+    ssh.chmod(0o700)
+    heard = Heard()
+    link = VmLink([str(ssh), "host"], 30.0, 2.0, clock, heard)
+    link.start()
+    try:
+        with pytest.raises(LinkError, match=r"status 255: Permission denied \(publickey\)") as lost:
+            await link.wait_connected(1.5)
+    finally:
+        await link.stop()
+    assert lost.value.kind == "lost"
+    assert 2 <= len(tries.read_text()) <= 4  # at 0, 0.2, 0.6, 1.4 s
+    assert heard.events == []
+
+
+async def test_an_ssh_that_is_not_there_is_named(tmp_path: Path, clock: FakeClock) -> None:
+    link = VmLink([str(tmp_path / "none")], 30.0, 2.0, clock, Heard())
+    link.start()
+    try:
+        with pytest.raises(LinkError, match="none cannot be started: No such file"):
+            await link.wait_connected(0.1)
+    finally:
+        await link.stop()
+
+
+async def test_the_lease_counts_from_the_receipt_of_the_echoed_token(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock, lease=30.0) as (link, heard):
+        assert link.lease_over_at() == 1000 + 30 + 2
+        connection = await guest.connection()
+        clock.now = 1010.0
+        await connection.tick(expires_in=5)
+        await heard.until("tick")
+        assert link.lease_over_at() == 1010 + 30 + 2
+        connection.close()
+        await heard.until("lost")
+        clock.now += 3600  # the laptop was closed for an hour
+        assert link.lease_over_at() == 1010 + 30 + 2
+        await (await guest.connection()).tick(expires_in=-3570)
+        await heard.until("tick", 2)
+        assert link.lease_over_at() == clock.now + 30 + 2
+
+
+async def test_an_error_in_a_listener_does_not_end_the_link(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    class Clumsy(Heard):
+        def on_tick(self, tick: Any) -> None:
+            super().on_tick(tick)
+            raise RuntimeError("no room in the journal")
+
+    heard, said = Clumsy(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    link = VmLink(guest.ssh_command, 30.0, 2.0, clock, heard)
+    link.start()
+    try:
+        connection = await guest.connection()
+        await connection.tick()
+        await connection.tick()
+        await heard.until("tick", 2)
+        assert link.connected
+    finally:
+        await link.stop()
+    assert len(said) == 2
+    assert TICK["runs"] == []
