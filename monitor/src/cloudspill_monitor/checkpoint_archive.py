@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -49,21 +49,31 @@ def pack(cwd: Path, paths: Sequence[Path], archive: Path) -> Packed:
     Raises CheckpointError: the disk is full, a path leads out of `cwd`, or there is something
     that is neither a file nor a directory.
     """
-    fresh = archive.with_name(f"{archive.name}.new")
     with _explained(f"the checkpoint cannot be packed into {archive}"):
-        try:
-            with fresh.open("wb") as file:
-                os.fchmod(file.fileno(), 0o600)
-                summed = _Summed(file)
-                missing = _write(cwd, paths, summed)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(archive)
-            sync_directory(archive.parent)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-    return Packed(summed.hash.hexdigest(), summed.size, missing)
+        missing = [path for path in paths if not os.path.lexists(cwd / _inside(path))]
+        present = [path for path in paths if path not in missing]
+        _refuse_links(cwd, present)
+        names = (name for path in present for name in _tree(cwd, path))
+        summed = _write(archive, ((cwd / name, name) for name in names))
+    return Packed(summed.hash.hexdigest(), summed.size, tuple(missing))
+
+
+def pack_folders(folders: Mapping[str, tuple[Path, Sequence[Path]]], archive: Path) -> None:
+    """Write to `archive` what each task takes along: its slug, and paths relative to its cwd.
+
+    The names in it begin with the slug. Links are followed, for what they lead to may not be
+    there. Raises CheckpointError, also when a path does not exist.
+    """
+    with _explained(f"what tasks take along cannot be packed into {archive}"):
+        _write(
+            archive,
+            (
+                (cwd / name, Path(slug) / name)
+                for slug, (cwd, paths) in folders.items()
+                for path in paths
+                for name in _tree(cwd, _inside(path), follow=True)
+            ),
+        )
 
 
 def install(archive: Path, cwd: Path, paths: Sequence[Path]) -> None:
@@ -139,36 +149,48 @@ class _Summed:
         return self._file.write(data)
 
 
-def _write(cwd: Path, paths: Sequence[Path], output: _Summed) -> tuple[Path, ...]:
-    missing = [path for path in paths if not os.path.lexists(cwd / _inside(path))]
-    present = [path for path in paths if path not in missing]
-    _refuse_links(cwd, present)
-    names = {name: None for path in present for name in _tree(cwd, path)}  # each once, in order
-    with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
-        for name in names:
-            _add(tar, cwd / name, name)
-    return tuple(missing)
+def _write(archive: Path, entries: Iterable[tuple[Path, Path]]) -> _Summed:
+    """Write a tar of sources under names, each name once; whole or not at all."""
+    fresh = archive.with_name(f"{archive.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            summed = _Summed(file)
+            with tarfile.open(fileobj=summed, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+                for name, source in {name: source for source, name in entries}.items():
+                    _add(tar, source, name)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(archive)
+        sync_directory(archive.parent)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    return summed
 
 
-def _tree(cwd: Path, path: Path) -> Iterator[Path]:
+def _tree(
+    cwd: Path, path: Path, *, follow: bool = False, above: tuple[tuple[int, int], ...] = ()
+) -> Iterator[Path]:
     """`path` and everything below it, directories before what is in them."""
-    mode = (cwd / path).lstat().st_mode
-    if stat.S_ISDIR(mode):
+    found = (cwd / path).stat(follow_symlinks=follow)
+    if stat.S_ISDIR(found.st_mode):
+        this = found.st_dev, found.st_ino
+        if this in above:
+            raise CheckpointError(f"{cwd / path} is a link to a directory that it is in")
         if path.parts:
             yield path
         for name in sorted(os.listdir(cwd / path)):  # noqa: PTH208 - names, not paths
-            yield from _tree(cwd, path / name)
-    elif stat.S_ISREG(mode):
+            yield from _tree(cwd, path / name, follow=follow, above=(*above, this))
+    elif stat.S_ISREG(found.st_mode):
         yield path
     else:
-        what = "a symbolic link" if stat.S_ISLNK(mode) else "not a file or directory"
-        raise CheckpointError(
-            f"{cwd / path} is {what}, which cannot move; list in checkpoint_paths what can"
-        )
+        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a file or directory"
+        raise CheckpointError(f"{cwd / path} is {what}, which cannot move; list what can")
 
 
 def _add(tar: tarfile.TarFile, source: Path, name: Path) -> None:
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for a pipe's writer
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
         found = os.fstat(descriptor)
         member = tarfile.TarInfo(name.as_posix())

@@ -15,11 +15,12 @@ from cloudspill_monitor.checkpoint_archive import (
     check_sum,
     install,
     pack,
+    pack_folders,
     sync_directory,
 )
 from cloudspill_monitor.config import TaskConfig
 
-__all__ = ["CheckpointError", "Packed", "Waiting", "install", "pack"]
+__all__ = ["CheckpointError", "Packed", "Waiting", "install", "pack", "pack_folders"]
 
 _PATIENCE = 0.05  # seconds: most checkpoints are installed by then, so the start need not wait
 

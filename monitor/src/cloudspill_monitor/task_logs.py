@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Following the tasks' log files, for the console.
+"""The tasks' log files: where they are, and following them for the console.
 
 Tasks write straight to their files, so that nothing is lost when the monitor is not there; the
 monitor only reads. Files are opened for appending, so a rotation by copy and truncate is safe.
@@ -7,9 +7,41 @@ monitor only reads. Files are opened for appending, so a rotation by copy and tr
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _MOST_AT_ONCE = 256 * 1024
+_KEPT = 20  # logs of each task's runs on VMs
+_REMOTE = re.compile(r"[a-z][-a-z0-9]*-[0-9]+\.([0-9]+)\.log")  # what follows the slug
+
+
+class LogFiles:
+    """The logs in `state_dir`/logs: one of each task's runs here, one of each run on a VM.
+
+    Raises OSError when there is no such directory and it cannot be made.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._directory = state_dir / "logs"
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+
+    def local(self, slug: str) -> Path:
+        """What the task writes here, run after run."""
+        return self._directory / f"{slug}.log"
+
+    def remote(self, slug: str, vm: str, run: int) -> Path:
+        """What one run of the task has written on `vm`."""
+        return self._directory / f"{slug}.{vm}.{run}.log"
+
+    def forget_old(self, slug: str) -> None:
+        """Remove all but the last logs of the task's runs on VMs."""
+        found = (
+            (match, log)
+            for log in self._directory.glob(f"{slug}.*.log")
+            if (match := _REMOTE.fullmatch(log.name.removeprefix(f"{slug}.")))
+        )
+        for _, log in sorted((int(match[1]), log) for match, log in found)[:-_KEPT]:
+            log.unlink(missing_ok=True)
 
 
 class LogTail:

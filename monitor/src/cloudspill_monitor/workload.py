@@ -28,6 +28,7 @@ from cloudspill_monitor.local_task import (
 )
 from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.run_endings import RunEndings
+from cloudspill_monitor.task_logs import LogFiles
 from cloudspill_monitor.task_process import TaskProcess, describe_exit
 
 __all__ = ["Ended", "LocalTask", "NotReleasedError", "Phase", "TaskEvent", "Workload"]
@@ -51,10 +52,9 @@ class Workload:
         self._journal = journal
         self._clock = clock
         self._boot_id = boot_id
-        self._logs = state_dir / "logs"
+        self._logs = LogFiles(state_dir)
         self._exits = state_dir / "exits"
-        for directory in (self._logs, self._exits):
-            directory.mkdir(mode=0o700, exist_ok=True)
+        self._exits.mkdir(mode=0o700, exist_ok=True)
         self.waiting = Waiting(state_dir)
         self._tasks: dict[str, LocalTask] = {}
         self._sessions = Sessions()
@@ -90,7 +90,12 @@ class Workload:
 
     def log(self, task: TaskConfig) -> Path:
         """Where the task's output goes."""
-        return self._logs / f"{task.slug}.log"
+        return self._logs.local(task.slug)
+
+    def remote_log(self, task: str, place: str, run: int) -> Path:
+        """Where the output of a run on the VM `place` goes; the last ones of a task are kept."""
+        self._logs.forget_old(self.slug(task))
+        return self._logs.remote(self.slug(task), place, run)
 
     def adopt(self, configs: tuple[TaskConfig, ...], first_run: int) -> list[TaskEvent]:
         """Take over what an earlier monitor left, then apply `configs` to it.
