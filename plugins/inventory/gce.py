@@ -70,6 +70,15 @@ options:
     description: The private key; the role instance makes the same by default.
     type: str
     default: ~/.config/cloudspill/ssh_key
+  more_filters:
+    description:
+      - Filters beside O(filters), which must hold, too. The service applies them, so that what they
+        leave out costs nothing.
+    type: list
+    elements: str
+    default: []
+    env:
+      - name: CLOUDSPILL_FILTERS
   host_keys:
     description:
       - The public host keys of instances that cannot publish theirs, because a policy forbids guest
@@ -243,6 +252,8 @@ class InventoryModule(gcp_compute.InventoryModule):
             raise AnsibleParserError("no project: set GCP_PROJECT to the id of your project")
         for project in self._option("projects") or []:
             require_project(project)
+        filters = [*(self._option("filters") or []), *self._option("more_filters")]
+        self.set_option("filters", filters)  # type: ignore[no-untyped-call]
         if not self._option("auth_kind"):
             key = self._option("service_account_file") or self._option("service_account_contents")
             kind = "serviceaccount" if key else "application"

@@ -61,6 +61,11 @@ class Compute:
         self._projects_endpoint = projects_endpoint
         self._now = now
 
+    @property
+    def server_time(self) -> float | None:
+        """The service's clock at its last answer, in seconds since the epoch; None before one."""
+        return self._transport.server_time
+
     def get(self, reference: str, **params: Any) -> Document:
         """Read a resource.
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,6 +75,15 @@ class Transport:
         self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self._delays = delays
         self._sleep = sleep
+        self._date = ""
+
+    @property
+    def server_time(self) -> float | None:
+        """The service's clock at its last answer, in seconds since the epoch; None before one."""
+        try:
+            return parsedate_to_datetime(self._date).timestamp()
+        except ValueError:
+            return None
 
     def request(
         self,
@@ -124,6 +134,7 @@ class Transport:
             except GoogleAuthError as error:
                 raise CredentialsError(f"the credentials are not usable: {error}") from error
             else:
+                self._date = answer.headers.get("Date", "")
                 if answer.status_code < 400:
                     return dict(answer.json()) if answer.content else {}
                 refusal = error_from_response(answer.status_code, _decoded(answer), about)
