@@ -12,9 +12,16 @@ from typing import Any
 
 import pytest
 
+from tests.contract.table import Recorder
+
 MACHINES = "tests/system/"
 FIGURE = "figure"
 """Name of the property by which a test tells a figure: `record_property("figure", "…")`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gather what the contract tests find."""
+    config.pluginmanager.register(Recorder(), "contract-table")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from .faults import Faults
 from .rest import Rest
+from .table import CALLS, Answers, calls
 from .target import Target, chosen
 
 HERE = Path(__file__).parent
@@ -51,6 +52,28 @@ def _environment(target: Target) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture(scope="session")
+def answers(target: Target) -> Answers | None:
+    """What the sandbox answered, as its witness wrote it down; None on Google Cloud."""
+    return Answers(target.answers) if target.answers else None
+
+
+@pytest.fixture(autouse=True)
+def _witnessed(
+    answers: Answers | None, record_property: Callable[[str, object], None]
+) -> Iterator[None]:
+    """Tell which client called what; every answer must have been of Google's form.
+
+    Plays that run side by side share their calls: one that fails, fails them all.
+    """
+    yield
+    if answers is not None:
+        given = answers.more()
+        record_property(CALLS, calls(given))
+        faults = {answer["method"]: answer["faults"] for answer in given if answer["faults"]}
+        assert not faults, f"answers that are not Google's form: {faults}"
 
 
 @pytest.fixture(scope="module")

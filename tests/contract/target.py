@@ -35,11 +35,13 @@ class Target:
         variables: what a user's shell would hold; a client needs nothing else.
         log: the sandbox's log; None on Google Cloud.
         admin: the sandbox's admin socket; None on Google Cloud.
+        answers: what the sandbox's witness wrote (engine/witness.py); None on Google Cloud.
     """
 
     variables: Mapping[str, str]
     log: Path | None = None
     admin: Path | None = None
+    answers: Path | None = None
     region: str = "us-west1"
     zone: str = "us-west1-b"
 
@@ -92,6 +94,7 @@ def sandbox(directory: Path) -> Iterator[Target]:
         "CLOUDSPILL_SANDBOX_PORT": str(_free_port()),
         "CLOUDSPILL_STATE_ROOT": str(directory / "state"),
         "CLOUDSPILL_RUN_ROOT": str(directory / "run"),
+        "CLOUDSPILL_SANDBOX_WITNESS": str(directory / "answers.jsonl"),
     }
     try:
         _sandbox(variables, START_TIMEOUT, "up", "--in-memory")
@@ -100,6 +103,7 @@ def sandbox(directory: Path) -> Iterator[Target]:
             json.loads(environment),
             log=directory / "state/contract/sandbox.log",
             admin=directory / "run/contract/admin.sock",
+            answers=directory / "answers.jsonl",
         )
     finally:
         _sandbox(variables, STOP_TIMEOUT, "down")
