@@ -18,6 +18,8 @@ from cloudspill_monitor.control import socket_path
 from cloudspill_monitor.journal import Journal
 from cloudspill_monitor.workload import Workload
 
+_FIRST_LEASE = 60.0  # seconds that a VM gives itself at least until it first hears from home
+
 
 def build(
     config: MonitorConfig,
@@ -40,7 +42,14 @@ def build(
 
     def make_link(vm: BurstVm) -> VmLink:
         record = vm.record
-        return VmLink(record.ssh_command, record.lease, config.burst.lease_margin, clock, vm)
+        return VmLink(
+            record.ssh_command,
+            record.lease,
+            config.burst.lease_margin,
+            clock,
+            vm,
+            initial_lease=max(record.lease, _FIRST_LEASE),
+        )
 
     def make(config: MonitorConfig, poll: Callable[[], None]) -> BurstExecutor:
         given = BurstSurroundings(

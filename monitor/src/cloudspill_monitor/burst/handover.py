@@ -95,21 +95,19 @@ class Handover:
             while (ended := self.workload.released(task)) is None:
                 await asyncio.sleep(_POLL)
                 self.poll()
-        except NotReleasedError as error:
-            return {"skip": str(error)}
-        move.left_at[task] = self.clock.boottime()
-        try:
+            move.left_at[task] = self.clock.boottime()
             _still(move)
             packed = await asyncio.to_thread(
                 checkpoints.pack, config.cwd, config.checkpoint_paths, archive
             )
             _still(move)
             number = self._journal_hand_out(move, task, vm, ended)
-        except (checkpoints.CheckpointError, JournalError) as error:
+        except NotReleasedError as error:
+            return {"skip": str(error)}
+        except BaseException as error:  # a cancellation too: the task stays here
             self.workload.cancel_release(task)
-            raise ControlRefusal("disk-full-here", f"{task} goes on here: {error}") from error
-        except ControlRefusal:
-            self.workload.cancel_release(task)
+            if isinstance(error, checkpoints.CheckpointError | JournalError):
+                raise ControlRefusal("disk-full-here", f"{task} goes on here: {error}") from error
             raise
         self.workload.gone_to(task, vm)
         return _start_request(move, number, config, packed.sha256, archive)
