@@ -202,17 +202,22 @@ class BurstExecutor:
         if not hurry:
             for vm in self._fleet.vms.values():
                 await self._settle(vm)
-        away = self.placement.away
+        away: Mapping[str, str] = {} if hurry else self.placement.away
+        names = tuple(self._fleet.vms)
         shares = tuple(
-            VmShare(
-                name,
-                () if hurry else tuple(t for t, place in away.items() if place == name),
-                delete=True,
-            )
-            for name in self._fleet.vms
+            VmShare(name, tuple(t for t, place in away.items() if place == name), delete=True)
+            for name in names
         )
-        self._given.reporter.notice(f"deleting {', '.join(self._fleet.vms)}")
-        await self._play("in", shares, None)
+        self._given.reporter.notice(f"deleting {', '.join(names)}")
+        try:
+            await self._play("in", shares, None)
+        except MoveError as error:
+            if hurry:
+                raise
+            # A VM that bills on would be of no use to what could not come home either.
+            self._given.reporter.error(f"not everything came home: {error}")
+            shares = tuple(VmShare(name, delete=True) for name in names)
+            await self._play("in", shares, None)
         self._deleted(shares)
 
     async def _scale_out(self, tasks: tuple[str, ...], decision: int | None) -> None:
