@@ -190,17 +190,20 @@ def _tree(
 
 
 def _add(tar: tarfile.TarFile, source: Path, name: Path) -> None:
+    member = tarfile.TarInfo(name.as_posix())
     descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for a pipe's writer
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+    try:
         found = os.fstat(descriptor)
-        member = tarfile.TarInfo(name.as_posix())
         member.mode, member.mtime = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime
         if stat.S_ISDIR(found.st_mode):
             member.type = tarfile.DIRTYPE
             tar.addfile(member)
-        else:
-            member.size = found.st_size
+            return
+        member.size = found.st_size
+        with open(descriptor, "rb", closefd=False) as file:
             tar.addfile(member, file)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
