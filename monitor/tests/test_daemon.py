@@ -286,7 +286,8 @@ async def test_a_journal_that_cannot_be_written_stops_moves_but_not_the_watch(
 
 async def test_a_snapshot_survives_the_wire(machine: Machine) -> None:
     machine.start()
-    assert "no sample yet" in machine.daemon.status()["error"]
+    with pytest.raises(ControlRefusal, match="no sample yet"):
+        machine.daemon.status()
     await machine.run(50.0, 1)
     assert from_json(machine.daemon.status()) == machine.daemon.snapshot
 

@@ -271,7 +271,7 @@ def test_simulate_refuses_a_bad_trace(program: Program) -> None:
     assert (result.returncode, "t.csv, line 3" in result.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("command", ["run", "check", "status", "simulate"])
+@pytest.mark.parametrize("command", ["run", "check", "status", "reap", "simulate"])
 def test_every_command_explains_itself(program: Program, command: str) -> None:
     result = program.call(command, "--help")
     assert result.returncode == 0

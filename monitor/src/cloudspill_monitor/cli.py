@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line: `cloudspill-monitor run | check | status | simulate`."""
+"""The command line: `cloudspill-monitor run | check | status | drain | reap | simulate`."""
 
 from __future__ import annotations
 
@@ -129,6 +129,59 @@ def status(
     typer.echo(json.dumps(found.as_json(), indent=2) if output is Output.JSON else found.text())
     if not found.running:
         raise typer.Exit(3)
+
+
+@app.command()
+def drain(
+    config: ConfigArgument = Path("monitor.yml"),
+    off: Annotated[
+        bool, typer.Option("--off", help="Let tasks go out again, by the rule.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until all are home and all VMs gone.")] = True,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds to wait at most (exit status 1 then).")
+    ] = None,
+) -> None:
+    """Bring every task home now, delete the VMs, and keep it so until `drain --off`.
+
+    The tasks stop at their VM, and go on here from there, whatever the CPU says. The order outlives
+    a restart of the monitor; Ctrl-C here ends only the waiting.
+    """
+    from cloudspill_monitor import draining
+
+    try:
+        state_dir = draining.order(config, on=not off)
+        if off:
+            typer.echo("tasks may go out again, by the rule")
+        elif wait:
+            draining.watch(state_dir, typer.echo, timeout)
+            typer.echo(
+                "every task is at home and stays there until `cloudspill-monitor drain --off`"
+            )
+    except draining.DrainError as error:
+        _fail(str(error))
+
+
+@app.command()
+def reap(
+    config: ConfigArgument = Path("monitor.yml"),
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete them. Without it they are only shown.")
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show VMs that no living monitor owns any more (and with --delete: delete them).
+
+    Looks at all burst VMs that carry the mark (run and owner) of the configured inventory. A VM
+    whose lease is alive is never touched, whichever monitor renews it.
+    """
+    from cloudspill_monitor import reaping
+
+    try:
+        found = reaping.reap(config, delete=delete, say=lambda words: typer.echo(words, err=True))
+    except reaping.ReapError as error:
+        _fail(str(error))
+    typer.echo(json.dumps(found.as_json(), indent=2) if output is Output.JSON else found.text())
 
 
 @app.command()

@@ -16,6 +16,9 @@ _NAME = "control.sock"
 _SECONDS = 5.0
 _LONGEST = 1 << 20  # bytes of a request: a guest's answer, passed on, may be long
 
+NOT_READY = "not-ready"
+"""The kind of refusal of a monitor that has only just begun: ask again in a moment."""
+
 Answer = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Answer | Awaitable[Answer]]
 

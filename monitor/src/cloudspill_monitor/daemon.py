@@ -16,7 +16,7 @@ from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.config_file import ConfigError
 from cloudspill_monitor.console import Reporter, summary
-from cloudspill_monitor.control import ControlRefusal, Handler
+from cloudspill_monitor.control import NOT_READY, ControlRefusal, Handler
 from cloudspill_monitor.drain import DrainOrder
 from cloudspill_monitor.executor import Executor, MoveError
 from cloudspill_monitor.journal import Journal, JournalError
@@ -108,9 +108,11 @@ class Daemon:
         }
 
     def status(self) -> dict[str, Any]:
-        """The last snapshot, once there is one."""
+        """The last snapshot. Raises ControlRefusal while there is none."""
         if self.snapshot is None:
-            return {"error": "the monitor has taken no sample yet; ask again in a moment"}
+            raise ControlRefusal(
+                NOT_READY, "the monitor has taken no sample yet; ask again in a moment"
+            )
         return self.snapshot.as_json()
 
     def drain(self, request: dict[str, Any]) -> dict[str, Any]:
