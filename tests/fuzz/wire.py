@@ -27,6 +27,10 @@ class NoAnswerError(Exception):
     """The connection ended, or nothing came in time; the message says which."""
 
 
+class _EndedError(NoAnswerError):
+    """The connection ended before a byte of the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer, whole.
@@ -75,7 +79,13 @@ class Wire:
             NoAnswerError: nothing did.
         """
         host = request.host.partition(":")[0].lower()
-        connection = self._connections.pop(host, None) or self.connect(host)
+        kept = self._connections.pop(host, None)
+        if kept is not None:
+            with contextlib.suppress(_EndedError):  # an idle connection may end at any time
+                return self._exchange(kept, host, request)
+        return self._exchange(self.connect(host), host, request)
+
+    def _exchange(self, connection: ssl.SSLSocket, host: str, request: Request) -> Answer:
         began = time.perf_counter()
         try:
             with contextlib.suppress(ConnectionError, ssl.SSLError):  # refused while it is sent
@@ -83,6 +93,9 @@ class Wire:
             response = http.client.HTTPResponse(connection, method=request.http_method)
             response.begin()
             body = response.read()
+        except http.client.RemoteDisconnected as error:
+            connection.close()
+            raise _EndedError(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise NoAnswerError(f"{type(error).__name__}: {error}") from error

@@ -17,6 +17,7 @@ from cloudspill_sandbox.runtime.leftovers import podman_directory
 from cloudspill_sandbox.runtime.mounts import mounts_below
 from cloudspill_sandbox.runtime.volume_records import read_record
 from cloudspill_sandbox.settings import Settings
+from cloudspill_sandbox.storage.names import UPLOADS
 from cloudspill_sandbox.storage.objects import CONTENT
 from tests.lives.api import Api, Json
 
@@ -51,7 +52,7 @@ class Inventory:
         guest_attributes: ids of the instances that have some.
         volumes: ids of the volumes on disk, but for the guest image.
         named: contents that objects name.
-        contents: contents on disk.
+        contents: contents on disk, but for those of uploads that may go on.
         host: None with machines in memory.
     """
 
@@ -68,14 +69,17 @@ class Inventory:
 def take(api: Api, settings: Settings) -> Inventory:
     """Look at a sandbox that is up and has nothing to do."""
     kept = _documents(settings.database)
+    partial = {body[CONTENT] for body in kept.get(UPLOADS, {}).values()}
+    files = {path.name for path in settings.objects_dir.rglob("*") if path.is_file()}
+    named = {body[CONTENT] for body in kept.get("objects", {}).values()}
     return Inventory(
         listed={kind: list(api.every(kind)) for kind in KINDS},
         leases={name: body["holder"] for name, body in kept.get("leases", {}).items()},
         machines={name: body["instance"] for name, body in kept.get("machines", {}).items()},
         guest_attributes=frozenset(kept.get("guestAttributes", {})),
         volumes=frozenset(_volumes(settings)),
-        named=frozenset(body[CONTENT] for body in kept.get("objects", {}).values()),
-        contents=frozenset(p.name for p in settings.objects_dir.rglob("*") if p.is_file()),
+        named=frozenset(named),
+        contents=frozenset(files - (partial - named)),
         host=None if settings.in_memory else _host(settings),
     )
 
@@ -87,9 +91,9 @@ def _documents(database: Path) -> dict[str, dict[str, Json]]:
     try:
         for name, body in connection.execute("SELECT name, body FROM documents"):
             collection, _, key = name.rpartition("/")
-            if name.startswith("buckets/") and collection.endswith("/objects"):
-                found.setdefault("objects", {})[key] = json.loads(body)
-            elif collection in {"leases", "machines", "guestAttributes"}:
+            if name.startswith("buckets/") and collection.endswith(("/objects", "/generations")):
+                found.setdefault("objects", {})[name] = json.loads(body)
+            elif collection in {"leases", "machines", "guestAttributes", UPLOADS}:
                 found.setdefault(collection, {})[key] = json.loads(body)
     finally:
         connection.close()
