@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from cloudspill_monitor.clock import boot_id
 from cloudspill_monitor.config import TaskConfig
 from cloudspill_monitor.journal import Journal
 from cloudspill_monitor.workload import LocalTask, TaskEvent, Workload
+
+from .stream_guest import StreamGuest, stream_guest
 
 
 class FakeClock:
@@ -36,6 +38,13 @@ class FakeClock:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+async def guest() -> AsyncIterator[StreamGuest]:
+    """A VM whose end of the stream the test speaks."""
+    async with stream_guest() as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ import base64
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from cloudspill_monitor.burst.link import VmLink
+from cloudspill_monitor.clock import Clock
 
 DEADLINE = 20.0
 
@@ -194,3 +197,24 @@ class Heard:
     def _note(self, kind: str, what: Any) -> None:
         self.events.append((kind, what))
         self._news.set()
+
+
+@asynccontextmanager
+async def linked(
+    guest: StreamGuest, clock: Clock, lease: float = 30.0, **options: Any
+) -> AsyncIterator[tuple[VmLink, Heard]]:
+    """A link to `guest`, and what it says."""
+    heard = Heard()
+    link = VmLink(guest.ssh_command, lease, 2.0, clock, heard, **options)
+    link.start()
+    try:
+        yield link, heard
+    finally:
+        await link.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that tells nobody."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - files and processes tell nobody
+            await asyncio.sleep(0.01)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +14,9 @@ from cloudspill_monitor import procfs
 from cloudspill_monitor.burst.link import LinkError, VmLink
 
 from .conftest import FakeClock
-from .stream_guest import TICK, Connection, Heard, StreamGuest, stream_guest
+from .stream_guest import Connection, Heard, StreamGuest, linked, until
 
 RUN = {"run": 7, "task": "Task 3", "state": "running", "pid": 12, "log_size": 0}
-
-
-@pytest.fixture
-async def guest() -> AsyncIterator[StreamGuest]:
-    async with stream_guest() as made:
-        yield made
-
-
-@asynccontextmanager
-async def linked(
-    guest: StreamGuest, clock: FakeClock, lease: float = 30.0, **options: Any
-) -> AsyncIterator[tuple[VmLink, Heard]]:
-    heard = Heard()
-    link = VmLink(guest.ssh_command, lease, 2.0, clock, heard, **options)
-    link.start()
-    try:
-        yield link, heard
-    finally:
-        await link.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - files and processes tell nobody
-            await asyncio.sleep(0.01)
 
 
 async def test_it_is_connected_from_the_first_tick_on(guest: StreamGuest, clock: FakeClock) -> None:
@@ -332,4 +305,3 @@ async def test_an_error_in_a_listener_does_not_end_the_link(
     finally:
         await link.stop()
     assert len(said) == 2
-    assert TICK["runs"] == []

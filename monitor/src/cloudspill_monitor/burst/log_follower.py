@@ -17,7 +17,7 @@ from cloudspill_monitor.burst.remote_logs import RemoteLog
 
 PORTION = 256 * 1024  # bytes that are asked for at once
 _PACE = 0.1  # seconds between two portions of a run, at least
-_LOOK_AGAIN = 5.0  # seconds until a refused request, a gap or a full disk is tried again
+LOOK_AGAIN = 5.0
 
 Ask = Callable[[int, int, int], Awaitable[object]]
 Tell = Callable[[int, list[str]], object]
@@ -27,19 +27,21 @@ class LogFollower:
     """The logs that one stream brings home.
 
     `ask(run, offset, most)` requests that many bytes and raises LinkError; `tell(run, lines)` is
-    given whole lines, in order, none twice.
+    given whole lines, in order, none twice. What failed (a refused request, a gap, a full disk) is
+    tried again after `look_again` seconds.
     """
 
-    def __init__(self, ask: Ask, tell: Tell) -> None:
+    def __init__(self, ask: Ask, tell: Tell, look_again: float = LOOK_AGAIN) -> None:
         self._ask = ask
         self._tell = tell
+        self._look_again = look_again
         self._followed: dict[int, _Followed] = {}
         self._connected = asyncio.Event()
 
     def follow(self, run: int, log: RemoteLog) -> None:
         """Bring `run`'s log home into `log`, over every connection from now on."""
         if run not in self._followed:
-            followed = self._followed[run] = _Followed(log)
+            followed = self._followed[run] = _Followed(log, self._look_again)
             followed.task = asyncio.create_task(self._fetch(run, followed))
 
     def unfollow(self, run: int) -> None:
@@ -98,11 +100,11 @@ class LogFollower:
             try:
                 await self._ask(run, followed.came, PORTION)
             except LinkError:
-                await asyncio.sleep(_LOOK_AGAIN if self._connected.is_set() else _PACE)
+                await asyncio.sleep(self._look_again if self._connected.is_set() else _PACE)
                 continue
             while not followed.stir.is_set() and followed.in_step:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN):
+                    async with asyncio.timeout(self._look_again):
                         await followed.stir.wait()
             await asyncio.sleep(_PACE)
 
@@ -113,13 +115,14 @@ class _Followed:
     `stir` is set when the next portion should be asked for, `grown` when bytes came.
     """
 
-    def __init__(self, log: RemoteLog) -> None:
+    def __init__(self, log: RemoteLog, look_again: float) -> None:
         self.log = log
         self.task: asyncio.Task[None] | None = None
         self.came = 0
         self.asked_to = 0
         self.stir = asyncio.Event()
         self.grown = asyncio.Event()
+        self._look_again = look_again
         self._retry_at = 0.0
 
     def begin_portion(self, now: float) -> None:
@@ -128,7 +131,7 @@ class _Followed:
         The file is tried from time to time.
         """
         if self.log.failing and now >= self._retry_at:
-            self._retry_at = now + _LOOK_AGAIN
+            self._retry_at = now + self._look_again
             self.log.try_again()
         self.stir.clear()
         self.came = self.log.resume_offset
