@@ -52,7 +52,7 @@ class Connection:
         self.started = started
         self._reader = reader
         self._writer = writer
-        self._next_token = 100.0
+        self._ticks = 0
 
     async def raw(self, data: bytes) -> None:
         """Write bytes as they are."""
@@ -64,11 +64,12 @@ class Connection:
         """Write a line."""
         await self.raw(json.dumps(message).encode() + b"\n")
 
-    async def tick(self, **fields: Any) -> float:
+    async def tick(self, **fields: Any) -> str:
         """Write a tick; returns its token."""
-        self._next_token += 1
-        await self.send({"tick": {**TICK, "token": self._next_token, **fields}})
-        return self._next_token
+        self._ticks += 1
+        token = f"boot/{self._ticks}"
+        await self.send({"tick": {**TICK, "token": token, **fields}})
+        return token
 
     async def log(self, run: int, offset: int, data: bytes) -> None:
         """Write bytes of a log."""

@@ -51,7 +51,7 @@ async def test_the_ssh_is_the_links_own(
 async def test_the_first_tick_is_echoed_at_once(guest: StreamGuest, clock: FakeClock) -> None:
     async with linked(guest, clock):
         connection = await guest.connection()
-        token = 12345.678901234567
+        token = "an id/12345.678901"
         await connection.tick(token=token)
         assert await connection.receive() == {"renew": token}
 
@@ -62,8 +62,8 @@ async def test_the_newest_token_is_echoed_six_times_a_lease_at_most(
     async with linked(guest, clock, lease=3.0) as (_, heard):
         connection = await guest.connection()
         loop = asyncio.get_running_loop()
-        sent: list[float] = []
-        echoed: list[tuple[float, float]] = []
+        sent: list[str] = []
+        echoed: list[tuple[str, str]] = []
 
         async def collect() -> None:
             while True:
@@ -128,7 +128,8 @@ async def _talk(connection: Connection) -> None:
         (b"garbage", "'garbage' is not JSON"),
         (b"[1]", "it: Input should be a valid dictionary"),
         (b'{"tick": {"token": 1}}', "tick.expires_in: Field required"),
-        (b'{"tick": {"token": NaN, "expires_in": 1, "cpu": 0}}', "tick.token"),
+        (b'{"tick": {"token": 1, "expires_in": 1, "cpu": 0}}', "tick.token"),
+        (b'{"tick": {"token": "1", "expires_in": NaN, "cpu": 0}}', "finite"),
         (b'{"log": {"run": 1, "offset": -1, "data": "eA=="}}', "log.offset"),
         (b'{"log": {"run": 1, "offset": 0, "data": "%%"}}', "log.data"),
         (b'{"id": 99, "ok": {}}', "request 99, which was not made"),

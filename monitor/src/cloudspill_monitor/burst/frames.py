@@ -40,12 +40,16 @@ class GuestRun(TypedDict):
     size: NotRequired[Count | None]
     restarts: NotRequired[Count]
     log_size: NotRequired[Count]
+    left_out: NotRequired[list[str]]
 
 
 class Tick(TypedDict):
-    """The VM lives: its lease ends in `expires_in` seconds; `cpu` is the whole VM's, in percent."""
+    """The VM lives: its lease ends in `expires_in` seconds; `cpu` is the whole VM's, in percent.
 
-    token: int | Finite
+    `token` says when this was, to the VM alone; a renewal sends it back.
+    """
+
+    token: Annotated[str, Field(max_length=200)]
     expires_in: Finite
     cpu: Finite
     preempted: bool
@@ -54,11 +58,15 @@ class Tick(TypedDict):
 
 
 class Pulled(TypedDict):
-    """An archive that came home: its SHA-256 (hex), its size in bytes, its run's state then."""
+    """An archive that came home: its SHA-256 (hex), its size in bytes, its run's state then.
+
+    `left_out` names the checkpoint paths that are not in it.
+    """
 
     sha256: str
     size: Count
     state: str
+    left_out: NotRequired[list[str]]
 
 
 class LogData(TypedDict):
