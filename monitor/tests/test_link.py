@@ -127,7 +127,7 @@ async def _talk(connection: Connection) -> None:
     [
         (b"garbage", "'garbage' is not JSON"),
         (b"[1]", "it: Input should be a valid dictionary"),
-        (b'{"tick": {"token": 1}}', "tick.expires_in: Field required"),
+        (b'{"tick": {"token": "1"}}', "tick.expires_in: Field required"),
         (b'{"tick": {"token": 1, "expires_in": 1, "cpu": 0}}', "tick.token"),
         (b'{"tick": {"token": "1", "expires_in": NaN, "cpu": 0}}', "finite"),
         (b'{"log": {"run": 1, "offset": -1, "data": "eA=="}}', "log.offset"),
@@ -283,6 +283,20 @@ async def test_the_lease_counts_from_the_receipt_of_the_echoed_token(
         await (await guest.connection()).tick(expires_in=-3570)
         await heard.until("tick", 2)
         assert link.lease_over_at() == clock.now + 30 + 2
+
+
+async def test_a_new_vm_holds_the_lease_that_its_first_tick_tells(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock, lease=5.0) as (link, heard):
+        link.renewing = False
+        connection = await guest.connection()
+        await connection.tick(expires_in=55)
+        await heard.until("tick")
+        clock.now += 10
+        await connection.tick(expires_in=45)
+        await heard.until("tick", 2)
+        assert link.lease_over_at() == 1000 + 55 + 2
 
 
 async def test_an_error_in_a_listener_does_not_end_the_link(
