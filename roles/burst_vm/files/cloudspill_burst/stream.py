@@ -159,7 +159,7 @@ class Stream:
 
     async def _fence(self, document: Document) -> Document:
         await self._keeper.fence(protocol.number(document, "move"))
-        return {"fenced_move": self._keeper.fenced_move()}
+        return self._status()  # nothing that was on its way can change it any more
 
     async def _stop(self, document: Document) -> Document:
         return self._keeper.describe(await self._keeper.end(protocol.number(document, "run")))
