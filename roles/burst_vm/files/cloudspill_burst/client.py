@@ -89,14 +89,14 @@ def _receive(keeper: socket.socket) -> bytes:
 def _pass_on(keeper: socket.socket) -> bool:
     """Pass on what standard input has; False when nothing more is to be passed on."""
     data = os.read(0, _CHUNK)
-    if not data:
-        keeper.shutdown(socket.SHUT_WR)
-        return False
     try:
-        keeper.sendall(data)
-    except (BrokenPipeError, ConnectionResetError):
+        if data:
+            keeper.sendall(data)
+        else:
+            keeper.shutdown(socket.SHUT_WR)
+    except OSError:
         return False  # it has heard enough, and answers
-    return True
+    return bool(data)
 
 
 def _write_all(data: bytes) -> bool:
