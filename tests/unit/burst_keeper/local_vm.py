@@ -88,7 +88,6 @@ class LocalVm:
 
     def boot(self) -> None:
         """Start the keeper."""
-        settings = [str(self.folder), *self._settings]
         with (self.folder / "keeper.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
