@@ -4,7 +4,9 @@
 Environment: `BURST_CPU_FILE` names a file with a percentage, which the monitor then takes for the
 machine's CPU (a machine that runs tests beside is never quiet). `BURST_KILL_AT` is `NUMBER:before`
 or `NUMBER:after`: at that transaction of the journal, before or after its commit, the monitor is
-killed as by `kill -9`. `BURST_STEPS_FILE` is given one line for each transaction.
+killed as by `kill -9`. `BURST_STEPS_FILE` is given one line for each transaction: its number and
+the method that made it. `BURST_SCRIPTS` lets `play.py` take the playbooks' place, and hastens what
+takes whole seconds, for VMs made of processes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +68,31 @@ def watch_journal(kill_at: str | None, steps: Path | None) -> None:
             if mine == int(number) and when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
         if steps is not None:
+            caller = sys._getframe(2).f_code.co_name
             with steps.open("a") as file:
-                file.write(f"{mine}\n")
+                file.write(f"{mine} {caller}\n")
         if mine == int(number) and when == "after":
             os.kill(os.getpid(), signal.SIGKILL)
 
     Journal.transaction = transaction  # type: ignore[method-assign,assignment]
 
 
+def play_by_scripts() -> None:
+    """VMs made of processes, and what goes with them."""
+    from cloudspill_monitor.burst import building, fleet
+    from tests.burst.play_scripts import PlayScripts
+
+    building.AnsiblePlaybooks = PlayScripts  # type: ignore[misc,assignment]
+    building.VmLink = partial(building.VmLink, patience=1.0)  # type: ignore[misc,assignment]
+    fleet._TEND_EVERY = 0.1
+    fleet._DELETE_RETRY = 0.5
+
+
 def main() -> None:
     if cpu := os.environ.get("BURST_CPU_FILE"):
         stage_cpu(Path(cpu))
+    if "BURST_SCRIPTS" in os.environ:
+        play_by_scripts()
     steps = os.environ.get("BURST_STEPS_FILE")
     kill_at = os.environ.get("BURST_KILL_AT")
     if kill_at or steps:
