@@ -160,7 +160,7 @@ class Workload:
         self._polls += 1
         if self._polls % _SCAN_EVERY == 0 or self.stopping:
             self._sessions.refresh()
-        events: list[TaskEvent] = []
+        events = self._endings.write()  # a run that is live in the journal bars the next one
         for name, task in list(self._tasks.items()):
             if task.process is not None:
                 events += self._watch(task, task.process, now)
