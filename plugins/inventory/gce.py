@@ -79,6 +79,15 @@ options:
     default: []
     env:
       - name: CLOUDSPILL_FILTERS
+  fields:
+    description:
+      - The fields of an instance to ask for beside those that the plugin needs, in the form of
+        U(https://cloud.google.com/compute/docs/api/performance-tips#partial-response);
+        V(*) asks for all. What is not asked for costs nothing and is no variable.
+      - If not set, the machine type and the tags; all fields where O(compose), O(groups),
+        O(keyed_groups) or O(retrieve_image_info) may need any.
+    type: list
+    elements: str
   host_keys:
     description:
       - The public host keys of instances that cannot publish theirs, because a policy forbids guest
@@ -126,6 +135,21 @@ from ..module_utils.target_environment import (
 )
 
 _PARSER_ERROR = 4  # ansible's exit status for what it cannot parse
+
+NEEDED_FIELDS = (
+    "hostname",
+    "id",
+    "labels",
+    "name",
+    "networkInterfaces(networkIP,accessConfigs/natIP)",
+    "selfLink",
+    "status",
+    "zone",
+)
+"""Of an instance: how it is called, reached and grouped."""
+
+USUAL_FIELDS = ("machineType", "tags")
+_EVERY_FIELD = "*"
 
 CREDENTIAL_VARIABLES = (
     "GCE_CREDENTIALS_FILE_PATH",
@@ -234,11 +258,24 @@ class InventoryModule(gcp_compute.InventoryModule):
         from ..module_utils.transport import Transport
 
         compute = Compute(Transport(load_credentials(params)), params["project"])
+        filtered = {"filter": query} if query else {}
         try:
-            return compute.list_by_scope("instances", **({"filter": query} if query else {}))
+            return compute.list_by_scope("instances", **self.partial(), **filtered)
         except ServiceDisabledError as error:
             self.display.warning(error.sentence)
             return {}
+
+    def partial(self) -> dict[str, str]:
+        """The parameter that asks for some fields alone; none where all are wanted."""
+        chosen = self._option("fields")
+        if chosen is None:
+            users = ("compose", "groups", "keyed_groups", "retrieve_image_info")
+            any_field = any(self._option(option) for option in users)
+            chosen = [_EVERY_FIELD] if any_field else USUAL_FIELDS
+        if _EVERY_FIELD in chosen:
+            return {}
+        selection = ",".join((*NEEDED_FIELDS, *chosen))
+        return {"fields": f"items/*/instances({selection}),nextPageToken"}
 
     def _read_config_data(self, path: str) -> dict[str, Any]:
         """Complete the options that depend on others, once they are read.
@@ -295,16 +332,17 @@ class InventoryModule(gcp_compute.InventoryModule):
             environment_file=self._environment_file(),
             host_key=self._option("host_keys").get(instance["name"]),
         )
+        arguments = ssh_options.common_arguments(target)
         return {
             "ansible_host": address,
             "ansible_user": target.user,
             "ansible_ssh_private_key_file": target.key_file,
-            "ansible_ssh_common_args": ssh_options.common_arguments(target),
+            "ansible_ssh_common_args": arguments,
             # Addresses are used again by other instances; a shared connection must not be.
             "ansible_control_path": f"%(directory)s/{target.instance_id}-%%r",
             # The API's environment is the controller's, not the instance's.
             "cloudspill_environment": {},
-            f"{self._option('vars_prefix')}ssh_command": ssh_options.command(target),
+            f"{self._option('vars_prefix')}ssh_command": ssh_options.command(target, arguments),
         }
 
 

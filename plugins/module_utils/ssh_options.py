@@ -15,6 +15,9 @@ DEFAULT_USER = "cloudspill"
 DEFAULT_KEY_FILE = "~/.config/cloudspill/ssh_key"
 
 
+_HOST_KEYS = str(Path(host_keys.__file__).resolve())
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """An instance that ssh shall reach.
@@ -42,7 +45,7 @@ class Target:
 def known_hosts_command(target: Target) -> str:
     """The value of ssh's KnownHostsCommand: absolute, quoted for ssh, with % doubled."""
     # -I -S: nothing of the user's environment, and no search for packages unless keys are fetched.
-    words = [sys.executable, "-I", "-S", str(Path(host_keys.__file__).resolve())]
+    words = [sys.executable, "-I", "-S", _HOST_KEYS]
     words += ["--project", target.project, "--zone", target.zone, "--instance", target.name]
     words += ["--id", target.instance_id]
     if target.environment_file:
@@ -77,8 +80,12 @@ def common_arguments(target: Target) -> str:
     return shlex.join(options(target))
 
 
-def command(target: Target) -> str:
-    """A command line for a person."""
+def command(target: Target, arguments: str) -> str:
+    """A command line for a person.
+
+    Args:
+        arguments: those that `common_arguments` returned; inventories of thousands ask once.
+    """
     key_file = str(Path(target.key_file).expanduser())
-    login = f"{target.user}@{target.address}"
-    return shlex.join(["ssh", "-i", key_file, *options(target), login])
+    login = shlex.quote(f"{target.user}@{target.address}")
+    return f"ssh -i {shlex.quote(key_file)} {arguments} {login}"

@@ -13,7 +13,7 @@ from tests.lives.api import Json
 from tests.lives.inventory import Host, Inventory
 
 SETTLED = {
-    "instances": {"RUNNING", "TERMINATED"},
+    "instances": {"RUNNING", "SUSPENDED", "TERMINATED"},
     "disks": {"READY"},
     "snapshots": {"READY"},
     "images": {"READY"},

@@ -66,6 +66,7 @@ class Inventory:
         self.path = folder / "cloud.gce.yml"
         self.instances: list[dict[str, Any]] = []
         self.environments: list[dict[str, str]] = []
+        self.partial: dict[str, str] = {}
         self.data = InventoryData()
 
     def write(self, **options: Any) -> None:
@@ -78,6 +79,7 @@ class Inventory:
 
         def fetch_list(*_: Any) -> dict[str, list[dict[str, Any]]]:
             self.environments.append(dict(os.environ))
+            self.partial = plugin.partial()
             return {"zones/us-west1-b": self.instances}
 
         plugin.fetch_list = fetch_list
@@ -291,3 +293,47 @@ def test_what_is_no_project_id_is_refused_before_anything_is_asked(
     with pytest.raises(AnsibleParserError, match=r"^'My Project' is no project id: set"):
         inventory.parse()
     assert inventory.environments == []
+
+
+def test_no_more_is_asked_for_than_plays_need(inventory: Inventory) -> None:
+    inventory.parse()
+    asked = inventory.partial["fields"]
+    assert asked.startswith("items/*/instances(")
+    assert asked.endswith("),nextPageToken")
+    for needed in ("id", "labels", "accessConfigs/natIP", "machineType", "tags"):
+        assert needed in asked
+    assert "metadata" not in asked
+
+
+def test_further_fields_may_be_named(inventory: Inventory) -> None:
+    inventory.write(fields=["disks(source,boot)"])
+    inventory.parse()
+    assert "disks(source,boot)" in inventory.partial["fields"]
+    assert "machineType" not in inventory.partial["fields"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fields": ["*"]},
+        {"compose": {"x": "metadata"}},
+        {"groups": {"x": "canIpForward"}},
+        {"keyed_groups": [{"key": "cpuPlatform"}]},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_where_any_field_may_matter_all_are_asked_for(
+    inventory: Inventory, options: dict[str, Any]
+) -> None:
+    inventory.write(**options)
+    inventory.parse()
+    assert inventory.partial == {}
+
+
+def test_the_command_for_a_person_is_quoted(inventory: Inventory) -> None:
+    inventory.write(ssh_key_file="/a b/key")
+    inventory.instances = [instance("web", 7)]
+    inventory.parse()
+    words = shlex.split(inventory.host("web")["gce_ssh_command"])
+    assert words[:3] == ["ssh", "-i", "/a b/key"]
+    assert words[-1] == "cloudspill@198.51.100.7"
