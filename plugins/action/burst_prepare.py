@@ -56,6 +56,8 @@ class ActionModule(ActionBase):
             control = Control(Path(given["control"]), given["move"], given["timeout"])
             control.ask("vm_ready", vm=machine, **_described(given))
             prepared = prepare(guest, given["move"], given["files"], until)
+            # Not while a task is on its way: it would run nowhere for so long.
+            await_keeper(guest, until, heard=True)
         except GuestError as error:
             said = {"failed": True, "msg": str(error), "kind": error.kind}
             return {**result, **said, "reached": error.kind not in (LOST, UNREACHABLE)}
@@ -72,21 +74,31 @@ def _described(given: Document) -> Document:
     }
 
 
-def await_keeper(guest: Guest, until: float) -> None:
+def await_keeper(guest: Guest, until: float, *, heard: bool = False) -> None:
     """Ask until the keeper answers.
 
+    Args:
+        heard: wait until it has heard of the monitor, too: it starts nothing before.
+
     Raises:
-        GuestError: it does not before `until`, or refuses.
+        GuestError: it does not before `until`.
     """
     while True:
         try:
-            guest.call({"do": "status"}, max(1.0, until - time.monotonic()))
+            status = guest.call({"do": "status"}, _left(until))
         except GuestError as error:
-            if error.kind != SILENT or time.monotonic() >= until:
+            if error.kind == UNREACHABLE or time.monotonic() >= until:
                 raise
-            time.sleep(_INTERVAL)
         else:
-            return
+            if not heard or status["lease"]["renewed"]:
+                return
+            if time.monotonic() >= until:
+                raise GuestError(
+                    f"the keeper of {guest.name} has heard nothing from the monitor: the stream "
+                    "between them did not come about",
+                    SILENT,
+                )
+        time.sleep(_INTERVAL)
 
 
 def prepare(guest: Guest, move: int, files: str | None, until: float) -> list[str]:

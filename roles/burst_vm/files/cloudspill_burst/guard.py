@@ -68,6 +68,11 @@ class Guard:
         left = self._lease.expires - self._clock.boottime()
         return 0.0 if self._lease.fenced else max(0.0, left)
 
+    @property
+    def heard(self) -> bool:
+        """Whether the monitor has renewed it in this boot: before that nothing is started."""
+        return self._renewed.is_set()
+
     def token(self) -> str:
         """Return the token of this moment."""
         return self._lease.token(self._clock.boottime())

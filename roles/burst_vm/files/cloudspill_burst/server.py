@@ -134,6 +134,7 @@ class Server:
             "lease": {
                 "expires_in": round(self._guard.expires_in, 3),
                 "fenced": self._guard.phase is Phase.OVER,
+                "renewed": self._guard.heard,
             },
             "fenced_move": self._keeper.fenced_move(),
             "preempted": self._keeper.preempted,
