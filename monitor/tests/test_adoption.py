@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cloudspill_monitor import procfs
 from cloudspill_monitor.clock import boot_id
+from cloudspill_monitor.local_task import definition
 
 from .conftest import Host, gone, task
 
@@ -137,3 +140,105 @@ def test_a_monitor_that_dies_before_the_word_leaves_nothing_running(host: Host) 
     assert "t was never started" in again.said()
     assert len(again.journal.live_runs()) == 1
     again.stop()
+
+
+AWAY = "sleep 60"
+
+
+def hand_out(host: Host, name: str = "t") -> int:
+    process = host.task(name).process
+    assert process is not None
+    host.journal.mark_stopping(process.run, 1)
+    host.workload.release(name)
+    host.until(lambda: host.workload.released(name) is not None)
+    return host.journal.hand_out(
+        process.run, name, "burst-1", definition(task(AWAY)), 1, "boot", 1.0, 1e9, 143
+    )
+
+
+def test_a_task_that_is_at_a_vm_stays_there(host: Host) -> None:
+    host.begin(task(AWAY))
+    run = hand_out(host)
+    with host.journal.transaction() as db:
+        db.execute("UPDATE runs SET boot_id = 'an earlier boot'")  # VMs outlive ours
+    again = host.crash()
+    again.begin(task(AWAY))
+    again.events += again.workload.poll()
+    assert (again.task().phase, again.task().place) == ("away", "burst-1")
+    assert again.workload.unwanted_away() == ()
+    assert [live.run for live in again.journal.live_runs()] == [run]
+
+
+def test_a_task_at_a_vm_that_was_changed_or_removed_is_to_come_home(host: Host) -> None:
+    host.begin(task(AWAY))
+    hand_out(host)
+    again = host.crash()
+    again.begin(task("sleep 61"))
+    assert again.workload.unwanted_away() == ("t",)
+    last = again.crash()
+    last.begin(task("sleep 60", name="other"))
+    last.events += last.workload.poll()
+    assert last.workload.unwanted_away() == ("t",)
+    last.stop()
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+def test_a_task_that_was_about_to_move_goes_on_here(host: Host, signalled: bool) -> None:
+    config = task("trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done")
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text().endswith("ready\n"))
+    old, process = host.pid(), host.task().process
+    assert process is not None
+    host.journal.mark_stopping(process.run, 1)
+    if signalled:
+        host.workload.release("t")
+    again = host.crash()
+    again.begin(config)
+    again.until(lambda: again.task().phase == "running" and again.pid() != old)
+    assert gone(old)
+    assert [live.place for live in again.journal.live_runs()] == ["local"]
+    assert len(again.journal.last_runs()) == 1
+    again.stop()
+
+
+def test_a_task_that_had_stopped_to_move_is_started_again(host: Host) -> None:
+    config = task("trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done")
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text().endswith("ready\n"))
+    process = host.task().process
+    assert process is not None
+    host.journal.mark_stopping(process.run, 1)
+    host.workload.release("t")
+    host.until(lambda: host.workload.released("t") is not None)
+    again = host.crash()
+    assert process.child is not None
+    again.begin(config)
+    again.until(lambda: again.task().phase == "running")
+    assert again.journal.rows("SELECT outcome FROM runs ORDER BY run") == [("stopped",), (None,)]
+    again.stop()
+
+
+def test_a_monitor_that_is_killed_while_it_ends_leaves_no_task_for_done(host: Host) -> None:
+    config = task("trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done")
+    host.begin(config)
+    host.until(lambda: host.workload.log(config).read_text().endswith("ready\n"))
+    process = host.task().process
+    assert process is not None
+    host.workload.stop_all()
+    again = host.crash()
+    assert process.child is not None
+    process.child.wait()  # with status 0
+    again.begin(config)
+    again.until(lambda: again.task().phase == "running")
+    again.stop()
+
+
+def test_a_task_that_failed_for_good_is_not_run_again_after_a_crash(host: Host) -> None:
+    config = task("exit 3", restart="never")
+    host.begin(config)
+    host.until(lambda: host.task().phase == "failed")
+    again = host.crash()
+    again.begin(config)
+    again.events += again.workload.poll()
+    assert (again.task().phase, again.task().exit_status) == ("failed", 3)
+    assert again.journal.live_runs() == []

@@ -9,7 +9,7 @@ from pathlib import Path
 from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.config import TaskConfig
 from cloudspill_monitor.journal import Journal, Run
-from cloudspill_monitor.local_task import LocalTask, Sessions, definition
+from cloudspill_monitor.local_task import LocalTask, Sessions, as_defined, definition
 from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.task_process import TaskProcess
 
@@ -42,15 +42,8 @@ class Adoption:
         return self._local(run, config, process)
 
     def _away(self, run: Run, config: TaskConfig | None) -> LocalTask:
-        changed = config is not None and run.definition != definition(config)
-        return LocalTask(
-            config or _unknown(run),
-            "away",
-            run.place,
-            since=run.begun,
-            wanted=config is not None,
-            successor=config if changed else None,
-        )
+        begun_as = as_defined(config, run.definition) if config else _unknown(run)
+        return LocalTask(begun_as, "away", run.place, since=run.begun, wanted=config is not None)
 
     def _local(
         self, run: Run, config: TaskConfig | None, process: TaskProcess
@@ -66,7 +59,7 @@ class Adoption:
         who = f"(process {process.pid})"
         if run.stopping is not None:
             # It may have had the signal, so how it ends says nothing: the stop is seen through.
-            words = f"{who} was about to move: restarting it here"
+            words = f"{who} was being stopped: starting it again"
         elif not alive:
             return task, "ended while no monitor was running"
         elif config is None:

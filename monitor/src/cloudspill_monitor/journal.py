@@ -78,13 +78,14 @@ class Journal(MoveJournal):
         with self.transaction() as db:
             _end(db, run, wall, exit_status, outcome)
 
-    def mark_stopping(self, run: int, move: int) -> None:
-        """The hand-over of this run has begun: it is about to be stopped for `move`.
+    def mark_stopping(self, run: int, move: int | None) -> None:
+        """This run is about to be stopped, to be handed over by `move` if that is given.
 
-        What ends from now on was stopped, whatever its exit status.
+        However it ends from now on, it was stopped: an exit status of 0 does not mean that the
+        task is done.
         """
         with self.transaction() as db:
-            db.execute("UPDATE runs SET stopping = ? WHERE run = ?", (move, run))
+            db.execute("UPDATE runs SET stopping = ? WHERE run = ?", (move or 0, run))
 
     def hand_out(  # noqa: PLR0913, PLR0917 - a row's columns
         self,

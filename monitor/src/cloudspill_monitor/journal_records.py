@@ -14,8 +14,9 @@ class Run:
     """A run of a task: one process here, or one unit on the VM `place`.
 
     `pid` and `start_ticks` (since boot) are None until a process of this machine exists. `move` is
-    the move that brought the run to its VM, `stopping` the one whose hand-over has begun to stop
-    it. `confirmed`: it is known to have been started where it is.
+    the move that brought the run to its VM. `stopping` is not None when the run was about to be
+    stopped: the move that it was to be handed over by, 0 for none. `confirmed`: it is known to have
+    been started where it is.
     """
 
     run: int

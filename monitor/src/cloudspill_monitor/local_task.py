@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from cloudspill_monitor import procfs
@@ -131,6 +132,13 @@ def definition(config: TaskConfig) -> str:
     return json.dumps(
         {"command": config.command, "cwd": str(config.cwd), "env": config.env}, sort_keys=True
     )
+
+
+def as_defined(config: TaskConfig, kept: str) -> TaskConfig:
+    """`config` with what :func:`definition` said when it was `kept`."""
+    words = json.loads(kept)
+    begun = {"command": tuple(words["command"]), "cwd": Path(words["cwd"]), "env": words["env"]}
+    return config.model_copy(update=begun)
 
 
 def over_as(last: Run, config: TaskConfig) -> Phase | None:

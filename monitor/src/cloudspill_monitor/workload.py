@@ -8,6 +8,7 @@ every interval, and more often while it is :attr:`Workload.busy`.
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -131,9 +132,9 @@ class Workload:
                 del self._tasks[name]
             elif task.wanted:
                 task.wanted = task.releasing = False
-                if task.process is not None and task.phase != "stopping":
-                    task.ask_to_stop(self._clock.boottime(), self._sessions)
-                events.append(TaskEvent(name, "is no longer configured: stopping it"))
+                self._stop(task)
+                what = "bringing it home" if task.phase == "away" else "stopping it"
+                events.append(TaskEvent(name, f"is no longer configured: {what}"))
         for config in configs:
             events += self._apply_one(config)
         self._order(configs)
@@ -146,8 +147,7 @@ class Workload:
         """
         for task in self._tasks.values():
             task.wanted = task.releasing = False
-            if task.process is not None and task.phase != "stopping":
-                task.ask_to_stop(self._clock.boottime(), self._sessions)
+            self._stop(task)
 
     def kill_all(self) -> None:
         """End what is still stopping, without grace."""
@@ -270,11 +270,18 @@ class Workload:
             task.config, task.successor = config, None
             return []
         task.successor, task.releasing = config, False
-        if task.phase == "running":
-            task.ask_to_stop(self._clock.boottime(), self._sessions)
+        self._stop(task)
         if again:
             return []
-        return [TaskEvent(config.name, "has another command, cwd or env now: restarting it")]
+        what = "bringing it home for that" if task.phase == "away" else "restarting it"
+        return [TaskEvent(config.name, f"has another command, cwd or env now: {what}")]
+
+    def _stop(self, task: LocalTask) -> None:
+        if task.process is None or task.phase == "stopping":
+            return
+        with suppress(JournalError):  # it is stopped all the same
+            self._journal.mark_stopping(task.process.run, None)
+        task.ask_to_stop(self._clock.boottime(), self._sessions)
 
     def _start(self, task: LocalTask, now: float) -> list[TaskEvent]:
         name = task.config.name
