@@ -197,18 +197,22 @@ class Lab:
         await self.log_in(instance)
         return instance
 
+    def ssh(self, instance: Instance, command: str) -> list[str]:
+        """Return what runs a command over ssh."""
+        return [
+            *("ip", "netns", "exec", self.namespace(instance.number)),
+            *("ssh", "-F", "none", "-i", str(self._key)),
+            *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
+            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+            f"{USER}@{instance.address}",
+            command,
+        ]
+
     async def run(self, instance: Instance, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command over ssh."""
         return await asyncio.to_thread(
             subprocess.run,
-            [
-                *("ip", "netns", "exec", self.namespace(instance.number)),
-                *("ssh", "-F", "none", "-i", str(self._key)),
-                *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
-                *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
-                f"{USER}@{instance.address}",
-                command,
-            ],
+            self.ssh(instance, command),
             capture_output=True,
             text=True,
             check=False,

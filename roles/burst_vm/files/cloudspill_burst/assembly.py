@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from .guard import Guard
 from .keeper import Keeper
 from .lease import Terms
 from .moves import Moves
+from .run_life import RunLife
 from .runs import RunStore
 from .server import Server
 from .units import Units
+from .vigil import Vigil
 
 _log = logging.getLogger(__name__)
 _METADATA_PAUSE = 5.0
@@ -50,9 +52,16 @@ class BurstVm:
     """
 
     def __init__(
-        self, keeper: Keeper, guard: Guard, server: Server, cloud: Cloud, tick: float
+        self,
+        keeper: Keeper,
+        vigil: Vigil,
+        guard: Guard,
+        server: Server,
+        cloud: Cloud,
+        tick: float,
     ) -> None:
         self.keeper, self.guard, self.server = keeper, guard, server
+        self._vigil = vigil
         self._cloud, self._tick = cloud, tick
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -61,14 +70,17 @@ class BurstVm:
         Args:
             ready: called when the socket is open.
         """
-        works: list[Awaitable[None]] = [self.guard.hold(self.keeper)]
+        await self.keeper.recover()
+        works = [
+            self.guard.hold(self._vigil),
+            self._vigil.finish(),
+            self._vigil.watch(self._tick),
+            self._wait_for_preemption(),
+        ]
         running = [asyncio.ensure_future(work) for work in works]
         try:
-            await self.keeper.recover()
             await self.server.open()
             ready()
-            running.append(asyncio.ensure_future(self.keeper.watch(self._tick)))
-            running.append(asyncio.ensure_future(self._wait_for_preemption()))
             await asyncio.gather(*running)
         finally:
             for work in running:
@@ -84,7 +96,7 @@ class BurstVm:
                 _log.warning("preemption cannot be noticed now: %s", error)
                 await asyncio.sleep(_METADATA_PAUSE)
             else:
-                await self.keeper.evacuate()
+                await self._vigil.evacuate()
                 return
 
 
@@ -113,14 +125,17 @@ def build_keeper(
     boot = boot_identity(volatile)
     terms = Terms(settings.lease, settings.initial_lease)
     guard = Guard(root / "lease.json", terms, settings.controller, boot, clock, cloud)
+    runs = RunStore(folders.runs)
+    life = RunLife(folders, boot, owner, runs, units)
     keeper = Keeper(
         folders=folders,
         boot=boot,
-        owner=owner,
-        runs=RunStore(folders.runs),
+        runs=runs,
         moves=Moves(root / "fence.json"),
         guard=guard,
         units=units,
+        life=life,
     )
-    server = Server(folders, boot, keeper, guard, clock.boottime, settings.tick)
-    return BurstVm(keeper, guard, server, cloud, settings.tick)
+    vigil = Vigil(keeper, life, runs, units)
+    server = Server(folders, boot, keeper, life, guard, clock.boottime, settings.tick)
+    return BurstVm(keeper, vigil, guard, server, cloud, settings.tick)

@@ -38,6 +38,12 @@ class Moves:
             raise Refusal(
                 "stale-move", f"move {move} is over: moves up to {self.fenced} are fenced"
             )
+        with self.under_way():
+            yield
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Something whose end a fence waits for."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(done)
         try:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from . import protocol
 from .folders import Folders
@@ -16,6 +16,7 @@ from .keeper import Keeper
 from .lease import Phase
 from .lines import incoming, next_line, receive
 from .protocol import MAX_LINE, Document, Refusal, bad_request, encode
+from .run_life import RunLife
 from .stream import Stream
 
 _log = logging.getLogger(__name__)
@@ -28,16 +29,23 @@ class Server:
     Args:
         folders: where the socket is.
         boot: identity of this boot.
-        keeper, guard: who carries out what is asked.
+        keeper, life, guard: who carries out what is asked.
         boottime: CLOCK_BOOTTIME.
         tick: seconds between the ticks of a stream.
     """
 
     def __init__(
-        self, folders: Folders, boot: str, keeper: Keeper, guard: Guard, boottime: Any, tick: float
+        self,
+        folders: Folders,
+        boot: str,
+        keeper: Keeper,
+        life: RunLife,
+        guard: Guard,
+        boottime: Callable[[], float],
+        tick: float,
     ) -> None:
         self._folders, self._boot = folders, boot
-        self._keeper, self._guard = keeper, guard
+        self._keeper, self._life, self._guard = keeper, life, guard
         self._boottime, self._tick = boottime, tick
         self._connections: set[asyncio.Future[None]] = set()
         self._stream: Stream | None = None
@@ -91,7 +99,9 @@ class Server:
     async def _serve_stream(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        stream = Stream(reader, writer, self._keeper, self._guard, self._folders, self.status)
+        stream = Stream(
+            reader, writer, self._keeper, self._life, self._guard, self._folders, self.status
+        )
         earlier, self._stream = self._stream, stream
         if earlier is not None:
             earlier.end()
@@ -119,11 +129,11 @@ class Server:
             return {}, None
         if asked == "start":
             run = await self._keeper.start(protocol.start(document), archive)
-            return self._keeper.describe(run), None
+            return self._life.describe(run), None
         if asked == "stop":
             move, number = protocol.number(document, "move"), protocol.number(document, "run")
             run = await self._keeper.stop(move, number)
-            return {**self._keeper.describe(run), "archive": run.size}, self._keeper.archive(run)
+            return {**self._life.describe(run), "archive": run.size}, self._keeper.archive(run)
         raise bad_request(f"a call can be status, prepare, start or stop, not {asked!r:.80}")
 
     def status(self) -> Document:

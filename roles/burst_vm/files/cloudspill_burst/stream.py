@@ -20,6 +20,7 @@ from .keeper import Keeper
 from .lines import next_line
 from .log_follow import follow
 from .protocol import Document, Refusal, bad_request, encode
+from .run_life import RunLife
 
 _log = logging.getLogger(__name__)
 _CHUNK = 192 * 1024
@@ -32,7 +33,7 @@ class Stream:
 
     Args:
         reader, writer: the connection.
-        keeper, guard: who carries out what is asked.
+        keeper, life, guard: who carries out what is asked.
         folders: where logs and archives are.
         status: tells how everything stands.
     """
@@ -42,12 +43,14 @@ class Stream:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         keeper: Keeper,
+        life: RunLife,
         guard: Guard,
         folders: Folders,
         status: Callable[[], Document],
     ) -> None:
         self._reader, self._writer = reader, writer
-        self._keeper, self._guard, self._folders = keeper, guard, folders
+        self._keeper, self._life, self._guard = keeper, life, guard
+        self._folders = folders
         self._status = status
         self._sending = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -72,7 +75,7 @@ class Stream:
 
     async def serve(self, tick: float) -> None:
         """Serve until the connection ends."""
-        unlisten = self._keeper.on_change(self._changed.set)
+        unlisten = self._life.on_change(self._changed.set)
         ticking = asyncio.ensure_future(self._tick(tick))
         try:
             await self._read()
@@ -162,13 +165,13 @@ class Stream:
         return self._status()  # nothing that was on its way can change it any more
 
     async def _stop(self, document: Document) -> Document:
-        return self._keeper.describe(await self._keeper.end(protocol.number(document, "run")))
+        return self._life.describe(await self._keeper.end(protocol.number(document, "run")))
 
     async def _resume(self, document: Document) -> Document:
-        return self._keeper.describe(await self._keeper.resume(protocol.number(document, "run")))
+        return self._life.describe(await self._keeper.resume(protocol.number(document, "run")))
 
     async def _release(self, document: Document) -> Document:
-        return self._keeper.describe(await self._keeper.release(protocol.number(document, "run")))
+        return self._life.describe(await self._keeper.release(protocol.number(document, "run")))
 
     async def _follow(self, document: Document) -> Document:
         number, offset = protocol.number(document, "run"), protocol.number(document, "offset")
@@ -187,7 +190,7 @@ class Stream:
         run = self._keeper.run(number)
         if run.live:
             live = self._folders.archives / f"{number}.live-{secrets.token_hex(4)}"
-            folder = self._keeper.folder(run)
+            folder = self._life.folder(run)
             packed = await asyncio.to_thread(archives.pack_live, folder, run.checkpoint_paths, live)
             try:
                 await self._send_archive(document.get("id"), live)
@@ -197,7 +200,7 @@ class Stream:
             return {**sum_and_size, "state": "running", "left_out": list(packed.left_out)}
         run = await self._keeper.end(number)  # packs what a full disk kept from being packed
         await self._send_archive(document.get("id"), self._keeper.archive(run))
-        told = self._keeper.describe(run)
+        told = self._life.describe(run)
         return {name: told[name] for name in ("sha256", "size", "state", "left_out")}
 
     async def _send_archive(self, number: object, archive: Path) -> None:

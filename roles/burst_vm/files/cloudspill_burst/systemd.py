@@ -10,6 +10,7 @@ import asyncio
 import re
 from pathlib import Path
 
+from .cgroup_cpu import CgroupCpu
 from .durable import replace_file
 from .protocol import Refusal
 from .units import UnitSpec, UnitState
@@ -19,7 +20,8 @@ _RUN = re.compile(r"cloudspill-task-(\d+)\.service")
 _RESTART = {"always": "always", "on-failure": "on-failure", "never": "no"}
 _EXITED = "1"  # CLD_EXITED of waitid(2); the others are signals
 _SHOWN = ("Id", "ActiveState", "SubState", "MainPID", "ExecMainCode", "ExecMainStatus")
-_COUNTED = ("NRestarts", "CPUUsageNSec")
+_COUNTED = ("NRestarts", "CPUUsageNSec", "ControlGroup")
+_UNCOUNTED = (1 << 64) - 1
 
 
 class SystemdUnits:
@@ -34,6 +36,7 @@ class SystemdUnits:
     def __init__(self, user: str, environments: Path) -> None:
         self._user = user
         self._environments = environments
+        self._cpu = CgroupCpu()
 
     async def observe(self) -> dict[int, UnitState]:
         """Ask systemd for all of our units at once."""
@@ -47,7 +50,7 @@ class SystemdUnits:
             shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
             known = _RUN.fullmatch(shown.get("Id", ""))
             if known and shown["ActiveState"] != "inactive":
-                units[int(known[1])] = _state(shown)
+                units[int(known[1])] = self._state(shown)
         return units
 
     async def start(self, spec: UnitSpec) -> None:
@@ -110,20 +113,25 @@ class SystemdUnits:
         await _run("systemctl", "reset-failed", _NAME.format(run))
         (self._environments / str(run)).unlink(missing_ok=True)
 
+    def _state(self, shown: dict[str, str]) -> UnitState:
+        """Read what systemd shows of a unit that is loaded and not inactive."""
+        ended = shown["ActiveState"] == "failed" or shown["SubState"] == "exited"
+        status = int(shown["ExecMainStatus"])
+        return UnitState(
+            pid=int(shown["MainPID"]) or None,
+            ended=ended,
+            exit_status=(status if shown["ExecMainCode"] == _EXITED else -status)
+            if ended
+            else None,
+            restarts=int(shown["NRestarts"]),
+            cpu_seconds=self._cpu_seconds(shown),
+        )
 
-def _state(shown: dict[str, str]) -> UnitState:
-    """Read what systemd shows of a unit that is loaded and not inactive."""
-    ended = shown["ActiveState"] == "failed" or shown["SubState"] == "exited"
-    status = int(shown["ExecMainStatus"])
-    used = shown["CPUUsageNSec"]
-    return UnitState(
-        pid=int(shown["MainPID"]) or None,
-        ended=ended,
-        exit_status=(status if shown["ExecMainCode"] == _EXITED else -status) if ended else None,
-        restarts=int(shown["NRestarts"]),
-        # 2^64 - 1 or words where the kernel does not count.
-        cpu_seconds=int(used) / 1e9 if used.isdecimal() and len(used) < 20 else 0.0,
-    )
+    def _cpu_seconds(self, shown: dict[str, str]) -> float:
+        used = shown["CPUUsageNSec"]
+        if used.isdecimal() and int(used) < _UNCOUNTED:
+            return int(used) / 1e9
+        return self._cpu.seconds(shown["ControlGroup"])
 
 
 def _environment_file(environment: dict[str, str]) -> bytes:
