@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from cloudspill_monitor.burst.playbooks import ansible_playbook
 from cloudspill_monitor.cgroups import CgroupCpu, find_hierarchies
-from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.config import MonitorConfig, TaskConfig
 from cloudspill_monitor.config_file import ConfigError, load
 from cloudspill_monitor.lock import holder
 
@@ -27,10 +29,12 @@ class Finding:
         return asdict(self)
 
 
-def check(path: Path) -> list[Finding]:
-    """Look at the configuration `path` and at this machine; nothing is changed."""
+def check(path: Path, base: Path | None = None) -> list[Finding]:
+    """Look at the configuration `path`, whose relative paths start at `base` or at its directory,
+    and at this machine; nothing is changed.
+    """
     try:
-        config = load(path)
+        config = load(path, base)
     except ConfigError as error:
         return [Finding("error", line) for line in str(error).splitlines()]
     return [
@@ -38,6 +42,7 @@ def check(path: Path) -> list[Finding]:
         *_tasks(config),
         *_policy(config),
         *_cgroups(config),
+        *_moves(config),
         *_state(config),
     ]
 
@@ -55,8 +60,54 @@ def _tasks(config: MonitorConfig) -> Iterator[Finding]:
                 f"task {task.name!r} may move but has no checkpoint_paths: "
                 "it starts afresh wherever it goes",
             )
+        if task.movable and (left := _left_behind(task)):
+            yield Finding(
+                "warning",
+                f"task {task.name!r}: {', '.join(left)} is in its cwd but not among its files, "
+                "so it will not be there when the task runs on a VM",
+            )
     if not any(task.movable for task in config.tasks):
         yield Finding("warning", "no task is movable: nothing can ever be moved")
+
+
+def _left_behind(task: TaskConfig) -> list[str]:
+    """Words of the command that name files of `cwd` which do not go along."""
+    taken = (*task.files, *task.checkpoint_paths)
+    words = [Path(word) for word in task.command if not word.startswith(("/", "-"))]
+    return [
+        str(word)
+        for word in words
+        if (task.cwd / word).is_file() and not any(word.is_relative_to(path) for path in taken)
+    ]
+
+
+def _moves(config: MonitorConfig) -> Iterator[Finding]:
+    inventory = config.burst.inventory
+    if inventory is None:
+        yield Finding("warning", "burst.inventory names no inventory: moves are only announced")
+        return
+    if not inventory.exists():
+        yield Finding("error", f"burst.inventory: there is no {inventory}")
+    try:
+        program = ansible_playbook()
+    except FileNotFoundError as error:
+        yield Finding("error", str(error))
+        return
+    yield _collection(Path(program).with_name("ansible-galaxy"))
+
+
+def _collection(galaxy: Path) -> Finding:
+    name = "cloudspill.gcp"
+    done = subprocess.run(
+        [str(galaxy), "collection", "list", name], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0 and name in done.stdout:
+        return Finding("ok", f"moves are made by {galaxy.with_name('ansible-playbook')}")
+    return Finding(
+        "error",
+        f"{galaxy} finds no collection {name}, whose playbooks make the moves: install it with "
+        f"google.cloud, or set ANSIBLE_COLLECTIONS_PATH",
+    )
 
 
 def _policy(config: MonitorConfig) -> Iterator[Finding]:

@@ -94,14 +94,21 @@ def run(
 
 
 @app.command()
-def check(config: ConfigArgument = Path("monitor.yml"), output: OutputOption = Output.TEXT) -> None:
+def check(
+    config: ConfigArgument = Path("monitor.yml"),
+    output: OutputOption = Output.TEXT,
+    base: Annotated[
+        Path | None,
+        typer.Option("--from", help="Where relative paths start, if not at the file."),
+    ] = None,
+) -> None:
     """Check a configuration, and this machine against it, and change nothing.
 
     The exit status is 1 when something would keep `run` from working.
     """
     from cloudspill_monitor import checking
 
-    findings = checking.check(config)
+    findings = checking.check(config, base)
     if output is Output.JSON:
         typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
     else:

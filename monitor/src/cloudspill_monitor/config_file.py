@@ -27,10 +27,10 @@ class ConfigError(Exception):
     """The file cannot be used; the message has a line `FILE:LINE: what is wrong` per mistake."""
 
 
-def load(path: Path) -> MonitorConfig:
+def load(path: Path, base: Path | None = None) -> MonitorConfig:
     """Read `path`: YAML, or the forerunner's `KEY=value` form when it ends in `.txt`.
 
-    Raises ConfigError.
+    Relative paths in it are taken from `base`, or else from its own directory. Raises ConfigError.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -45,14 +45,16 @@ def load(path: Path) -> MonitorConfig:
         raise ConfigError(f"{path}: cannot be read: not UTF-8 text") from error
     try:
         if path.suffix == ".txt":
-            return _validate(path, *config_txt.parse(text))
-        return _validate(path, *_parse_yaml(text))
+            return _validate(path, base, *config_txt.parse(text))
+        return _validate(path, base, *_parse_yaml(text))
     except config_txt.LineError as error:
         raise ConfigError(f"{path}:{error.line}: {error}") from error
 
 
-def _validate(path: Path, data: object, lines: dict[Location, int]) -> MonitorConfig:
-    context = {"base": path.resolve().parent}
+def _validate(
+    path: Path, base: Path | None, data: object, lines: dict[Location, int]
+) -> MonitorConfig:
+    context = {"base": base.resolve() if base else path.resolve().parent}
     try:
         return MonitorConfig.model_validate(data, context=context)
     except ValidationError as error:

@@ -132,7 +132,7 @@ class AnsiblePlaybooks:
         job = Job(
             playbook=playbook if "." in playbook else f"{_COLLECTION}.{playbook}",
             inventory=str(self._inventory),
-            program=_ansible_playbook(),
+            program=ansible_playbook(),
             directory=str(self._directory),
             ident=_ident(self._directory / "artifacts", move, playbook),
             variables=variables,
@@ -243,7 +243,7 @@ async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
         raise cancelled
 
 
-def _ansible_playbook() -> str:
+def ansible_playbook() -> str:
     """Beside this Python, else on the PATH. Raises FileNotFoundError."""
     beside = Path(sys.executable).with_name("ansible-playbook")
     found = str(beside) if beside.is_file() else shutil.which("ansible-playbook")
