@@ -148,6 +148,33 @@ class RuntimeTable:
         assert await lab.read(spec, NOTED) == "kept"
         assert lab.exits == []
 
+    async def test_a_suspended_machine_stands_still_and_goes_on_where_it_was(
+        self, lab: Lab
+    ) -> None:
+        spec = await booted(lab)
+        await lab.write(spec, NOTED, "before")
+        for _ in range(2):
+            await lab.runtime.suspend(spec.id)
+        assert lab.runtime.is_running(spec.id)
+        for _ in range(2):
+            await lab.runtime.resume(spec.id)
+        assert await lab.read(spec, NOTED) == "before"
+        assert lab.exits == []
+        await lab.runtime.shut_down(spec.id, 30)
+        with pytest.raises(MachineError, match=f"machine {spec.id} is not running"):
+            await lab.runtime.suspend(spec.id)
+        await lab.runtime.resume(spec.id)
+
+    async def test_a_suspended_machine_loses_its_power_at_once(self, lab: Lab) -> None:
+        spec = await booted(lab)
+        for switch_off in (lab.runtime.shut_down(spec.id, 3000), lab.runtime.power_off(spec.id)):
+            await lab.runtime.suspend(spec.id)
+            await switch_off
+            assert not lab.runtime.is_running(spec.id)
+            await lab.runtime.boot(spec)
+            await lab.ready(spec)
+        assert lab.exits == []
+
     async def test_stopping_the_runtime_stops_machines_and_keeps_volumes(self, lab: Lab) -> None:
         spec = await booted(lab)
         await lab.write(spec, NOTED, "kept")

@@ -107,6 +107,20 @@ class Machine:
         """Cut the power at once."""
         await self._cloud.runtime.power_off(self.document["id"])
 
+    async def suspend(self) -> None:
+        """Stop the machine and keep its memory. Raises MachineError."""
+        await self._cloud.runtime.suspend(self.document["id"])
+
+    async def resume(self) -> None:
+        """Let the machine go on; one whose memory a stop of the sandbox ended boots.
+
+        Raises MachineError.
+        """
+        if self._cloud.runtime.is_running(self.document["id"]):
+            await self._cloud.runtime.resume(self.document["id"])
+        else:
+            await self.power_on()
+
     async def shut_down(self, *, graceful: bool = True) -> None:
         """Press the power button, and cut the power when the guest takes too long.
 

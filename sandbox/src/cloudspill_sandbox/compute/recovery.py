@@ -70,7 +70,7 @@ async def settle_operations(cloud: Cloud) -> None:
             await _remove(cloud, name, going)
         elif name in inserts:
             await _remove(cloud, name, removal.half_made(cloud.store, instance))
-        elif instance["status"] not in {"RUNNING", "TERMINATED"}:
+        elif instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
             with cloud.transaction() as tx:
                 machines.terminated(cloud, tx, name)
     for kind, statuses in _UNFINISHED.items():

@@ -88,6 +88,11 @@ def invalid_usage(sentence: str) -> ApiError:
     return ApiError(400, "invalidResourceUsage", f"Invalid resource usage: '{sentence}'.")
 
 
+def unsupported(sentence: str) -> ApiError:
+    """400 for what cannot be done in the state that a resource is in."""
+    return ApiError(400, "UNSUPPORTED_OPERATION", sentence)
+
+
 def stopping() -> ApiError:
     """503 while the sandbox stops; https://cloud.google.com/apis/design/errors#handling_errors."""
     return ApiError(

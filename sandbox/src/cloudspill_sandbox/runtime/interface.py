@@ -168,6 +168,18 @@ class Runtime(Protocol):
     async def power_off(self, machine: str) -> None:
         """Cut the power at once."""
 
+    async def suspend(self, machine: str) -> None:
+        """Stop everything in a machine that is on, and keep its memory; idempotent.
+
+        It stays on: only `resume` lets it go on, and what switches it off cuts its power.
+
+        Raises:
+            MachineError: it is not on, or it could not be stopped.
+        """
+
+    async def resume(self, machine: str) -> None:
+        """Let a suspended machine go on where it was; no error when it is not suspended."""
+
     async def crash(self, machine: str) -> None:
         """Let a machine die as by itself: its end is reported. No error when it is off."""
 

@@ -331,6 +331,18 @@ class PodmanRuntime:
         if machine.container is not None:
             self._records.forget(machine.container)
 
+    async def suspend(self, machine: str) -> None:
+        """Stop a machine's processes and keep its memory; see `Runtime`."""
+        found = self._machines.get(machine)
+        if found is None or found.container is None:
+            raise MachineError(f"machine {machine} is not running")
+        await found.suspend(self._cgroup.paused(found.container.id))
+
+    async def resume(self, machine: str) -> None:
+        """Let a suspended machine go on; see `Runtime`."""
+        if (found := self._machines.get(machine)) is not None:
+            await found.resume()
+
     async def crash(self, machine: str) -> None:
         """Kill a machine's init: its end is reported as a crash. No error when it is off."""
         found = self._machines.get(machine)

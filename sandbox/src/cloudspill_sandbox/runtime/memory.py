@@ -61,6 +61,8 @@ class MemoryRuntime:
         """Whether machines go off as soon as they are on."""
         self.full: set[str] = set()
         """Machines whose boot disk has no free space."""
+        self.suspended: set[str] = set()
+        """Machines that are on and stand still."""
         self._serial: dict[str, bytearray] = {}
         self._boot_volumes: dict[str, str] = {}
         self._on_exit: ExitCallback | None = None
@@ -74,6 +76,7 @@ class MemoryRuntime:
     async def stop(self) -> None:
         """Power every machine off."""
         self.running.clear()
+        self.suspended.clear()
 
     def base_volumes(self) -> frozenset[str]:
         """Return `debian-12`."""
@@ -134,13 +137,27 @@ class MemoryRuntime:
     async def shut_down(self, machine: str, grace: float) -> None:  # noqa: ARG002
         """Power a machine off; guests in memory take no time."""
         self._fail("shut_down")
-        if self.running.pop(machine, None):
+        if self.running.pop(machine, None) and machine not in self.suspended:
             self.guest_print(machine, "reboot: Power down\n")
+        self.suspended.discard(machine)
 
     async def power_off(self, machine: str) -> None:
         """Cut the power."""
         self._fail("power_off")
         self.running.pop(machine, None)
+        self.suspended.discard(machine)
+
+    async def suspend(self, machine: str) -> None:
+        """Note that a machine stands still."""
+        self._fail("suspend")
+        if machine not in self.running:
+            raise MachineError(f"machine {machine} is not running")
+        self.suspended.add(machine)
+
+    async def resume(self, machine: str) -> None:
+        """Note that a machine goes on."""
+        self._fail("resume")
+        self.suspended.discard(machine)
 
     async def crash(self, machine: str) -> None:
         """Let a machine die."""
