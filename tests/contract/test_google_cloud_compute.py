@@ -292,8 +292,8 @@ def test_the_default_network_has_a_subnetwork_in_the_region(
 
 
 def test_a_method_that_is_missing_is_named(clients: Clients, sandbox_only: Target) -> None:
-    with pytest.raises(exceptions.MethodNotImplemented, match=r"compute\.instanceTemplates\.list "):
-        clients.InstanceTemplates.list(project=sandbox_only.project)
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"compute\.routers\.list "):
+        clients.Routers.list(project=sandbox_only.project, region=sandbox_only.region)
 
 
 def test_a_running_disk_is_imaged_when_forced_and_a_family_goes_on(

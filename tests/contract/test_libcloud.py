@@ -142,5 +142,5 @@ def test_a_name_that_is_taken_is_libcloud_s_own_error(driver: Any, node: Any) ->
 def test_a_missing_method_is_named(driver: Any, sandbox_only: Target) -> None:
     from libcloud.common.google import GoogleBaseError
 
-    with pytest.raises(GoogleBaseError, match=r"compute\.routes\.list is not implemented"):
-        driver.ex_list_routes()
+    with pytest.raises(GoogleBaseError, match=r"compute\.routes\.insert is not implemented"):
+        driver.ex_create_route("own", "10.7.0.0/24")

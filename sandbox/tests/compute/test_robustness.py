@@ -133,6 +133,14 @@ SANE: dict[str, dict[str, Any]] = {
     },
     "firewalls.insert": {"name": "vm", "allowed": [{"IPProtocol": "tcp"}]},
     "addresses.insert": {"name": "vm"},
+    "instanceTemplates.insert": {
+        "name": "vm",
+        "properties": {
+            "machineType": "f1-micro",
+            "disks": [{"boot": True, "initializeParams": {"sourceImage": UBUNTU}}],
+            "networkInterfaces": [{}],
+        },
+    },
     "instances.attachDisk": {"source": f"zones/{ZONE}/disks/vm"},
 }
 
@@ -216,8 +224,9 @@ def check(cloud: Cloud, runtime: MemoryRuntime, network: MemoryNetwork) -> None:
     instances = _all(cloud, "instances")
     media = [*_all(cloud, "disks"), *_all(cloud, "snapshots"), *_all(cloud, "images")]
     assert set(runtime.volumes) == {"debian-12", *map(volume_of, media)}
+    suspended = {each["id"] for each in instances if each["status"] == "SUSPENDED"}
     on = {each["id"] for each in instances if each["status"] == "RUNNING"}
-    assert set(runtime.running) == on
+    assert (set(runtime.running), runtime.suspended) == (on | suspended, suspended)
     nics = [nic for each in instances for nic in each["networkInterfaces"]]
     assert {nic["networkIP"] for nic in nics} == {nic.internal_ip for nic in network.topology.nics}
     held = [nic["networkIP"] for nic in nics]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from cloudspill_sandbox.engine.discovery import Api, load_api
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.merge_patch import merged
 from cloudspill_sandbox.engine.schema import Schema
 from cloudspill_sandbox.storage.access_control import AccessControlList
 from cloudspill_sandbox.storage.bucket_policies import list_of, with_list
-from cloudspill_sandbox.storage.merge_patch import merged
 
 from .conftest import PROJECT, Client, Clock, cloud_in
 

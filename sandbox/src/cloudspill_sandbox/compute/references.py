@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import beginnings, interfaces, leases, names, sources
+from cloudspill_sandbox.compute import (
+    beginnings,
+    instance_templates,
+    interfaces,
+    leases,
+    names,
+    sources,
+)
 from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
 from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.engine.access import Requirement
@@ -35,11 +42,13 @@ _TYPES: Mapping[str, str] = {
     "firewalls": "Firewall",
     "imageFamilyViews": "Image",
     "images": "Image",
+    "instanceTemplates": "InstanceTemplate",
     "instances": "Instance",
     "machineTypes": "MachineType",
     "networks": "Network",
     "operations": "Operation",
     "regions": "Region",
+    "routes": "Route",
     "snapshots": "Snapshot",
     "subnetworks": "Subnetwork",
     "zones": "Zone",
@@ -126,6 +135,11 @@ def _instance(asking: Asking, body: Document) -> Iterator[Requirement]:
     """https://cloud.google.com/compute/docs/instances/create-start-instance#permissions"""
     zone = f"zones/{asking.call.path['zone']}"
     name = f"{asking.project}/{zone}/instances/{body.get('name') or ''}"
+    if template := asking.call.query.get(instance_templates.PARAMETER):
+        use = "compute.instanceTemplates.useReadOnly"
+        yield from asking.on_named(use, template, "global/instanceTemplates")
+        with contextlib.suppress(ApiError):
+            body = instance_templates.applied(asking.cloud, asking.cloud.store, asking.call)
     for index, entry in enumerate(body.get("disks") or ()):
         if entry.get("source"):
             yield from _attached_disk(asking, entry)

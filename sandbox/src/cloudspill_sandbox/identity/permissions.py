@@ -22,6 +22,7 @@ _VERBS: Mapping[str, str] = {
     "compute.globalOperations": "delete get getIamPolicy list setIamPolicy",
     "compute.images": "create delete deprecate get getFromFamily getIamPolicy list setIamPolicy "
     "setLabels update useReadOnly",
+    "compute.instanceTemplates": "create delete get getIamPolicy list setIamPolicy useReadOnly",
     "compute.instances": "addAccessConfig addNetworkInterface addResourcePolicies attachDisk "
     "create delete deleteAccessConfig deleteNetworkInterface detachDisk get "
     "getEffectiveFirewalls getGuestAttributes getIamPolicy getScreenshot getSerialPortOutput "
@@ -39,6 +40,7 @@ _VERBS: Mapping[str, str] = {
     "setDefaultServiceAccount setUsageExportBucket",
     "compute.regionOperations": "delete get getIamPolicy list setIamPolicy",
     "compute.regions": "get list",
+    "compute.routes": "create delete get list",
     "compute.snapshots": "create delete get getIamPolicy list setIamPolicy setLabels useReadOnly",
     "compute.subnetworks": "create delete expandIpCidrRange get getIamPolicy list setIamPolicy "
     "setPrivateIpGoogleAccess update use useExternalIp",

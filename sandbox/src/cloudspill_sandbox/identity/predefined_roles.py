@@ -70,7 +70,8 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
         "roles/editor": _role("Editor", "*", _IMPERSONATION, _IN_BUCKETS, _KEEPERS),
         "roles/viewer": _role(
             "Viewer",
-            "*.get* *.list* compute.disks.useReadOnly compute.images.useReadOnly",
+            "*.get* *.list* compute.disks.useReadOnly compute.images.useReadOnly "
+            "compute.instanceTemplates.useReadOnly",
             _IMPERSONATION,
             _IN_BUCKETS,
         ),
@@ -82,8 +83,8 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
         ),
         "roles/compute.instanceAdmin": _role(
             "Compute Instance Admin (beta)",
-            "compute.instances.* compute.disks.* -compute.disks.*Policies "
-            "-compute.disks.*IamPolicy",
+            "compute.instances.* compute.instanceTemplates.* compute.disks.* "
+            "-compute.disks.*Policies -compute.disks.*IamPolicy",
             "compute.images.get compute.images.getFromFamily compute.images.list "
             "compute.images.useReadOnly compute.addresses.* -compute.addresses.create "
             "-compute.addresses.delete -compute.addresses.setLabels compute.networks.get "
@@ -93,7 +94,8 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
         ),
         "roles/compute.instanceAdmin.v1": _role(
             "Compute Instance Admin (v1)",
-            "compute.instances.* compute.disks.* compute.images.* compute.snapshots.*",
+            "compute.instances.* compute.instanceTemplates.* compute.disks.* compute.images.* "
+            "compute.snapshots.* compute.routes.get compute.routes.list",
             "compute.addresses.* -compute.addresses.create -compute.addresses.delete "
             "-compute.addresses.setLabels compute.firewalls.get compute.firewalls.list "
             "compute.networks.get compute.networks.list compute.networks.use* "
@@ -103,7 +105,8 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
         ),
         "roles/compute.networkAdmin": _role(
             "Compute Network Admin",
-            "compute.addresses.* compute.networks.* compute.subnetworks.* compute.firewalls.get "
+            "compute.addresses.* compute.networks.* compute.subnetworks.* compute.routes.* "
+            "compute.firewalls.get "
             "compute.firewalls.list compute.instances.get compute.instances.getGuestAttributes "
             "compute.instances.getScreenshot compute.instances.getSerialPortOutput "
             "compute.instances.list* compute.instances.use* compute.machineTypes.*",
@@ -114,8 +117,8 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
             "compute.firewalls.* compute.instances.getEffectiveFirewalls compute.instances.list "
             "compute.instances.setShieldedInstanceIntegrityPolicy "
             "compute.instances.updateShieldedInstanceConfig compute.networks.get* "
-            "compute.networks.list compute.networks.updatePolicy compute.subnetworks.get "
-            "compute.subnetworks.list",
+            "compute.networks.list compute.networks.updatePolicy compute.routes.get "
+            "compute.routes.list compute.subnetworks.get compute.subnetworks.list",
             _PLACES + _SEEN + _QUOTAS,
         ),
         "roles/compute.storageAdmin": _role(
@@ -134,7 +137,8 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
             "compute.addresses.*Internal compute.addresses.get compute.addresses.list "
             "compute.firewalls.get compute.firewalls.list compute.networks.access "
             "compute.networks.get* compute.networks.list* compute.networks.use* "
-            "compute.projects.get compute.regions.* compute.subnetworks.get "
+            "compute.projects.get compute.regions.* compute.routes.get compute.routes.list "
+            "compute.subnetworks.get "
             "compute.subnetworks.list compute.subnetworks.use* compute.zones.*",
             _SEEN + _QUOTAS,
         ),

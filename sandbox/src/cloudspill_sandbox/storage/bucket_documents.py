@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.merge_patch import merged
 from cloudspill_sandbox.storage import locations
 from cloudspill_sandbox.storage.access_control import AccessControlList, Project, project_private
 from cloudspill_sandbox.storage.access_entries import bucket_entries, default_object_entries
@@ -18,7 +19,6 @@ from cloudspill_sandbox.storage.bucket_settings import checked_settings
 from cloudspill_sandbox.storage.buckets import DEFAULT_OBJECT_ACL, is_uniform
 from cloudspill_sandbox.storage.entity_tags import entity_tag
 from cloudspill_sandbox.storage.links import link
-from cloudspill_sandbox.storage.merge_patch import merged
 from cloudspill_sandbox.storage.refusals import invalid
 from cloudspill_sandbox.storage.timestamps import timestamp
 

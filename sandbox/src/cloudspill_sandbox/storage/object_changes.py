@@ -7,10 +7,10 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/patch
 from __future__ import annotations
 
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.merge_patch import merged
 from cloudspill_sandbox.storage import preconditions
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.merge_patch import merged
 from cloudspill_sandbox.storage.object_access import OBJECT_ACL, asked_list
 from cloudspill_sandbox.storage.objects import (
     RETAINED_FROM,

@@ -12,6 +12,7 @@ from cloudspill_sandbox.compute import (
     disks,
     endings,
     instance_plan,
+    instance_templates,
     machines,
     refusals,
     removal,
@@ -23,6 +24,7 @@ from cloudspill_sandbox.compute.handlers import (
     instance_guest,
     instance_power,
     instance_settings,
+    instance_suspension,
     reading,
 )
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -34,13 +36,10 @@ from cloudspill_sandbox.engine.store import Transaction
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
-    for parameter in ("sourceInstanceTemplate", "sourceMachineImage"):
-        if call.query.get(parameter):
-            raise refusals.invalid_value(
-                parameter, "", "Not supported by this sandbox (docs/fidelity.md)."
-            )
+    refusals.check_supported("query", call.query, "sourceMachineImage")
     with cloud.transaction() as tx:
-        plan = instance_plan.reserve(cloud, tx, call.path["zone"], call.body)
+        body = instance_templates.applied(cloud, tx, call)
+        plan = instance_plan.reserve(cloud, tx, call.path["zone"], body)
         operation = cloud.operations.open(tx, call, "insert", plan.name)
     return await cloud.operations.perform(operation, _Creation(cloud, plan).work())
 
@@ -98,7 +97,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
                 "Invalid resource usage: "
                 "'Resource cannot be deleted if it's protected against deletion.'.",
             )
-        if instance["status"] not in {"RUNNING", "TERMINATED"}:
+        if instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
             raise refusals.not_ready(name)
         for disk in removal.auto_deleted(tx, instance):
             copies.check_not_read(cloud, disk)
@@ -116,4 +115,5 @@ METHODS: Methods = {
     **instance_guest.METHODS,
     **instance_power.METHODS,
     **instance_settings.METHODS,
+    **instance_suspension.METHODS,
 }

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Instance templates. https://cloud.google.com/compute/docs/reference/rest/v1/instanceTemplates."""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import documents, instance_templates, names, refusals
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods, reading
+from cloudspill_sandbox.compute.listing import aggregated
+from cloudspill_sandbox.compute.lookup import found, worldwide
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import already_exists
+
+_COLLECTION = "instanceTemplates"
+
+
+async def _insert(cloud: Cloud, call: Call) -> Document:
+    key = names.check_name("resource.name", call.body.get("name"))
+    refusals.check_supported("resource", call.body, "sourceInstance", "sourceInstanceParams")
+    if not call.body.get("properties"):
+        raise refusals.missing("resource.properties")
+    name = f"{worldwide(call, _COLLECTION)}/{key}"
+    with cloud.transaction() as tx:
+        if tx.get(name):
+            raise already_exists(name)
+        template = documents.resource("instanceTemplate", name, cloud.clock())
+        template |= documents.given(call.body, "description")
+        properties = instance_templates.checked(cloud, tx, call.body["properties"])
+        tx.put(name, template | {"properties": properties})
+        operation = cloud.operations.open(tx, call, "insert", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _delete(cloud: Cloud, call: Call) -> Document:
+    name = worldwide(call, _COLLECTION, "instanceTemplate")
+    with cloud.transaction() as tx:
+        found(tx, name)
+        operation = cloud.operations.open(tx, call, "delete", name)
+        tx.delete(name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+async def _aggregate(cloud: Cloud, call: Call) -> Document:
+    """Regional templates do not exist here: all are global."""
+    everywhere = {"global": cloud.store.children(f"{cloud.project}/global/{_COLLECTION}").values()}
+    return aggregated(call, "instanceTemplate", _COLLECTION, ["global"], everywhere)
+
+
+METHODS: Methods = {
+    **reading.methods(worldwide, "instanceTemplate", _COLLECTION),
+    "aggregatedList": _aggregate,
+    "delete": _delete,
+    "insert": _insert,
+}

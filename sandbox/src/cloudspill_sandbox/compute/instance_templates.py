@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Instance templates: what they hold, and the body of the instance that is made of one.
+
+https://cloud.google.com/compute/docs/instance-templates. Templates name machine and disk types
+without a zone, for they are good for every zone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import (
+    disks,
+    documents,
+    instance_metadata,
+    names,
+    refusals,
+    scheduling,
+    tags,
+)
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.merge_patch import merged
+from cloudspill_sandbox.engine.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+PARAMETER = "sourceInstanceTemplate"
+_FIELD = "resource.properties"
+_UNSUPPORTED = ("guestAccelerators", "localSsdEncryptionMode", "networkPerformanceConfig")
+_KEPT = (
+    "canIpForward",
+    "description",
+    "minCpuPlatform",
+    "resourcePolicies",
+    "serviceAccounts",
+    "shieldedInstanceConfig",
+)
+_REFERENCES = {"sourceImage": "images", "sourceSnapshot": "snapshots"}
+
+
+def checked(cloud: Cloud, tx: Transaction, body: Document) -> Document:
+    """Return the InstanceProperties of a new template.
+
+    Raises:
+        ApiError: 400 for what no instance could be made of, whatever its zone.
+    """
+    refusals.check_supported(_FIELD, body, *_UNSUPPORTED)
+    machine_type = body.get("machineType")
+    if not machine_type:
+        raise refusals.missing(f"{_FIELD}.machineType")
+    if "/" in machine_type:
+        raise refusals.no_match(f"{_FIELD}.machineType", machine_type, names.NAME)
+    properties = documents.given(body, *_KEPT) | {
+        "machineType": machine_type,
+        "disks": _disks(cloud, body.get("disks") or []),
+        "networkInterfaces": _interfaces(cloud, tx, body.get("networkInterfaces") or []),
+        "metadata": instance_metadata.checked(f"{_FIELD}.metadata", body.get("metadata")),
+        "scheduling": scheduling.checked(
+            f"{_FIELD}.scheduling", body.get("scheduling"), cloud.clock()
+        ),
+    }
+    if labels := names.check_labels(f"{_FIELD}.labels", body.get("labels")):
+        properties["labels"] = labels
+    if found := tags.checked(f"{_FIELD}.tags", body.get("tags")).get("items"):
+        properties["tags"] = {"items": found}
+    return properties
+
+
+def _disks(cloud: Cloud, body: list[Document]) -> list[Document]:
+    field = f"{_FIELD}.disks"
+    if not body:
+        raise refusals.invalid_value(field, "", "At least one disk is required.")
+    disks.check_count(field, len(body))
+    return [_disk(cloud, f"{field}[{index}]", index, entry) for index, entry in enumerate(body)]
+
+
+def _disk(cloud: Cloud, field: str, index: int, body: Document) -> Document:
+    boot = bool(body.get("boot"))
+    if boot != (index == 0):
+        raise refusals.invalid_value(
+            f"{field}.boot", str(boot).lower(), "The first disk, and no other, is the boot disk."
+        )
+    disks.check_attachment(field, body, boot=boot)
+    disk = {
+        "kind": "compute#attachedDisk",
+        "type": "PERSISTENT",
+        "mode": "READ_WRITE",
+        "index": index,
+        "autoDelete": False,
+    } | {key: value for key, value in body.items() if value is not None}
+    disk["boot"] = boot
+    if params := body.get("initializeParams"):
+        if "/" in (params.get("diskType") or ""):
+            at = f"{field}.initializeParams.diskType"
+            raise refusals.no_match(at, params["diskType"], names.NAME)
+        links = {
+            key: names.link(
+                names.resolve(
+                    f"{field}.initializeParams.{key}",
+                    params[key],
+                    f"{cloud.project}/global/{kind}",
+                )
+            )
+            for key, kind in _REFERENCES.items()
+            if params.get(key)
+        }
+        disk["initializeParams"] = params | links
+    return disk
+
+
+def _interfaces(cloud: Cloud, tx: Transaction, body: list[Document]) -> list[Document]:
+    field = f"{_FIELD}.networkInterfaces"
+    if not body:
+        raise refusals.invalid_value(field, "", "At least one network interface is required.")
+    return [_interface(cloud, tx, f"{field}[{at}]", at, each) for at, each in enumerate(body)]
+
+
+def _interface(cloud: Cloud, tx: Transaction, field: str, at: int, body: Document) -> Document:
+    interface = {"kind": "compute#networkInterface", "name": f"nic{at}"} | body
+    if not (body.get("network") or body.get("subnetwork")):
+        interface["network"] = "global/networks/default"
+    if reference := interface.get("network"):
+        collection = f"{cloud.project}/global/networks"
+        name = names.resolve(f"{field}.network", reference, collection)
+        if tx.get(name) is None:
+            raise refusals.dangling(f"{field}.network", reference, "network")
+        interface["network"] = names.link(name)
+    return interface
+
+
+def applied(cloud: Cloud, store: Store | Transaction, call: Call) -> Document:
+    """Return the body of an instances.insert: the template's, changed by the request's own.
+
+    https://cloud.google.com/compute/docs/instances/create-vm-from-instance-template#creating_a_vm_instance_from_an_instance_template_with_overrides
+
+    Raises:
+        ApiError: 400, there is no such template.
+    """
+    reference = call.query.get(PARAMETER)
+    if not reference:
+        return call.body
+    name = names.resolve(PARAMETER, reference, f"{cloud.project}/global/instanceTemplates")
+    template = store.get(name)
+    if template is None:
+        raise refusals.dangling(PARAMETER, reference, "instanceTemplate")
+    body: Document = merged(_in_zone(template["properties"], call.path["zone"]), call.body)
+    return body
+
+
+def _in_zone(properties: Document, zone: str) -> Document:
+    scope = f"zones/{zone}"
+    attached = []
+    for disk in properties["disks"]:
+        params = disk.get("initializeParams")
+        if params and params.get("diskType"):
+            params = params | {"diskType": f"{scope}/diskTypes/{params['diskType']}"}
+        attached.append(disk | ({"initializeParams": params} if params else {}))
+    machine_type = f"{scope}/machineTypes/{properties['machineType']}"
+    return properties | {"machineType": machine_type, "disks": attached}
