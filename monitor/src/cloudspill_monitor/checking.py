@@ -101,7 +101,7 @@ def _collection(galaxy: Path) -> Finding:
     done = subprocess.run(
         [str(galaxy), "collection", "list", name], capture_output=True, text=True, check=False
     )
-    if done.returncode == 0 and name in done.stdout:
+    if name in done.stdout:
         return Finding("ok", f"moves are made by {galaxy.with_name('ansible-playbook')}")
     return Finding(
         "error",
