@@ -19,23 +19,28 @@ class Gcloud:
     Args:
         folder: for the configuration.
         group: what every command begins with, `compute`.
+        more: further variables of its environment.
+
+    Attributes:
+        environment: of every command.
     """
 
-    def __init__(self, target: Target, folder: Path, *group: str) -> None:
+    def __init__(self, target: Target, folder: Path, *group: str, **more: str) -> None:
         self._group = group
-        self._environment = target.shell(
+        self.environment = target.shell(
             CLOUDSDK_CONFIG=str(folder),
             CLOUDSDK_CORE_DISABLE_PROMPTS="1",
             CLOUDSDK_CORE_DISABLE_USAGE_REPORTING="true",
             CLOUDSDK_COMPUTE_ZONE=target.zone,
             CLOUDSDK_COMPUTE_REGION=target.region,
+            **more,
         )
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Return how a command ended."""
         return subprocess.run(
             ["gcloud", *self._group, *words, "--format=json"],
-            env=self._environment,
+            env=self.environment,
             timeout=DEADLINE,
             capture_output=True,
             text=True,

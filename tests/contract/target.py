@@ -51,6 +51,11 @@ class Target:
         return self.variables["GCP_PROJECT"]
 
     @property
+    def endpoint(self) -> str:
+        """Where the sandbox answers a client whose endpoint is overridden."""
+        return self.variables["HTTPS_PROXY"]
+
+    @property
     def key_file(self) -> Path:
         """Service-account key file."""
         return Path(self.variables["GOOGLE_APPLICATION_CREDENTIALS"])

@@ -25,6 +25,7 @@ DISKS = "projects/p/zones/z/disks"
         (f"https://compute.googleapis.com/compute/v1//{DISKS}/d", f"{DISKS}/d"),
         (f"https://www.googleapis.com/compute/beta/{DISKS}/d", f"{DISKS}/d"),
         (f"http://www.googleapis.com/compute/v1/{DISKS}/d", f"{DISKS}/d"),
+        (f"http://127.0.0.1:8460/compute/v1/{DISKS}/d", f"{DISKS}/d"),
     ],
 )
 def test_forms_of_a_reference(reference: str, meant: str) -> None:

@@ -19,7 +19,12 @@ NAME = r"(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 """RFC 1035 label, in the words that Google's refusal quotes."""
 
 _NAME = re.compile(NAME)
-_HOST = re.compile(r"https?://(?:www|compute|content-compute)\.googleapis\.com/compute/[a-z0-9]+/+")
+_HOST = re.compile(
+    r"https?://(?:(?:www|compute|content-compute)\.googleapis\.com|(?:localhost|127\.0\.0\.1):\d+)"
+    r"/compute/[a-z0-9]+/+"
+)
+"""Google's hosts, and what a client asks whose endpoint is overridden."""
+
 _RELATIVE = re.compile(
     r"projects/[^/]+/(?:global|zones/[^/]+|regions/[^/]+)/(?P<kind>[A-Za-z]+)/(?:family/)?[^/]+"
 )
