@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -80,6 +81,11 @@ class Bench:
         self._monitor.wait()
         self.deaths += 1
 
+    def end_for_good(self) -> None:
+        """End the monitor without a word, and start no other."""
+        self.kill()
+        self._monitor = None
+
     def stop(self) -> None:
         """Ask the monitor to end, and see that it has ended everything."""
         self.until(self._asked_to_stop)
@@ -93,6 +99,37 @@ class Bench:
             self._monitor.send_signal(signal.SIGTERM)
             self._monitor.asked = True  # type: ignore[attr-defined]
         return self._monitor.poll() == 0
+
+    def hold(self, point: str) -> None:
+        """Let the playbook wait at a point, and wait until it does."""
+        (self.cloud / f"at-{point}").unlink(missing_ok=True)
+        (self.cloud / f"hold-{point}").touch()
+
+    def reached(self, point: str) -> bool:
+        """Whether a playbook has come to the point."""
+        return (self.cloud / f"at-{point}").exists()
+
+    def let_go(self, point: str) -> None:
+        """Let the playbook go on."""
+        (self.cloud / f"hold-{point}").unlink()
+
+    def kill_playbook(self) -> None:
+        """End the playbook without a word."""
+        for words in self.processes():
+            if "play.py" in words:
+                os.kill(int(words.split()[0]), signal.SIGKILL)
+
+    def fate(self, name: str, vm: str | None = None) -> Path:
+        """A file of a VM (of the only one) that directs it; see `guest.py`."""
+        return self.cloud / (vm or self.vms()[0]) / name
+
+    def checkpointed(self, task: str = "mover") -> int:
+        """The counter in the checkpoint that waits at home; 0 when there is none."""
+        path = self.state / "checkpoints" / f"{task}.tar"
+        with suppress(OSError, tarfile.TarError, KeyError), tarfile.open(path) as archive:
+            file = archive.extractfile("progress")
+            return int(file.read()) if file is not None else 0
+        return 0
 
     # What is waited for
 

@@ -3,7 +3,8 @@
 
 `python guest.py FOLDER SETTINGS` is the VM: SIGTERM deletes it with all that runs in it. Files in
 its folder are its fate: while `cut` exists the wire delivers nothing and keeps everything for
-later, `preempt` gives notice, `undeletable` makes the API refuse its own deletion.
+later (`cut-calls`: of playbooks' calls alone), `preempt` gives notice, `undeletable` makes the API
+refuse its own deletion.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 KEEPER_PACKAGE = HERE.parents[1] / "roles" / "burst_vm" / "files"
@@ -70,31 +73,34 @@ class Wire:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._whole = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        await asyncio.start_unix_server(self._carry, str(self._folder / "wire.sock"))
-        while True:
-            if (self._folder / "cut").exists():
-                self._whole.clear()
-            else:
-                self._whole.set()
-            await asyncio.sleep(_POLL)
+        await asyncio.start_unix_server(self._meet, str(self._folder / "wire.sock"))
+        await asyncio.Event().wait()
+
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._begin(self._carry(reader, writer))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._whole.wait()
+        first = await reader.readline()
+        cuts = ["cut"] if b'"stream"' in first else ["cut", "cut-calls"]
+        await self._whole(cuts)
         try:
             keeper = await asyncio.open_unix_connection(str(self._folder / "run" / "keeper.sock"))
         except OSError:
             writer.close()
             return
+        keeper[1].write(first)
         for source, target in ((reader, keeper[1]), (keeper[0], writer)):
             held: asyncio.Queue[bytes] = asyncio.Queue()
-            for job in (self._collect(source, held), self._deliver(held, target)):
-                task = asyncio.create_task(job)
-                self._jobs.add(task)
-                task.add_done_callback(self._jobs.discard)
+            self._begin(self._collect(source, held))
+            self._begin(self._deliver(held, target, cuts))
 
     async def _collect(self, source: asyncio.StreamReader, held: asyncio.Queue[bytes]) -> None:
         data = b"-"
@@ -105,16 +111,21 @@ class Wire:
                 data = b""
             held.put_nowait(data)
 
-    async def _deliver(self, held: asyncio.Queue[bytes], target: asyncio.StreamWriter) -> None:
+    async def _deliver(
+        self, held: asyncio.Queue[bytes], target: asyncio.StreamWriter, cuts: list[str]
+    ) -> None:
         while data := await held.get():
-            await self._whole.wait()
+            await self._whole(cuts)
             with suppress(OSError):
                 target.write(data)
                 await target.drain()
-        await self._whole.wait()
+        await self._whole(cuts)
         with suppress(OSError):
-            if target.can_write_eof():
-                target.write_eof()
+            target.write_eof()
+
+    async def _whole(self, cuts: list[str]) -> None:
+        while any((self._folder / cut).exists() for cut in cuts):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL)
 
 
 async def live(folder: Path, settings: str) -> None:

@@ -4,7 +4,8 @@
 
 Its one argument is the folder of these files. The counter is the file `progress` in the working
 directory, which is the checkpoint. Each file begins with a line of JSON; every other line is a time
-(CLOCK_BOOTTIME) and the counter then, and the last one begins with `end` if it was asked to stop.
+(CLOCK_BOOTTIME) and the counter that was safe on disk then, and the last one begins with `end` if
+it was asked to stop.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import time
 
 PERIOD = 0.01  # seconds
+SAVED_EVERY = 10  # periods
 
 
 def now() -> float:
@@ -30,11 +32,12 @@ def saved() -> int:
         return 0
 
 
-def save(counter: int) -> None:
-    """Whole or not at all."""
+def save(counter: int) -> int:
+    """Whole or not at all; returns it."""
     with open("progress.new", "w") as file:  # noqa: PTH123
         file.write(str(counter))
     os.replace("progress.new", "progress")  # noqa: PTH105
+    return counter
 
 
 def say(line: str) -> None:
@@ -47,7 +50,7 @@ def main() -> None:
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     task, run = os.environ["CLOUDSPILL_TASK"], os.environ["CLOUDSPILL_RUN"]
-    counter = saved()
+    counter = saved_counter = saved()
     name = f"{task}.{run}.{os.getpid()}.{begun:.6f}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
     told = os.open(os.path.join(sys.argv[1], name), flags, 0o644)  # noqa: PTH118
@@ -57,10 +60,12 @@ def main() -> None:
     while not asked:
         time.sleep(PERIOD)
         counter += 1
-        save(counter)
-        os.write(told, f"{now():.6f} {counter}\n".encode())
+        if counter % SAVED_EVERY == 0:
+            saved_counter = save(counter)
+        os.write(told, f"{now():.6f} {saved_counter}\n".encode())
         if counter % 50 == 0:
             say(f"{task} {counter}")
+    save(counter)
     say(f"{task} stops at {counter}")
     os.write(told, f"end {now():.6f} {counter}\n".encode())
 

@@ -113,9 +113,10 @@ class Play:
         ssh.chmod(0o700)
         environment = {k: v for k, v in os.environ.items() if k != "CLOUDSPILL_MOVE"}
         words = [sys.executable, str(GUEST), str(folder), json.dumps(self.settings)]
-        subprocess.run(
-            ["setsid", "--fork", *words], env=environment, stdin=subprocess.DEVNULL, check=True
-        )
+        with (folder / "guest.log").open("wb") as log:
+            command = ["setsid", "--fork", *words]
+            null = subprocess.DEVNULL
+            subprocess.run(command, env=environment, stdin=null, stdout=log, stderr=log, check=True)
         self.until((folder / "run" / "keeper.sock").exists)
 
     def delete(self, name: str) -> None:
@@ -133,7 +134,8 @@ class Play:
             connection.settimeout(PATIENCE)
             connect(connection, self.cloud / vm / "wire.sock")
             connection.sendall(json.dumps(request).encode() + b"\n" + archive)
-            self.point("sent")
+            if request["do"] != "status":
+                self.point("sent")
             with connection.makefile("rb") as answers:
                 line = answers.readline()
                 if not line:
