@@ -142,8 +142,9 @@ class BurstLab:
             self.says(pattern, within, since)
 
     def tail(self, count: int = 60) -> str:
-        """The last lines."""
-        return "\n".join(self.lines[-count:])
+        """The last lines that say something new."""
+        routine = re.compile(r"\S+ (cpu [\d.]+ % mem|\[.*\] Task \d \d+$)")
+        return "\n".join([line for line in self.lines if not routine.match(line)][-count:])
 
     def status(self) -> Document:
         """`cloudspill-monitor status`."""
@@ -205,6 +206,8 @@ class BurstLab:
             self.process = None
         assert self._reader is not None
         self._reader.join(10)
+        assert process.stdout is not None
+        process.stdout.close()
         return status
 
     def destroy(self) -> None:
@@ -212,8 +215,7 @@ class BurstLab:
         self._over.set()
         self._collector.join()
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+            self.end(signal.SIGKILL)
         end_processes_of(self.folder)
 
 

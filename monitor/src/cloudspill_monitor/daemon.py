@@ -349,9 +349,12 @@ class Daemon:
         given.reporter.notice("stopping every task (ask again to stop without grace)")
         given.workload.stop_all()
         closing = asyncio.create_task(self._close())
-        while given.workload.stopping or not closing.done():
+        over = False
+        while not over:
+            over = closing.done()  # before the look: what has come home is installed by it
             given.notifier.stopping(_STOP_PATIENCE, "stopping tasks, deleting VMs")
             self._poll()
+            over = over and not given.workload.busy
             await asyncio.sleep(_STOPPING_POLL)
         await closing
         self._attempt(lambda: given.journal.end_watch(given.clock.wall()))
