@@ -104,6 +104,22 @@ async def test_a_composite_object_is_its_parts_one_after_the_other(client: Clien
     assert await text(client, "bucket", "whole") == b"aaabbbaaa"
 
 
+async def test_an_object_whose_type_was_removed_is_bytes(client: Client) -> None:
+    await client.put()
+    at: dict[str, Any] = {"bucket": "bucket", "object": "object"}
+    assert "contentType" not in await client.call("objects.patch", {"contentType": None}, **at)
+    served = await client.call("objects.get", alt="media", **at)
+    served.body.close()
+    assert served.headers["Content-Type"] == "application/octet-stream"
+    into: dict[str, Any] = {"destinationBucket": "bucket", "destinationObject": "other"}
+    body = {"sourceObjects": [{"name": "object"}]}
+    for made in (
+        await client.call("objects.compose", body, **into),
+        await client.call("objects.copy", {}, sourceBucket="bucket", sourceObject="object", **into),
+    ):
+        assert made["contentType"] == "application/octet-stream"
+
+
 @pytest.mark.parametrize(
     ("sources", "status", "sentence"),
     [

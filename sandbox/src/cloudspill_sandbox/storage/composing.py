@@ -27,6 +27,7 @@ from cloudspill_sandbox.storage.objects import (
     checked_settings,
     found_object,
     is_full,
+    media_type,
     resource,
 )
 from cloudspill_sandbox.storage.refusals import invalid
@@ -47,7 +48,7 @@ async def compose(cloud: StorageCloud, call: Call) -> Document:
         **checked_settings(call.body, bucket),
         OBJECT_ACL: first_list(call, bucket, cloud.project, "destinationPredefinedAcl"),
     }
-    settings.setdefault("contentType", sources[0]["contentType"])
+    settings.setdefault("contentType", media_type(sources[0]))
     content = cloud.blobs.create()
     try:
         with ExitStack() as stack:

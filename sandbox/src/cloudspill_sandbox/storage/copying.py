@@ -22,6 +22,7 @@ from cloudspill_sandbox.storage.objects import (
     checked_settings,
     found_object,
     is_full,
+    media_type,
     resource,
 )
 
@@ -96,5 +97,5 @@ def _settings(cloud: StorageCloud, call: Call, source: Document) -> Document:
     kept = {key: source[key] for key in SETTABLE if key in source and key not in _NOT_COPIED}
     if given.keys() <= {"storageClass"}:
         given = kept | given
-    settings = {"contentType": source["contentType"]} | checked_settings(given, bucket)
+    settings = {"contentType": media_type(source)} | checked_settings(given, bucket)
     return settings | {OBJECT_ACL: first_list(call, bucket, cloud.project, _PREDEFINED)}

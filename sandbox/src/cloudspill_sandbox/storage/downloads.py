@@ -16,7 +16,7 @@ from cloudspill_sandbox.engine.call import Call, Document, Reply
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.storage.checksums import BLOCK
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.objects import CONTENT, etag, is_header_value
+from cloudspill_sandbox.storage.objects import CONTENT, etag, is_header_value, media_type
 from cloudspill_sandbox.storage.timestamps import seconds_of
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII | re.IGNORECASE)
@@ -118,7 +118,7 @@ def media(cloud: StorageCloud, call: Call, version: Document) -> Reply:
 def _headers(version: Document) -> dict[str, str]:
     hashes = {"crc32c": version["crc32c"], "md5": version.get("md5Hash")}
     headers = {
-        "Content-Type": version["contentType"],
+        "Content-Type": media_type(version),
         "ETag": etag(version),
         "Last-Modified": formatdate(seconds_of(version["updated"]), usegmt=True),
         "Accept-Ranges": "bytes",

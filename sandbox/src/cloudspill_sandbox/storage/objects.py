@@ -43,8 +43,20 @@ SETTABLE = (
 )
 """What a client decides of an object."""
 
+DEFAULT_TYPE = "application/octet-stream"
+"""Of bytes of which nobody said what they are."""
+
 _MAX_NAME = 1024
 _MAX_METADATA = 8 * 1024
+
+
+def media_type(version: Document) -> str:
+    """Return the type as which an object is served: an update may have removed `contentType`.
+
+    https://cloud.google.com/storage/docs/metadata#content-type
+    """
+    given: str | None = version.get("contentType")
+    return given or DEFAULT_TYPE
 
 
 def found_object(reader: Reader, bucket: str, name: str, generation: str | None = None) -> Document:

@@ -19,14 +19,13 @@ from cloudspill_sandbox.storage.names import object_name
 from cloudspill_sandbox.storage.object_access import OBJECT_ACL, first_list
 from cloudspill_sandbox.storage.objects import (
     CONTENT,
+    DEFAULT_TYPE,
     check_encryption,
     checked_name,
     checked_settings,
     is_full,
     resource,
 )
-
-_DEFAULT_TYPE = "application/octet-stream"
 
 
 async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
@@ -64,7 +63,7 @@ def asked_object(cloud: StorageCloud, call: Call) -> tuple[str, Document]:
     name = checked_name(_agreed_name(call))
     live = cloud.store.get(object_name(bucket["name"], name))
     preconditions.check(preconditions.given_in(call.query), live)
-    asked = {"contentType": _media_type(call) or _DEFAULT_TYPE, **call.body}
+    asked = {"contentType": _media_type(call) or DEFAULT_TYPE, **call.body}
     if encoding := call.query.get("contentEncoding"):
         asked["contentEncoding"] = encoding
     settings = checked_settings(asked, bucket)
