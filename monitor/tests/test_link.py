@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cloudspill_monitor import procfs
 from cloudspill_monitor.burst.link import LinkError, VmLink
 
 from .conftest import FakeClock
-from .stream_guest import Connection, Heard, StreamGuest, linked, until
+from .stream_guest import TICK, Connection, Heard, StreamGuest, linked, until
 
 RUN = {"run": 7, "task": "Task 3", "state": "running", "pid": 12, "log_size": 0}
 
@@ -234,6 +237,28 @@ async def test_nothing_that_ssh_started_outlives_the_link(tmp_path: Path, clock:
     assert procfs.read_stat(started[0]) is None  # and the link's own child is reaped
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_link_that_is_stopped_while_it_starts_leaves_nothing(
+    tmp_path: Path, clock: FakeClock, turns: int
+) -> None:
+    ssh = tmp_path / "ssh"
+    odd = f"600.{os.getpid()}{turns}"  # seconds
+    ssh.write_text(f"#!/bin/sh\nsleep {odd} & sleep {odd}\n")
+    ssh.chmod(0o700)
+    link = VmLink([str(ssh), "host"], 30.0, 2.0, clock, Heard())
+    link.start()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    time.sleep(0.05)  # noqa: ASYNC251 - the children get on while the loop does not
+    async with asyncio.timeout(20):
+        await link.stop()
+    await until(lambda: not _with_argument(odd))
+
+
+def _with_argument(word: str) -> list[int]:
+    return [p for p in psutil.pids() if word.encode() in procfs.command_line(p).split(b"\0")]
+
+
 async def test_a_failing_ssh_is_tried_again_less_and_less_often(
     tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -297,6 +322,31 @@ async def test_a_new_vm_holds_the_lease_that_its_first_tick_tells(
         await connection.tick(expires_in=45)
         await heard.until("tick", 2)
         assert link.lease_over_at() == 1000 + 55 + 2
+        link.renewing = True
+        await connection.tick(expires_in=45)
+        await heard.until("tick", 3)
+        assert link.lease_over_at() == 1010 + 45 + 2  # it may not be renewed by this echo
+        await connection.tick(expires_in=5)
+        await heard.until("tick", 4)
+        assert link.lease_over_at() == 1010 + 5 + 2  # it was
+
+
+async def test_a_heap_of_lines_leaves_room_for_others(guest: StreamGuest, clock: FakeClock) -> None:
+    turns = []
+
+    async def other() -> None:
+        while True:
+            turns.append(len(heard.of("tick")))
+            await asyncio.sleep(0)
+
+    async with linked(guest, clock) as (_, heard):
+        connection = await guest.connection()
+        ticking = json.dumps({"tick": {**TICK, "token": "1"}}).encode() + b"\n"
+        turning = asyncio.create_task(other())
+        await connection.raw(200 * ticking)
+        await heard.until("tick", 200)
+        turning.cancel()
+    assert len(set(turns)) > 190
 
 
 async def test_an_error_in_a_listener_does_not_end_the_link(

@@ -3,11 +3,14 @@
 
 The VM's lease ends at TOKEN + lease, where TOKEN is its own clock when it made a tick, and only an
 echo of that token can prolong it. This machine received the tick after it was made. So whatever
-happens to the echo on its way, and however late it is delivered, the lease ends before (when the
-token was received) + lease; `margin` covers that the two clocks do not run equally fast.
+happens to the echo on its way, and however late it is delivered, it prolongs no lease beyond (when
+the token was received) + lease. What the VM holds without it, a tick tells, which is received
+after it was made as well. `margin` covers that the two clocks do not run equally fast.
 """
 
 from __future__ import annotations
+
+import math
 
 
 class LeaseBelief:
@@ -20,20 +23,21 @@ class LeaseBelief:
     def __init__(self, lease: float, margin: float, now: float, initial_lease: float = 0.0) -> None:
         self._lease = lease
         self._margin = margin
-        self._ends = now + max(lease, initial_lease)
+        self._held = now + max(lease, initial_lease)
+        self._echoed = -math.inf
 
-    def heard(self, now: float, expires_in: float) -> None:
-        """A new stream's first tick came: by it the VM holds its lease for `expires_in` more.
+    def heard(self, received: float, expires_in: float) -> None:
+        """A tick came on the newest stream: when it was made, the lease had `expires_in` to go.
 
-        The VM obeys no earlier stream from here on, so nothing but later echoes prolongs it.
+        The VM obeys no earlier stream, so nothing but echoes of this monitor prolongs that.
         """
-        self._ends = max(self._ends, now + expires_in)
+        self._held = received + expires_in
 
     def echo(self, received: float) -> None:
         """The token of a tick that was `received` then is about to be echoed."""
-        self._ends = max(self._ends, received + self._lease)
+        self._echoed = max(self._echoed, received + self._lease)
 
     @property
     def over_at(self) -> float:
         """From then on the VM runs nothing and starts nothing."""
-        return self._ends + self._margin
+        return max(self._held, self._echoed) + self._margin

@@ -263,8 +263,8 @@ class VmLink:
         now, loop = self._clock.boottime(), asyncio.get_running_loop()
         self._tick_due = loop.time() + self._patience
         self.last_tick = tick
+        self._belief.heard(now, tick["expires_in"])
         if not self.connected:
-            self._belief.heard(now, tick["expires_in"])
             self._renew_at = 0.0
             self._up.set()
             self._logs.connected()

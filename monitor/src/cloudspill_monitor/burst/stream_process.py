@@ -45,6 +45,17 @@ class StreamProcess:
     @classmethod
     async def start(cls, ssh_command: Sequence[str], most_line: int) -> StreamProcess:
         """Start `ssh_command` with the options and the remote command it needs. Raises OSError."""
+        starting = asyncio.create_task(cls._start(ssh_command, most_line))
+        try:
+            # Once it runs it can only be ended as a whole: asyncio would kill ssh alone, and wait
+            # for whatever else holds its output.
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await (await starting).end()
+            raise
+
+    @classmethod
+    async def _start(cls, ssh_command: Sequence[str], most_line: int) -> StreamProcess:
         loop = asyncio.get_running_loop()
         # Not create_subprocess_exec: it keeps the transport to itself, and a process with unread
         # output cannot be waited for without closing that.
