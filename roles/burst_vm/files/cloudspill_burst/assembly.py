@@ -89,11 +89,14 @@ class BurstVm:
             await self.server.close()
 
     async def _wait_for_preemption(self) -> None:
+        told = ""
         while True:
             try:
                 await detached(self._cloud.wait_for_preemption)
             except OSError as error:
-                _log.warning("preemption cannot be noticed now: %s", error)
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("preemption cannot be noticed now: %s", error)
                 await asyncio.sleep(_METADATA_PAUSE)
             else:
                 await self._vigil.evacuate()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 
 _ADDRESS = "169.254.169.254"
 _HEADERS = {"Metadata-Flavor": "Google"}
@@ -81,5 +82,6 @@ class Metadata:
         finally:
             connection.close()
         if answer.status != 200:
-            raise MetadataError(f"{method} {path}: HTTP {answer.status}: {content[:200].strip()}")
+            said = " ".join(re.sub(r"<style.*?</style>|<[^>]*>", " ", content, flags=re.S).split())
+            raise MetadataError(f"{method} {path}: HTTP {answer.status}: {said[:200]}")
         return content, answer.getheader("ETag") or ""

@@ -107,7 +107,7 @@ class Stream:
         request.add_done_callback(self._requests.discard)
 
     async def _request(self, document: Document) -> None:
-        number = document.get("id")
+        number = document.get("id") if isinstance(document.get("id"), (int, str)) else None
         answer: Document
         try:
             do = self._do.get(str(document.get("do")))

@@ -114,15 +114,14 @@ class SystemdUnits:
         (self._environments / str(run)).unlink(missing_ok=True)
 
     def _state(self, shown: dict[str, str]) -> UnitState:
-        """Read what systemd shows of a unit that is loaded and not inactive."""
+        """Read what systemd shows of a unit that is not inactive."""
         ended = shown["ActiveState"] == "failed" or shown["SubState"] == "exited"
         status = int(shown["ExecMainStatus"])
+        exit_status = status if shown["ExecMainCode"] == _EXITED else -status
         return UnitState(
             pid=int(shown["MainPID"]) or None,
             ended=ended,
-            exit_status=(status if shown["ExecMainCode"] == _EXITED else -status)
-            if ended
-            else None,
+            exit_status=exit_status if ended else None,
             restarts=int(shown["NRestarts"]),
             cpu_seconds=self._cpu_seconds(shown),
         )
