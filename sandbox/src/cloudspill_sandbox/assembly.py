@@ -27,6 +27,7 @@ from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.permissions import compute_access
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.control import environment
+from cloudspill_sandbox.control.call_log import CallLog
 from cloudspill_sandbox.engine.call import Document, Service
 from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import Api, load_api
@@ -175,6 +176,7 @@ class Sandbox:
             stack.push_async_callback(network.stop)
             self._clock = clock = Clock(store)
             accounts = ServiceAccounts(store, clock)
+            calls = stack.enter_context(CallLog(settings.call_log))
             signers = Signers.kept_in(settings.state_dir / "keys", time.time)
             tokens = Tokens(signers, accounts, clock, time.time)
             latency = latency_of(settings.latency, settings.seed)
@@ -219,6 +221,7 @@ class Sandbox:
                 certificate=ServerCertificate(authority, [repositories.HOST], _now),
                 sites={repositories.HOST: settings.repositories_dir},
                 tunneller=Tunneller(Upstream.from_environment(os.environ, settings.port)),
+                record=calls.record,
             )
             stack.push_async_callback(front.stop)
             await front.listen_tls(network.listen(API_ADDRESS, 443, socket.SOCK_STREAM))

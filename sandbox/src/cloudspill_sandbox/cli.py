@@ -15,7 +15,14 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from cloudspill_sandbox import __version__, clock_commands, fault_commands, lifecycle, tables
+from cloudspill_sandbox import (
+    __version__,
+    clock_commands,
+    fault_commands,
+    lifecycle,
+    log_commands,
+    tables,
+)
 from cloudspill_sandbox.control import client, environment, lock
 from cloudspill_sandbox.exits import NOT_RUNNING, chosen_settings, fail, not_running, refusals
 from cloudspill_sandbox.repositories import PublishError
@@ -30,6 +37,7 @@ image = typer.Typer(help="The guest image from which every instance boots.", no_
 app.add_typer(image, name="image")
 app.add_typer(clock_commands.app, name="clock")
 app.add_typer(fault_commands.app, name="faults")
+app.command()(log_commands.log)
 
 Json = Annotated[str, typer.Option("--output", help="`text` or `json`.", metavar="FORMAT")]
 Instance = Annotated[str, typer.Argument(help="Name of the instance.", metavar="NAME")]

@@ -207,6 +207,11 @@ class Settings:
         return self.run_dir / "environment.json"
 
     @property
+    def call_log(self) -> Path:
+        """Every API call, newest last; the one before it has `.1` at its end."""
+        return self.state_dir / "calls.jsonl"
+
+    @property
     def log_file(self) -> Path:
         """The daemon's log."""
         return self.state_dir / "sandbox.log"

@@ -165,7 +165,8 @@ async def test_one_line_a_call_is_logged_and_no_token(
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2
     assert lines[0].startswith(
-        f"compute.instances.get GET {INSTANCES}/missing by {world.email}: 404 in "
+        f"compute.instances.get GET compute.googleapis.com{INSTANCES}/missing "
+        f"by {world.email}: 404 in "
     )
     assert lines[0].endswith("was not found)")
     assert not any(token in line or "hidden" in line or "Bearer" in line for line in lines)

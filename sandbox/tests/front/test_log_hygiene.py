@@ -54,6 +54,5 @@ async def test_no_value_of_a_refused_token_request_is_logged(
     )
     assert b"Invalid grant_type: a\\nb" in response.body
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line == (
-        "oauth2.token oauth2.googleapis.com: 400 (unsupported_grant_type: Invalid grant_type)"
-    )
+    assert line.startswith("oauth2.token POST oauth2.googleapis.com/token: 400 in ")
+    assert line.endswith(" (unsupported_grant_type: Invalid grant_type)")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from cloudspill_sandbox.engine.call import ANONYMOUS, Call, Handler, Principal, Service, Wire
+from cloudspill_sandbox.engine.call_record import CallRecord, Recorder, log_call
 from cloudspill_sandbox.engine.discovery import Api, Method
 from cloudspill_sandbox.engine.errors import ApiError, NoAnswerError, not_implemented
 from cloudspill_sandbox.engine.validation import (
@@ -40,7 +41,8 @@ class Endpoint:
         apis: by any key.
         services: implemented methods by the same keys.
         legacy_hosts: hosts that serve every API whose path begins with its name.
-        timer: monotonic seconds, for the log.
+        record: is told of each call.
+        timer: monotonic seconds, for the records.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Endpoint:
         authorizer: Authorizer,
         *,
         legacy_hosts: Sequence[str] = ("www.googleapis.com", "localhost", "127.0.0.1"),
+        record: Recorder = log_call,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._services = {id(apis[key]): service for key, service in services.items()}
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._record = record
         self._timer = timer
         self.router = Router(list(apis.values()), legacy_hosts)
 
@@ -79,14 +83,14 @@ class Endpoint:
             progress.refusal = f"{error.reason}: {error.logged}"
         except NoAnswerError as error:
             progress.refusal = str(error)
-            progress.log(499, self._timer() - started)
+            self._record(progress.ended(499, self._timer() - started))
             raise
         except ConnectionError as error:
             response = HttpResponse(499, b"", None)  # to nobody: the client left while it sent
             progress.refusal = f"the client is gone: {error}"
         except Exception:  # noqa: BLE001 - a handler's accident must not end the connection
             response = self._accident(progress)
-        progress.log(response.status, self._timer() - started)
+        self._record(progress.ended(response.status, self._timer() - started))
         return response
 
     async def _answer(
@@ -156,7 +160,7 @@ class Endpoint:
 
 
 class _Progress:
-    """What is known of a call, for its line in the log and for its refusal."""
+    """What is known of a call, for its record and for its refusal."""
 
     __slots__ = ("_request", "dialect", "method", "principal", "refusal")
 
@@ -172,18 +176,18 @@ class _Progress:
         self.method = route.method.id
         self.dialect = DIALECTS.get(route.api.name, DEFAULT)
 
-    def log(self, status: int, seconds: float) -> None:
-        """Write the line; the query stays out, for it may carry a token."""
-        _LOG.log(
-            logging.INFO if status < 500 else logging.WARNING,
-            "%s %s %s by %s: %d in %.1f ms%s",
+    def ended(self, status: int, seconds: float) -> CallRecord:
+        """Return what is to be kept of the call."""
+        return CallRecord(
+            time.time(),
             self.method,
             self._request.method,
+            self._request.host,
             self._request.path,
             self.principal,
             status,
             seconds * 1000,
-            f" ({self.refusal})" if self.refusal else "",
+            self.refusal,
         )
 
 

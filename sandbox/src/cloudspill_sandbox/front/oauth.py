@@ -6,9 +6,10 @@ https://developers.google.com/identity/protocols/oauth2/service-account#authoriz
 
 from __future__ import annotations
 
-import logging
+import time
 from urllib.parse import parse_qsl
 
+from cloudspill_sandbox.engine.call_record import CallRecord, Recorder, log_call
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
 from cloudspill_sandbox.front.interface import Authenticator
@@ -24,14 +25,14 @@ _TOKEN_PLACES = frozenset(
 _KEY_SET = ("www.googleapis.com", "/oauth2/v3/certs")
 _CERTIFICATES = ("www.googleapis.com", "/oauth2/v1/certs")
 _NO_STORE = {"Cache-Control": "no-cache, no-store, max-age=0, must-revalidate"}
-_LOG = logging.getLogger("cloudspill_sandbox.api")
 
 
 class OAuthEndpoint:
     """Exchanges signed assertions for tokens."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, record: Recorder = log_call) -> None:
         self._authenticator = authenticator
+        self._record = record
 
     def serves(self, request: HttpRequest) -> bool:
         """Whether the request is for this endpoint."""
@@ -45,14 +46,17 @@ class OAuthEndpoint:
             return json_response(self._authenticator.key_set())
         if place == _CERTIFICATES:
             return json_response(self._authenticator.certificates())
+        started = time.perf_counter()
+        refusal = ""
         try:
             response = json_response(self._exchange(request), headers=_NO_STORE)
-            refusal = ""
         except ApiError as error:
             body = {"error": error.reason, "error_description": error.message}
             response = json_response(body, status=error.status, headers=_NO_STORE)
-            refusal = f" ({error.reason}: {error.logged})"
-        _LOG.info("oauth2.token %s: %d%s", request.host, response.status, refusal)
+            refusal = f"{error.reason}: {error.logged}"
+        taken = 1000 * (time.perf_counter() - started)
+        what = ("oauth2.token", request.method, request.host, request.path, "-")
+        self._record(CallRecord(time.time(), *what, response.status, taken, refusal))
         return response
 
     def _exchange(self, request: HttpRequest) -> dict[str, object]:

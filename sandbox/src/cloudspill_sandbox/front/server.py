@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from cloudspill_sandbox.engine.call import Service
+from cloudspill_sandbox.engine.call_record import CallRecord, Recorder, log_call
 from cloudspill_sandbox.engine.discovery import Api
 from cloudspill_sandbox.engine.errors import ApiError, NoAnswerError
 from cloudspill_sandbox.front.batch import answer_batch
@@ -67,6 +69,7 @@ class Front:
         services: what is implemented, by the same keys.
         sites: host name → directory that is served there.
         tunneller: for everything that is not answered here; direct by default.
+        record: is told of each API call.
     """
 
     def __init__(
@@ -79,9 +82,11 @@ class Front:
         certificate: ServerCertificate,
         sites: Mapping[str, Path] | None = None,
         tunneller: Tunneller | None = None,
+        record: Recorder = log_call,
     ) -> None:
-        self._endpoint = Endpoint(apis, services, authenticator, authorizer)
-        self._oauth = OAuthEndpoint(authenticator)
+        self._endpoint = Endpoint(apis, services, authenticator, authorizer, record=record)
+        self._oauth = OAuthEndpoint(authenticator, record)
+        self._record = record
         self._xml = XmlApi(self._endpoint.answer, authenticator)
         self._sites = Sites(sites or {})
         self._certificate = certificate
@@ -128,14 +133,8 @@ class Front:
         try:
             return await self._answer_google(request)
         except ApiError as error:
-            _LOG.info(
-                "%s %s%s: %d (%s)",
-                request.method,
-                request.host,
-                request.path,
-                error.status,
-                error.logged,
-            )
+            what = ("-", request.method, request.host, request.path, "-", error.status, 0.0)
+            self._record(CallRecord(time.time(), *what, f"{error.reason}: {error.logged}"))
             return json_response(error.body(), status=error.status, headers=error.headers)
 
     async def _answer_google(self, request: HttpRequest) -> HttpResponse:
