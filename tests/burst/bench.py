@@ -137,9 +137,16 @@ class Bench:
         """Wait for a condition; a monitor that was killed meanwhile is started again."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < deadline, self.told()
+            if time.monotonic() > deadline:
+                self._let_monitor_tell()
+                raise AssertionError(self.told())
             self._revive()
             time.sleep(_POLL)
+
+    def _let_monitor_tell(self) -> None:
+        if self._monitor is not None and self._monitor.poll() is None:
+            self._monitor.send_signal(signal.SIGUSR1)
+            time.sleep(1.0)  # for a test that fails anyway
 
     def _revive(self) -> None:
         if self._monitor is not None and self._monitor.poll() == -signal.SIGKILL:
@@ -216,7 +223,8 @@ class Bench:
         """No task ran twice at a time, none lost what was safe; returns the intervals."""
         found = intervals.read(self.intervals)
         assert {one.task for one in found} == {*self.movers, "stayer"}
-        assert intervals.faults(found, safe) == [], self.told()
+        faults = intervals.faults(found, safe)
+        assert faults == [], "\n".join([*faults, self.told()])
         return found
 
     def processes(self) -> list[str]:

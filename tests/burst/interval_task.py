@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A task that counts, and tells when it ran: a file for each process, outside of its checkpoint.
 
-Its one argument is the folder of these files. The counter is the file `progress` in the working
+Its one argument is the folder of these files, which is made if there is none. The counter is the file `progress` in the working
 directory, which is the checkpoint. Each file begins with a line of JSON; every other line is a time
 (CLOCK_BOOTTIME) and the counter that was safe on disk then, and the last one begins with `end` if
 it was asked to stop.
@@ -52,6 +52,7 @@ def main() -> None:
     task, run = os.environ["CLOUDSPILL_TASK"], os.environ["CLOUDSPILL_RUN"]
     counter = saved_counter = saved()
     name = f"{task}.{run}.{os.getpid()}.{begun:.6f}"
+    os.makedirs(sys.argv[1], exist_ok=True)  # noqa: PTH103
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
     told = os.open(os.path.join(sys.argv[1], name), flags, 0o644)  # noqa: PTH118
     head = {"task": task, "run": int(run), "place": os.getcwd(), "counter": counter}  # noqa: PTH109

@@ -38,7 +38,7 @@ class Play:
         self.settings = {
             "controller": variables["burst_vm_controller"],
             "lease": variables["burst_vm_lease"],
-            "initial_lease": max(60, variables["burst_vm_lease"]),
+            "initial_lease": variables["burst_vm_lease"],
             "tick": 0.1,
         }
         self.vms = variables["burst_vms"]

@@ -11,6 +11,8 @@ takes whole seconds, for VMs made of processes.
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -80,15 +82,29 @@ def watch_journal(kill_at: str | None, steps: Path | None) -> None:
 def play_by_scripts() -> None:
     """VMs made of processes, and what goes with them."""
     from cloudspill_monitor.burst import building, fleet
+    from cloudspill_monitor.burst.link import VmLink
     from tests.burst.play_scripts import PlayScripts
 
-    building.AnsiblePlaybooks = PlayScripts  # type: ignore[misc,assignment]
-    building.VmLink = partial(building.VmLink, patience=1.0)  # type: ignore[misc,assignment]
+    # Not by assignment: the names are those that the module imports for itself.
+    vars(building).update(AnsiblePlaybooks=PlayScripts, VmLink=partial(VmLink, patience=1.0))
+    building._FIRST_LEASE = 0.0
     fleet._TEND_EVERY = 0.1
     fleet._DELETE_RETRY = 0.5
 
 
+def tell_tasks() -> None:
+    """On SIGUSR1, say what everything waits for."""
+
+    def tell(*_: object) -> None:
+        for task in asyncio.all_tasks():
+            task.print_stack(file=sys.stderr)
+        faulthandler.dump_traceback(all_threads=True)
+
+    signal.signal(signal.SIGUSR1, tell)
+
+
 def main() -> None:
+    tell_tasks()
     if cpu := os.environ.get("BURST_CPU_FILE"):
         stage_cpu(Path(cpu))
     if "BURST_SCRIPTS" in os.environ:
