@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be done with an instance, with both of Google's libraries; see sdks.py.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .rest import Rest
+from .sdks import ApiPythonClient, CloudCompute, Refused, Sdk
+from .target import Target
+
+Named = Callable[[str], str]
+
+
+@pytest.fixture(scope="module", params=[CloudCompute, ApiPythonClient])
+def api(request: pytest.FixtureRequest, target: Target, _environment: None) -> Iterator[Sdk]:
+    place = {"project": target.project, "zone": target.zone, "region": target.region}
+    sdk: Sdk = request.param(place)
+    yield sdk
+    sdk.close()
+
+
+@pytest.fixture
+def vm(api: Sdk, rest: Rest, named: Named) -> str:
+    """The name of an instance that runs and has an external address."""
+    name = named("vm")
+    access = {"network": "global/networks/default", "accessConfigs": [{"name": "nat"}]}
+    api("instances.insert", body=rest.instance(name, networkInterfaces=[access]))
+    return name
+
+
+def external(api: Sdk, vm: str) -> str | None:
+    (interface,) = api("instances.get", instance=vm)["networkInterfaces"]
+    (config,) = interface.get("accessConfigs", [{}])
+    address: str | None = config.get("natIP")
+    return address
+
+
+def test_an_ephemeral_address_changes_over_stop_and_start_and_a_static_one_stays(
+    api: Sdk, vm: str, named: Named
+) -> None:
+    # https://cloud.google.com/compute/docs/ip-addresses#reservedaddress
+    ephemeral = external(api, vm)
+    api("instances.stop", instance=vm)
+    assert external(api, vm) is None
+    api("instances.start", instance=vm)
+    assert external(api, vm) not in (None, ephemeral)
+    reserved = named("address")
+    api("addresses.insert", body={"name": reserved})
+    static = api("addresses.get", address=reserved)["address"]
+    there = {"instance": vm, "networkInterface": "nic0"}
+    api("instances.deleteAccessConfig", accessConfig="nat", **there)
+    api("instances.addAccessConfig", body={"name": "static", "natIP": static}, **there)
+    held = api("addresses.get", address=reserved)
+    assert (held["status"], held["users"][0].rpartition("/")[2]) == ("IN_USE", vm)
+    with pytest.raises(Refused, match=f"addresses/{reserved}' is already being used by"):
+        api("addresses.delete", address=reserved)
+    api("instances.stop", instance=vm)
+    api("instances.start", instance=vm)
+    assert external(api, vm) == static
+    api("instances.delete", instance=vm)
+    assert api("addresses.get", address=reserved)["status"] == "RESERVED"
+    api("addresses.delete", address=reserved)
+
+
+def test_an_instance_is_suspended_and_resumed(api: Sdk, vm: str) -> None:
+    # https://cloud.google.com/compute/docs/instances/suspend-resume-instance
+    internal = api("instances.get", instance=vm)["networkInterfaces"][0]["networkIP"]
+    api("instances.suspend", instance=vm)
+    assert api("instances.get", instance=vm)["status"] == "SUSPENDED"
+    api("instances.resume", instance=vm)
+    resumed = api("instances.get", instance=vm)
+    assert resumed["status"] == "RUNNING"
+    assert resumed["networkInterfaces"][0]["networkIP"] == internal
+    api("instances.reset", instance=vm)
+    api("instances.delete", instance=vm)
+
+
+def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(api: Sdk, vm: str) -> None:
+    # https://cloud.google.com/compute/docs/instances/changing-machine-type-of-stopped-instance
+    here = {"instance": vm}
+    changes: list[tuple[str, dict[str, Any]]] = [
+        (
+            "setMachineType",
+            {"machineType": api("machineTypes.get", machineType="e2-small")["selfLink"]},
+        ),
+        ("setScheduling", {"automaticRestart": False}),
+        ("setServiceAccount", {"email": "default", "scopes": [CLOUD_PLATFORM]}),
+    ]
+    for method, body in changes:
+        with pytest.raises(Refused) as refusal:
+            api(f"instances.{method}", body=body, **here)
+        assert refusal.value.status == 400
+    api("instances.stop", **here)
+    for method, body in changes:
+        api(f"instances.{method}", body=body, **here)
+    changed = api("instances.get", **here)
+    assert changed["machineType"].endswith("/e2-small")
+    assert not changed["scheduling"].get("automaticRestart")
+    assert changed["serviceAccounts"][0]["scopes"] == [CLOUD_PLATFORM]
+    api("instances.start", **here)
+    api("instances.delete", **here)
+
+
+def test_a_protected_instance_is_not_deleted(api: Sdk, vm: str) -> None:
+    # https://cloud.google.com/compute/docs/instances/preventing-accidental-vm-deletion
+    api("instances.setDeletionProtection", resource=vm, deletionProtection=True)
+    with pytest.raises(Refused, match="protected against deletion"):
+        api("instances.delete", instance=vm)
+    api("instances.setDeletionProtection", resource=vm, deletionProtection=False)
+    api("instances.delete", instance=vm)
+
+
+def test_a_disk_is_attached_used_and_detached(api: Sdk, vm: str, named: Named) -> None:
+    # https://cloud.google.com/compute/docs/disks/detach-reattach-boot-disk
+    disk = named("data")
+    api("disks.insert", body={"name": disk, "sizeGb": "10"})
+    api("instances.stop", instance=vm)
+    source = api("disks.get", disk=disk)["selfLink"]
+    api("instances.attachDisk", instance=vm, body={"source": source, "deviceName": "data"})
+    with pytest.raises(Refused, match=f"disks/{disk}' is already being used by .*/{vm}'"):
+        api("disks.delete", disk=disk)
+    api("instances.setDiskAutoDelete", instance=vm, deviceName="data", autoDelete=True)
+    api("instances.detachDisk", instance=vm, deviceName="data")
+    api("disks.delete", disk=disk)
+    api("instances.delete", instance=vm)
+
+
+def test_labels_tags_and_metadata_are_guarded_by_fingerprints(api: Sdk, vm: str) -> None:
+    before = api("instances.get", instance=vm)
+    changes = {
+        "setLabels": {"labels": {"a": "b"}, "labelFingerprint": before["labelFingerprint"]},
+        "setTags": {"items": ["web"], "fingerprint": before["tags"]["fingerprint"]},
+        "setMetadata": {
+            "items": [{"key": "enable-guest-attributes", "value": "TRUE"}],
+            "fingerprint": before["metadata"]["fingerprint"],
+        },
+    }
+    for method, body in changes.items():
+        api(f"instances.{method}", instance=vm, body=body)
+    after = api("instances.get", instance=vm)
+    assert (after["labels"], after["tags"]["items"]) == ({"a": "b"}, ["web"])
+    stale = {"items": ["db"], "fingerprint": before["tags"]["fingerprint"]}
+    with pytest.raises(Refused) as refusal:
+        api("instances.setTags", instance=vm, body=stale)
+    assert refusal.value.status == 412
+    api("instances.delete", instance=vm)
+
+
+def test_an_instance_s_console_is_read_and_its_list_filtered(
+    api: Sdk, vm: str, target: Target
+) -> None:
+    output = api("instances.getSerialPortOutput", instance=vm)
+    rest = api("instances.getSerialPortOutput", instance=vm, start=output["next"])
+    assert int(rest["start"]) == int(output["next"])
+    only = f'(name = "{vm}") (status = RUNNING)'
+    assert [each["name"] for each in api("instances.list", filter=only)] == [vm]
+    found = api("instances.aggregatedList", filter=only)
+    assert [i["name"] for i in found[f"zones/{target.zone}"]["instances"]] == [vm]
+    others = {scope: part["warning"]["code"] for scope, part in found.items() if "warning" in part}
+    assert set(others.values()) == {"NO_RESULTS_ON_PAGE"}
+    api("instances.delete", instance=vm)
+
+
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
