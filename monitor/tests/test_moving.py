@@ -102,6 +102,10 @@ def test_a_release_that_is_called_off_starts_the_task_again(host: Host, stopped:
     assert len(host.journal.live_runs()) == 1
     outcomes = host.journal.rows("SELECT outcome FROM runs ORDER BY run")
     assert outcomes == [("stopped",), (None,)]
+    pid = host.pid()
+    stop_for_move(host)
+    assert gone(pid)
+    host.workload.cancel_release("t")
     host.stop()
 
 
@@ -260,18 +264,61 @@ def test_a_task_that_ended_at_the_vm_is_restarted_as_configured(
     assert host.journal.live_runs() == []
 
 
-def test_after_the_end_nothing_is_started_that_comes_home(host: Host, cwd: Path) -> None:
+def test_after_the_end_what_comes_home_is_installed_and_not_started(host: Host, cwd: Path) -> None:
     host.begin(counting(cwd))
     run = send(host)
     host.stop()
     assert [live.run for live in host.journal.live_runs()] == [run]
     assert host.workload.unwanted_away() == ("t",)
     bring(host, "second\n")
-    fetch(host, run)
-    host.events += host.workload.poll()
+    with host.workload.waiting._changing:  # as a large one would
+        fetch(host, run)
+        host.events += host.workload.poll()
+        assert host.workload.busy
+    host.until(lambda: not host.workload.busy)
     assert host.workload.tasks == []
     assert host.journal.live_runs() == []
+    assert (cwd / "progress").read_text() == "second\n"
+    assert not host.workload.waiting.path("t").exists()
+
+
+def test_what_cannot_be_installed_at_the_end_is_kept_and_said(host: Host, cwd: Path) -> None:
+    host.begin(counting(cwd))
+    run = send(host)
+    host.workload.stop_all()
+    bring(host, "second\n")
+    shutil.rmtree(cwd)
+    cwd.touch()
+    fetch(host, run)
+    host.until(lambda: not host.workload.tasks)
+    assert host.said().count("cannot be installed") == 1
     assert host.workload.waiting.path("t").exists()
+
+
+def test_what_a_task_has_completed_at_a_vm_is_at_home(
+    host: Host, clock: FakeClock, cwd: Path
+) -> None:
+    host.begin(counting(cwd))
+    run = send(host)
+    bring(host, "all of it\n")
+    host.journal.hand_back(run, 2e9, 0, "completed")
+    host.workload.take_back("t", ended=True, exit_status=0)
+    polls(host, clock)
+    assert (host.task().phase, host.workload.busy) == ("done", False)
+    assert (cwd / "progress").read_text() == "all of it\n"
+
+
+def test_the_checkpoint_of_a_task_that_nobody_knows_is_kept(host: Host, cwd: Path) -> None:
+    host.begin(counting(cwd))
+    run = send(host)
+    again = host.crash()
+    again.begin(task("sleep 60", name="other"))
+    bring(again, "second\n")
+    fetch(again, run)
+    again.events += again.workload.poll()
+    assert [each.config.name for each in again.workload.tasks] == ["other"]
+    assert again.workload.waiting.path("t").exists()
+    again.stop()
 
 
 def test_what_is_removed_while_it_is_away_stays_until_it_is_brought_home(

@@ -117,13 +117,12 @@ class LocalTask:
         if self.successor is not None:
             self.config, self.successor, self.failures = self.successor, None, 0
 
-    def wait_longer(self, now: float, lasted: float, *, failed: bool) -> float:
-        """To be started after a delay that grows with the failures in a row; returns it."""
+    def delay(self, now: float, lasted: float, *, failed: bool) -> float:
+        """Start nothing for a while, longer with the failures in a row; returns the seconds."""
         self.failures = (1 if lasted >= _STEADY else self.failures + 1) if failed else 0
-        self.restarts += 1
         doublings = min(max(self.failures - 1, 0), 16)
         delay = min(_RESTART_DELAY * 2.0**doublings, _RESTART_DELAY_MOST)
-        self.phase, self.start_at = "waiting", now + delay
+        self.start_at = now + delay
         return delay
 
 

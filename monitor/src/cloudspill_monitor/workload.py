@@ -8,28 +8,22 @@ every interval, and more often while it is :attr:`Workload.busy`.
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from cloudspill_monitor import procfs, task_process
-from cloudspill_monitor.adoption import Adoption
-from cloudspill_monitor.checkpoints import CheckpointError, Waiting
+from cloudspill_monitor.checkpoints import CheckpointError
 from cloudspill_monitor.clock import Clock
-from cloudspill_monitor.config import TaskConfig
+from cloudspill_monitor.configured_tasks import ConfiguredTasks
 from cloudspill_monitor.journal import Journal, JournalError
 from cloudspill_monitor.local_task import (
     Ended,
     LocalTask,
     Phase,
-    Sessions,
     TaskEvent,
     definition,
-    over_as,
 )
 from cloudspill_monitor.policy_types import LOCAL
-from cloudspill_monitor.run_endings import RunEndings
-from cloudspill_monitor.task_logs import LogFiles
 from cloudspill_monitor.task_process import TaskProcess, describe_exit
 
 __all__ = ["Ended", "LocalTask", "NotReleasedError", "Phase", "TaskEvent", "Workload"]
@@ -41,118 +35,26 @@ class NotReleasedError(Exception):
     """The task cannot be handed over; the message says why. It is where it was."""
 
 
-class Workload:
+class Workload(ConfiguredTasks):
     """The tasks of one configuration, as processes of this machine, or away.
 
-    Logs are in `state_dir`/logs, one file a task. :meth:`adopt` raises JournalError. Later on a
-    journal that cannot be written keeps tasks from being started, but nothing from being stopped:
-    the ends of runs wait until they can be written.
+    :meth:`adopt` raises JournalError. Later on a journal that cannot be written keeps tasks from
+    being started, but nothing from being stopped: the ends of runs wait until they can be written.
     """
 
     def __init__(self, journal: Journal, clock: Clock, state_dir: Path, boot_id: str) -> None:
-        self._journal = journal
-        self._clock = clock
-        self._boot_id = boot_id
-        self._logs = LogFiles(state_dir)
-        self._exits = state_dir / "exits"
-        self._exits.mkdir(mode=0o700, exist_ok=True)
-        self.waiting = Waiting(state_dir)
-        self._tasks: dict[str, LocalTask] = {}
-        self._sessions = Sessions()
+        super().__init__(journal, clock, state_dir, boot_id)
         self._polls = 0
-        self._endings = RunEndings(journal)
-
-    @property
-    def tasks(self) -> list[LocalTask]:
-        """All tasks, in the order of the configuration."""
-        return list(self._tasks.values())
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a task has been asked to stop and has not ended."""
-        return any(task.phase == "stopping" for task in self._tasks.values())
 
     @property
     def busy(self) -> bool:
-        """Whether the next poll should come soon: something stops, or is about to be started."""
-        return self.stopping or self.waiting.installing
-
-    def task(self, name: str) -> LocalTask | None:
-        """The task `name`, if there is one."""
-        return self._tasks.get(name)
-
-    def config(self, name: str) -> TaskConfig:
-        """What task `name` was configured to be. Raises KeyError."""
-        return self._tasks[name].config
-
-    def slug(self, name: str) -> str:
-        """The name of a task, also of one that is not configured any more, in names of files."""
-        return name.replace(" ", "_")
-
-    def log(self, task: TaskConfig) -> Path:
-        """Where the task's output goes."""
-        return self._logs.local(task.slug)
-
-    def remote_log(self, task: str, place: str, run: int) -> Path:
-        """Where the output of a run on the VM `place` goes; the last ones of a task are kept."""
-        self._logs.forget_old(self.slug(task))
-        return self._logs.remote(self.slug(task), place, run)
-
-    def adopt(self, configs: tuple[TaskConfig, ...], first_run: int) -> list[TaskEvent]:
-        """Take over what an earlier monitor left, then apply `configs` to it.
-
-        A task that was over in a run from `first_run` on is not run again. Raises JournalError.
-        """
-        known = {config.name: config for config in configs}
-        for name, last in self._journal.last_runs().items():
-            if name in known and last.run >= first_run and (phase := over_as(last, known[name])):
-                self._tasks[name] = LocalTask(known[name], phase, exit_status=last.exit_status)
-        adoption = Adoption(self._journal, self._clock, self._sessions, self._boot_id, self._exits)
-        events: list[TaskEvent] = []
-        for run in self._journal.live_runs():
-            task, words = adoption.take_over(run, known.get(run.task))
-            events.append(TaskEvent(run.task, words))
-            if task is not None:
-                self._tasks[run.task] = task
-        self._order(configs)
-        return events + self.apply(configs)
-
-    def apply(self, configs: tuple[TaskConfig, ...]) -> list[TaskEvent]:
-        """Make these the tasks: start new ones, stop removed ones, restart changed ones.
-
-        One that is away and was removed or changed stays there until it is brought home
-        (:meth:`unwanted_away`).
-        """
-        events: list[TaskEvent] = []
-        names = {config.name for config in configs}
-        for name, task in list(self._tasks.items()):
-            if name in names:
-                continue
-            if task.process is None and task.phase != "away":
-                del self._tasks[name]
-            elif task.wanted:
-                task.wanted = task.releasing = False
-                self._stop(task)
-                what = "bringing it home" if task.phase == "away" else "stopping it"
-                events.append(TaskEvent(name, f"is no longer configured: {what}"))
-        for config in configs:
-            events += self._apply_one(config)
-        self._order(configs)
-        return events
-
-    def stop_all(self) -> None:
-        """Ask every task of this machine to stop, and start none again.
-
-        Those that are away are left alone; what is taken back from now on is not started.
-        """
-        for task in self._tasks.values():
-            task.wanted = task.releasing = False
-            self._stop(task)
-
-    def kill_all(self) -> None:
-        """End what is still stopping, without grace."""
-        for task in self._tasks.values():
-            task.kill_at = 0.0
+        """Whether the next poll should come soon: something stops, or is due at home."""
+        now = self._clock.boottime()
+        return (
+            self.stopping
+            or self.waiting.installing
+            or any(_is_due(task, now) and task.phase == "waiting" for task in self.tasks)
+        )
 
     def poll(self) -> list[TaskEvent]:
         """Look at every task once, and do what is due."""
@@ -161,13 +63,11 @@ class Workload:
         if self._polls % _SCAN_EVERY == 0 or self.stopping:
             self._sessions.refresh()
         events = self._endings.write()  # a run that is live in the journal bars the next one
-        for name, task in list(self._tasks.items()):
+        for task in self.tasks:
             if task.process is not None:
                 events += self._watch(task, task.process, now)
-            elif task.wanted and task.phase == "waiting" and now >= task.start_at:
-                events += self._start(task, now)
-            if not task.wanted and task.process is None and task.phase != "away":
-                del self._tasks[name]
+            elif _is_due(task, now):
+                events += self._at_home(task, now)
         return events + self._endings.write()
 
     def release(self, name: str) -> None:
@@ -237,58 +137,29 @@ class Workload:
         task.wait_here()
         return None
 
-    def unwanted_away(self) -> tuple[str, ...]:
-        """Tasks that are away and should come home: removed, changed, or not movable any more."""
-        return tuple(
-            name
-            for name, task in self._tasks.items()
-            if task.place != LOCAL
-            and (not task.wanted or task.successor is not None or not task.config.movable)
-        )
+    def _at_home(self, task: LocalTask, now: float) -> list[TaskEvent]:
+        """Install what came home, of whatever does not run; then start it, if it is to run."""
+        try:
+            # Of what is not configured it is not known where to: it stays in the state directory.
+            configured = task.wanted or task.config.checkpoint_paths
+            if configured and not self.waiting.ready(task.config):
+                return []
+        except CheckpointError as error:
+            if not task.wanted:
+                del self._tasks[task.config.name]
+                return [TaskEvent(task.config.name, f"{error}; it stays where it is", True)]
+            delay = task.delay(now, 0.0, failed=True)
+            return [TaskEvent(task.config.name, f"{error}; trying again in {delay:g} s", True)]
+        if not task.wanted:
+            del self._tasks[task.config.name]
+        elif task.phase == "waiting":
+            return [self._start(task, now)]
+        return []
 
-    def _order(self, configs: tuple[TaskConfig, ...]) -> None:
-        places = {config.name: index for index, config in enumerate(configs)}
-        self._tasks = dict(
-            sorted(self._tasks.items(), key=lambda item: places.get(item[0], len(places)))
-        )
-
-    def _apply_one(self, config: TaskConfig) -> list[TaskEvent]:
-        task = self._tasks.get(config.name)
-        if task is None:
-            self._tasks[config.name] = LocalTask(config)
-            return []
-        changed = definition(task.config) != definition(config)
-        if task.process is None and task.phase != "away":
-            restart = changed and task.phase in ("done", "failed")
-            task.config = config
-            if restart:
-                task.phase, task.failures = "waiting", 0
-            return []
-        again = task.phase == "stopping" and not task.releasing
-        task.wanted = True
-        if not changed and not again:
-            task.config, task.successor = config, None
-            return []
-        task.successor, task.releasing = config, False
-        self._stop(task)
-        if again:
-            return []
-        what = "bringing it home for that" if task.phase == "away" else "restarting it"
-        return [TaskEvent(config.name, f"has another command, cwd or env now: {what}")]
-
-    def _stop(self, task: LocalTask) -> None:
-        if task.process is None or task.phase == "stopping":
-            return
-        with suppress(JournalError):  # it is stopped all the same
-            self._journal.mark_stopping(task.process.run, None)
-        task.ask_to_stop(self._clock.boottime(), self._sessions)
-
-    def _start(self, task: LocalTask, now: float) -> list[TaskEvent]:
+    def _start(self, task: LocalTask, now: float) -> TaskEvent:
         name = task.config.name
         run: int | None = None
         try:
-            if not self.waiting.ready(task.config):
-                return []
             run = self._journal.begin_run(
                 name, LOCAL, definition(task.config), self._boot_id, now, self._clock.wall()
             )
@@ -299,20 +170,19 @@ class Workload:
                 self._exits / str(run),
                 partial(self._journal.record_process, run),
             )
-        except (OSError, JournalError, CheckpointError) as error:
+        except (OSError, JournalError) as error:
             what = f"cannot be started: {error}"
             if run is not None:
                 self._endings.add(name, run, self._clock.wall(), None, what)
-            return [self._restart_later(task, what, now, since=now)]
+            return self._restart_later(task, what, now, since=now)
         task.phase, task.since = "running", now
-        return [TaskEvent(name, f"started as process {task.process.pid}")]
+        return TaskEvent(name, f"started as process {task.process.pid}")
 
     def _watch(self, task: LocalTask, process: TaskProcess, now: float) -> list[TaskEvent]:
         alive = task.look(process, self._sessions)
         if task.phase == "stopping":
             task.signal_once(process)
             if task.members and now >= task.kill_at:
-                task.signalled = True
                 procfs.send_signal(task.members, signal.SIGKILL)
             if alive or task.members:
                 return []
@@ -339,6 +209,8 @@ class Workload:
         status = self._close(task, process, "stopped")
         if task.wanted:
             task.wait_here()
+        else:
+            del self._tasks[task.config.name]
         return TaskEvent(task.config.name, f"stopped: it {describe_exit(status)}")
 
     def _ended(self, task: LocalTask, process: TaskProcess, now: float) -> TaskEvent:
@@ -364,7 +236,8 @@ class Workload:
         self, task: LocalTask, what: str, now: float, since: float, *, failed: bool = True
     ) -> TaskEvent:
         lasted = max(0.0, now - since)
-        delay = task.wait_longer(now, lasted, failed=failed)
+        task.phase, task.restarts = "waiting", task.restarts + 1
+        delay = task.delay(now, lasted, failed=failed)
         row = f", {task.failures} times in a row" if task.failures > 1 else ""
         return TaskEvent(
             task.config.name,
@@ -379,3 +252,10 @@ class Workload:
         self._endings.add(task.config.name, process.run, wall, status, outcome, process)
         task.process, task.members = None, ()
         return status
+
+
+def _is_due(task: LocalTask, now: float) -> bool:
+    """Whether something is to be done for a task that is here and does not run."""
+    if task.process is not None or task.phase == "away":
+        return False
+    return now >= task.start_at or not task.wanted
