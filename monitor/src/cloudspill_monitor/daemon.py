@@ -319,7 +319,7 @@ class Daemon:
         """Wait until the next sample is due, by the interval of the moment."""
         clock, workload = self._given.clock, self._given.workload
         while not self._signals and (left := since + self._config.interval - clock.boottime()) > 0:
-            if workload.stopping:
+            if workload.busy:
                 self._poll()
                 left = min(left, _STOPPING_POLL)
             with suppress(TimeoutError):
