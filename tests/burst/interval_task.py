@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A task that counts, and tells when it ran: a file for each process, outside of its checkpoint.
 
-Its one argument is the folder of these files, which is made if there is none. The counter is the file `progress` in the working
-directory, which is the checkpoint. Each file begins with a line of JSON; every other line is a time
-(CLOCK_BOOTTIME) and the counter that was safe on disk then, and the last one begins with `end` if
-it was asked to stop.
+Its one argument is the folder of these files, which is made if there is none. The counter is the
+file `progress` in the working directory, which is the checkpoint. Each file begins with a line of
+JSON; every other line is a time (CLOCK_BOOTTIME) and the counter that was safe on disk then, and
+the last one begins with `end` if it was asked to stop.
 """
 
 import json

@@ -44,7 +44,7 @@ class Settling:
         async with vm.lock:
             live = [run for run in self.journal.live_runs() if run.place == vm.name]
             for run in live:
-                # A move may hang where nothing answers: what can run there no more is no longer its.
+                # A move may hang where nothing answers: what runs there no more is not its.
                 if not self._in_current(run) or vm.state.lease_over:
                     await self._settle_run(vm, run)
             await self._forget_others(vm)
