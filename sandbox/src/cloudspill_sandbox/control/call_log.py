@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +16,7 @@ MAX_BYTES = 8_000_000
 """Of one file; some 30,000 calls."""
 
 LONGEST_TEXT = 2000
-"""Characters that are kept of a path or of a refusal."""
+"""Characters that are kept of what a client may make as long as it likes."""
 
 
 class CallLog:
@@ -44,9 +43,8 @@ class CallLog:
 
     def record(self, record: CallRecord) -> None:
         """Append a line; where the disk is full, the call goes on without."""
-        line = json.dumps(_short(record), separators=(",", ":")).encode() + b"\n"
         with contextlib.suppress(OSError):
-            self._append(line)
+            self._append(_line(record))
 
     def _append(self, line: bytes) -> None:
         if self._size + len(line) > self._max_bytes:
@@ -66,13 +64,23 @@ def older(path: Path) -> Path:
     return path.with_name(f"{path.name}.1")
 
 
-def _short(record: CallRecord) -> dict[str, object]:
-    fields = asdict(record)
-    for name, value in fields.items():
-        if isinstance(value, str) and len(value) > LONGEST_TEXT:
-            fields[name] = value[:LONGEST_TEXT] + "…"
-    fields["milliseconds"] = round(record.milliseconds, 3)
-    return fields
+def _line(record: CallRecord) -> bytes:
+    document = {
+        "time": record.time,
+        "method": record.method,
+        "http_method": _short(record.http_method),
+        "host": _short(record.host),
+        "path": _short(record.path),
+        "principal": record.principal,
+        "status": record.status,
+        "milliseconds": round(record.milliseconds, 3),
+        "refusal": _short(record.refusal),
+    }
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
 
 
 def kept(path: Path) -> Iterator[CallRecord]:
