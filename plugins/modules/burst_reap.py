@@ -117,7 +117,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.api_errors import CloudError
+from ..module_utils.api_errors import CloudError, PreconditionError
 from ..module_utils.arguments import compute_client, connection_arguments
 from ..module_utils.burst_machines import CONTROLLER_LABEL, BurstMachines
 from ..module_utils.links import resource_name
@@ -168,7 +168,10 @@ def published_lease(compute: Compute, instance: str) -> Document | None:
     https://cloud.google.com/compute/docs/metadata/manage-guest-attributes
     """
     path = f"{_NAMESPACE}/{_KEY}"
-    found = compute.find(f"{instance}/getGuestAttributes", queryPath=path)
+    try:
+        found = compute.find(f"{instance}/getGuestAttributes", queryPath=path)
+    except PreconditionError:
+        return None  # guest attributes are off, by the instance's metadata or by a policy
     items = ((found or {}).get("queryValue") or {}).get("items") or []
     try:
         lease = json.loads(items[0]["value"])

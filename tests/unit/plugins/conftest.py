@@ -87,7 +87,7 @@ class GoogleServer:
         scopes: Document = {"zones/empty": {"warning": {"code": "NO_RESULTS_ON_PAGE"}}}
         for path, document in self.resources.items():
             scope, _, rest = path.partition(f"/{kind}/")
-            if rest:
+            if rest and "/" not in rest:
                 scopes.setdefault(scope, {}).setdefault(kind, []).append(document)
         return scopes
 

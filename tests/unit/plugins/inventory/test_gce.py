@@ -67,6 +67,7 @@ class Inventory:
         self.instances: list[dict[str, Any]] = []
         self.environments: list[dict[str, str]] = []
         self.partial: dict[str, str] = {}
+        self.query = ""
         self.data = InventoryData()
 
     def write(self, **options: Any) -> None:
@@ -77,7 +78,8 @@ class Inventory:
         """Read the instances; the network's part is played by `instances`."""
         plugin = loaded_plugin()
 
-        def fetch_list(*_: Any) -> dict[str, list[dict[str, Any]]]:
+        def fetch_list(_: Any, __: Any, query: str) -> dict[str, list[dict[str, Any]]]:
+            self.query = query
             self.environments.append(dict(os.environ))
             self.partial = plugin.partial()
             return {"zones/us-west1-b": self.instances}
@@ -337,3 +339,16 @@ def test_the_command_for_a_person_is_quoted(inventory: Inventory) -> None:
     words = shlex.split(inventory.host("web")["gce_ssh_command"])
     assert words[:3] == ["ssh", "-i", "/a b/key"]
     assert words[-1] == "cloudspill@198.51.100.7"
+
+
+def test_further_filters_of_the_environment_hold_beside_those_of_the_file(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory.write(filters=["labels.cloudspill-run:*"])
+    inventory.parse()
+    assert inventory.query == "labels.cloudspill-run:*"
+    monkeypatch.setenv("CLOUDSPILL_FILTERS", "labels.cloudspill-controller=c0ffee, status=RUNNING")
+    inventory.parse()
+    assert inventory.query == (
+        "(labels.cloudspill-run:*) (labels.cloudspill-controller=c0ffee) (status=RUNNING)"
+    )
