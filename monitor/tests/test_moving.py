@@ -303,8 +303,11 @@ def test_what_a_task_has_completed_at_a_vm_is_at_home(
     bring(host, "all of it\n")
     host.journal.hand_back(run, 2e9, 0, "completed")
     host.workload.take_back("t", ended=True, exit_status=0)
-    polls(host, clock)
-    assert (host.task().phase, host.workload.busy) == ("done", False)
+    with host.workload.waiting._changing:
+        polls(host, clock, 1)
+        assert host.workload.busy
+    host.until(lambda: not host.workload.busy)
+    assert host.task().phase == "done"
     assert (cwd / "progress").read_text() == "all of it\n"
 
 
