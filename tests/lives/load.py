@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -52,10 +53,10 @@ class Client:
         self._address = ledger.entry(f"regions/{REGION}/addresses/{name}-address")
         self._object = ledger.entry(f"objects/{name}-object")
 
-    def work(self, api: Api) -> None:
-        """Make calls until the sandbox does not answer any more."""
+    def work(self, api: Api, steps: int | None = None) -> None:
+        """Take so many steps, or until the sandbox does not answer any more."""
         try:
-            while True:
+            for _ in itertools.count() if steps is None else range(steps):
                 self._rng.choice(self._possible())(api)
         except requests.RequestException:
             return
