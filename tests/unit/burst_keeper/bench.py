@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import io
@@ -11,7 +12,7 @@ import json
 import tarfile
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -171,19 +172,22 @@ class Stream:
 
     async def pull(self, run: int) -> tuple[Document, bytes]:
         """Return what the answer says, and the archive."""
-        import base64
-
         answer = await self.ask("pull", run=run)
         data = self._data.pop(self._number, [])
         return answer, b"".join(base64.b64decode(piece) for piece in data)
 
-    async def until(self, condition: Any, what: str) -> None:
+    async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until a condition on what came holds."""
         async with self._came:
             try:
                 await asyncio.wait_for(self._came.wait_for(condition), PATIENCE)
             except TimeoutError:
                 raise AssertionError(f"{what}: {self.ticks[-1:]}") from None
+
+    async def more_ticks(self, count: int) -> None:
+        """Wait until more ticks have come."""
+        seen = len(self.ticks)
+        await self.until(lambda: len(self.ticks) > seen + count, "more ticks")
 
     async def run(self, number: int, **fields: Any) -> Document:
         """Wait until a tick shows a run with such fields, and return it."""
@@ -296,6 +300,16 @@ class Bench:
     def work(self, name: str = "count") -> Path:
         """A file of task T."""
         return self.disk / "tasks" / "T" / name
+
+
+async def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        if condition():
+            return
+        assert time.monotonic() < until, what
+        await asyncio.sleep(0.01)
 
 
 def tar_of(**files: bytes) -> bytes:

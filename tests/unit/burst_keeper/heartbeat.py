@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Heartbeat:
-    """Renews a lease as long as it is entered.
+    """Renews a lease as long as it is entered; connects again when the stream breaks.
 
     Args:
         command: what opens a stream, such as `[ssh, …, "sudo -n …/cloudspill-burst stream"]`.
@@ -22,12 +22,11 @@ class Heartbeat:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._first = threading.Event()
+        self._ending = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
         self.last_tick: dict[str, Any] = {}
 
     def __enter__(self) -> Heartbeat:
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
         self._thread = threading.Thread(target=self._beat)
         self._thread.start()
         if not self._first.wait(60):
@@ -41,23 +40,33 @@ class Heartbeat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._thread.join()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+        self._ending.set()
+        while self._thread.is_alive():
+            if self._process is not None:
+                self._process.kill()
+            self._thread.join(0.1)
 
     def _beat(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError):
-            for line in self._process.stdout:
-                tick = json.loads(line).get("tick")
-                if tick is not None:
-                    renewal = json.dumps({"renew": tick["token"]}) + "\n"
-                    self._process.stdin.write(renewal.encode())
-                    self._process.stdin.flush()
-                    self.last_tick = tick
-                    self._first.set()
+        while not self._ending.wait(0.05):
+            with (
+                contextlib.suppress(OSError),
+                subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                ) as self._process,
+            ):
+                try:
+                    self._echo(self._process)
+                finally:
+                    self._process.kill()
+
+    def _echo(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in process.stdout:
+            tick = json.loads(line).get("tick")
+            if tick is not None:
+                renewal = json.dumps({"renew": tick["token"]}) + "\n"
+                process.stdin.write(renewal.encode())
+                process.stdin.flush()
+                self.last_tick = tick
+                self._first.set()

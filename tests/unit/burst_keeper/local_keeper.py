@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import signal
 import sys
 import time
@@ -15,6 +17,7 @@ from cloudspill_burst.clock import SystemClock
 
 from tests.unit.burst_keeper.process_units import ProcessUnits
 
+EFFECTS = {"os.rename", "os.remove", "os.rmdir", "subprocess.Popen"}
 CONTROLLER = "c0ffee00"
 
 
@@ -55,5 +58,25 @@ async def keep(folder: Path, lease: float, initial: float, tick: float) -> None:
         await keeping
 
 
+def die_at(folder: Path) -> None:
+    """Be killed just before the so-and-so-many-th effect, once FOLDER/kill-at says which.
+
+    Effects are what a next keeper can see: names of files replaced or removed, and programs
+    started; those of the lease, which go by time, are not counted.
+    """
+    effects = itertools.count(1)
+
+    def before(event: str, arguments: tuple[object, ...]) -> None:
+        if event not in EFFECTS or "lease.json" in str(arguments[0]):
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if next(effects) == int((folder / "kill-at").read_text()):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if (folder / "kill-at").exists():
+        sys.addaudithook(before)
+
+
 if __name__ == "__main__":
+    die_at(Path(sys.argv[1]))
     asyncio.run(keep(Path(sys.argv[1]), *map(float, sys.argv[2:])))

@@ -110,6 +110,11 @@ class LocalVm:
             self._process.wait()
             self._process = None
 
+    def wait(self) -> None:
+        """Return when the keeper has ended."""
+        if self._process is not None:
+            self._process.wait()
+
     def reboot(self) -> None:
         """Lose all that runs and all that is volatile, and boot."""
         self.switch_off()
