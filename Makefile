@@ -33,8 +33,10 @@ test-all: lint  ## Lint, and every test
 	$(PYTEST)
 
 .PHONY: bench
-bench: up  ## Measure API calls, instances, clones, restarts, the monitor; the figures go to build/bench
+bench: up  ## Measure API, load, inventory, instances, clones, restarts, monitor; figures go to build/bench
 	$(BIN)/python bench/api.py
+	$(BIN)/python -m bench.load
+	$(BIN)/python -m bench.inventory
 	$(AS_ROOT) $(BIN)/python bench/instances.py
 	$(AS_ROOT) $(BIN)/python -m bench.scale
 	$(AS_ROOT) $(BIN)/python -m bench.restart

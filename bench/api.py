@@ -145,13 +145,18 @@ def getter(connection: http.client.HTTPSConnection, path: str, headers: dict[str
 
 def ask_sandbox(variables: dict[str, str], path: str) -> Get:
     """Connect to the sandbox through its proxy, as every client does."""
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/compute"])
-    credentials.refresh(google.auth.transport.requests.Request())
     context = ssl.create_default_context(cafile=variables["SSL_CERT_FILE"])
     port = int(variables["CLOUDSDK_PROXY_PORT"])
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
     connection.set_tunnel(HOST, 443)
-    return getter(connection, path, {"Authorization": f"Bearer {credentials.token}"})
+    return getter(connection, path, {"Authorization": f"Bearer {access_token()}"})
+
+
+def access_token() -> str:
+    """Return a token of the account that the environment names."""
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/compute"])
+    credentials.refresh(google.auth.transport.requests.Request())
+    return str(credentials.token)
 
 
 def serve_bare(content: bytes, certificate: bytes, said: Connection) -> None:
@@ -177,8 +182,8 @@ def serve_bare(content: bytes, certificate: bytes, said: Connection) -> None:
 
 
 @contextlib.contextmanager
-def bare_server(content: bytes) -> Iterator[Get]:
-    """Run the bare server in a process of its own; give what gets from it."""
+def bare_server(content: bytes) -> Iterator[tuple[int, ssl.SSLContext]]:
+    """Run the bare server in a process of its own; give its port, and what trusts it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
     here, there = multiprocessing.Pipe(duplex=False)
@@ -187,12 +192,19 @@ def bare_server(content: bytes) -> Iterator[Get]:
     process.start()
     try:
         context = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-        connection = http.client.HTTPSConnection("127.0.0.1", here.recv(), context=context)
-        yield getter(connection, "/", {"Authorization": "Bearer none"})
-        connection.close()
+        yield here.recv(), context
     finally:
         process.terminate()
         process.join()
+
+
+@contextlib.contextmanager
+def ask_bare(content: bytes) -> Iterator[Get]:
+    """Run the bare server, and connect to it."""
+    with bare_server(content) as (port, context):
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
+        yield getter(connection, "/", {"Authorization": "Bearer none"})
+        connection.close()
 
 
 def timed(get: Get, count: int) -> list[float]:
@@ -237,7 +249,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, sandbox(directory) as cloud:
         os.environ.update(cloud.variables)
         get = ask_sandbox(cloud.variables, make_instance(cloud.variables["GCP_PROJECT"]))
-        with bare_server(get()) as bare_get:
+        with ask_bare(get()) as bare_get:
             own, bare = compare(get, bare_get, arguments.rounds, arguments.gets)
         memory_mb = cloud.memory_mb()
     show(own, bare, memory_mb)

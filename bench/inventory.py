@@ -74,7 +74,10 @@ def fill(api: Api, count: int) -> None:
 
 def write_inventories(folder: Path, project: str, environment_file: Path) -> dict[str, Path]:
     """Write one inventory for each plugin, and ours with a filter; return them by name."""
-    ours: dict[str, object] = {"plugin": "cloudspill.gcp.gce", "environment_file": str(environment_file)}
+    ours: dict[str, object] = {
+        "plugin": "cloudspill.gcp.gce",
+        "environment_file": str(environment_file),
+    }
     contents: dict[str, tuple[str, dict[str, object]]] = {
         THEIRS: ("all.gcp.yml", {"plugin": "google.cloud.gcp_compute", "hostnames": ["name"]}),
         OURS: ("all.gce.yml", ours),

@@ -87,6 +87,16 @@ class Api:
         if "error" in operation:
             raise RuntimeError(f"{method} {path}: {operation['error']['errors'][0]['message']}")
 
+    def everywhere(self) -> int:
+        """Return how many instances the aggregated list has, all its pages."""
+        count, token = 0, ""
+        while True:
+            listed = self.call("GET", f"aggregated/instances?pageToken={token}")
+            count += sum(len(scope.get("instances", ())) for scope in listed["items"].values())
+            token = listed.get("nextPageToken", "")
+            if not token:
+                return count
+
     def instances(self) -> list[str]:
         """Return the names of all instances in the zone."""
         names: list[str] = []
@@ -162,6 +172,7 @@ def measure_instances(count: int) -> dict[str, float]:
             "aggregatedList, first page (ms)": milliseconds(
                 lambda: api.call("GET", "aggregated/instances?maxResults=500")
             ),
+            "aggregatedList, all pages (ms), target 150": milliseconds(api.everywhere),
             "resident memory, idle (MB)": idle_mb,
             "resident memory with all (MB)": cloud.memory_mb(),
             f"delete {count} instances (s)": spread(delete, names, CONNECTIONS, "delete"),
