@@ -66,6 +66,7 @@ class Fleet:
         self._duties = duties
         self._doomed: dict[str, tuple[float, float]] = {}  # name: when to try next, delay then
         self._jobs: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Take up what an earlier monitor left: VMs that were not up yet, or not any more, go."""
@@ -82,7 +83,8 @@ class Fleet:
         for job in tuple(self._jobs):
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        await asyncio.gather(*(vm.close() for vm in self.vms.values()))
+        # Not cancelled: a loop that ends while an ssh is being started waits for it for ever.
+        await asyncio.gather(*self._closing, *(vm.close() for vm in self.vms.values()))
 
     def usable(self) -> tuple[dict[str, int], int]:
         """The number of tasks on each VM that takes more, and how many VMs may be made.
@@ -164,7 +166,9 @@ class Fleet:
         vm.changed.set()
         self._doomed.pop(name, None)
         self._given.journal.vm_gone(name, self._given.clock.wall())
-        self.spawn(vm.close())
+        closing = asyncio.create_task(vm.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def release(self, run: Run) -> None:
         """The run is home: once its log is too, its VM may forget it."""
