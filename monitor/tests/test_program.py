@@ -271,7 +271,24 @@ def test_simulate_refuses_a_bad_trace(program: Program) -> None:
     assert (result.returncode, "t.csv, line 3" in result.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("command", ["run", "check", "status", "reap", "simulate"])
+def test_a_drain_is_an_order_that_outlives_the_monitor(program: Program) -> None:
+    refused = program.call("drain")
+    assert (refused.returncode, "no monitor runs" in refused.stderr) == (1, True)
+    process = program.run()
+    done = program.call("drain", "--timeout", "20")
+    assert done.returncode == 0, done.stderr
+    assert "every task is at home and stays there" in done.stdout
+    assert "drained since" in program.call("status").stdout
+    process.kill()
+    process.wait()
+    program.run()
+    assert "drained since" in program.call("status").stdout
+    off = program.call("drain", "--off", "--output", "json")
+    assert json.loads(off.stdout) == {"drained": False, "done": True}
+    program.until(lambda: program.said("sample")[-1]["drained_wall"] is None)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "status", "drain", "reap", "simulate"])
 def test_every_command_explains_itself(program: Program, command: str) -> None:
     result = program.call(command, "--help")
     assert result.returncode == 0

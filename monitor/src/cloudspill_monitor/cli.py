@@ -148,6 +148,7 @@ def drain(
     timeout: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds to wait at most (exit status 1 then).")
     ] = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Bring every task home now, delete the VMs, and keep it so until `drain --off`.
 
@@ -156,17 +157,19 @@ def drain(
     """
     from cloudspill_monitor import draining
 
+    programs = output is Output.JSON
     try:
         state_dir = draining.order(config, on=not off)
-        if off:
-            typer.echo("tasks may go out again, by the rule")
-        elif wait:
-            draining.watch(state_dir, typer.echo, timeout)
-            typer.echo(
-                "every task is at home and stays there until `cloudspill-monitor drain --off`"
-            )
+        if wait and not off:
+            draining.watch(state_dir, lambda step: typer.echo(step, err=programs), timeout)
     except draining.DrainError as error:
         _fail(str(error))
+    if programs:
+        typer.echo(json.dumps({"drained": not off, "done": off or wait}))
+    elif off:
+        typer.echo("tasks may go out again, by the rule")
+    elif wait:
+        typer.echo("every task is at home and stays there until `cloudspill-monitor drain --off`")
 
 
 @app.command()
