@@ -57,6 +57,7 @@ _VERBS: Mapping[str, str] = {
     "storage.buckets": "create delete enableObjectRetention get getIamPolicy list restore "
     "setIamPolicy update",
     "storage.hmacKeys": "create delete get list update",
+    "storage.managedFolders": "create delete get getIamPolicy list setIamPolicy",
     "storage.multipartUploads": "abort create list listParts",
     "storage.objects": "create delete get getIamPolicy list move overrideUnlockedRetention restore "
     "setIamPolicy setRetention update",

@@ -54,9 +54,13 @@ _IMPERSONATION = (
     "-iam.serviceAccounts.get*Token -iam.serviceAccounts.implicitDelegation "
     "-iam.serviceAccounts.sign* "
 )
+_FOLDERS = (
+    "storage.managedFolders.create storage.managedFolders.delete storage.managedFolders.get "
+    "storage.managedFolders.list "
+)
 _IN_BUCKETS = (
-    "-storage.objects.* -storage.multipartUploads.* -storage.buckets.get* "
-    "-storage.buckets.setIamPolicy -storage.buckets.update "
+    "-storage.managedFolders.* -storage.objects.* -storage.multipartUploads.* "
+    "-storage.buckets.get* -storage.buckets.setIamPolicy -storage.buckets.update "
 )
 """Basic roles reach into buckets only by the buckets' own policies:
 https://cloud.google.com/storage/docs/access-control/iam-roles#basic-roles"""
@@ -213,20 +217,24 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
             "Storage Bucket Viewer", "storage.buckets.get storage.buckets.list", on=_STORED
         ),
         "roles/storage.objectViewer": _role(
-            "Storage Object Viewer", "storage.objects.get storage.objects.list", _SEEN, on=_STORED
+            "Storage Object Viewer",
+            "storage.objects.get storage.objects.list storage.managedFolders.get "
+            "storage.managedFolders.list",
+            _SEEN,
+            on=_STORED,
         ),
         "roles/storage.objectUser": _role(
             "Storage Object User",
             "storage.objects.* -storage.objects.*IamPolicy -storage.objects.*etention",
-            _UPLOADS + _SEEN,
+            _FOLDERS + _UPLOADS + _SEEN,
             on=_STORED,
         ),
         "roles/storage.objectAdmin": _role(
-            "Storage Object Admin", "storage.objects.*", _UPLOADS + _SEEN, on=_STORED
+            "Storage Object Admin", "storage.objects.*", _FOLDERS + _UPLOADS + _SEEN, on=_STORED
         ),
         "roles/storage.objectCreator": _role(
             "Storage Object Creator",
-            "storage.objects.create",
+            "storage.objects.create storage.managedFolders.create",
             _UPLOADS + "-storage.multipartUploads.list",
             _SEEN,
             on=_STORED,
@@ -235,20 +243,22 @@ PREDEFINED: Mapping[str, PredefinedRole] = MappingProxyType(
             "Storage Legacy Bucket Owner",
             "storage.buckets.* -storage.buckets.create -storage.buckets.delete "
             "-storage.buckets.list storage.objects.create storage.objects.delete "
-            "storage.objects.list storage.objects.restore storage.objects.setRetention",
+            "storage.objects.list storage.objects.restore storage.objects.setRetention "
+            "storage.managedFolders.*",
             _UPLOADS,
             on=(BUCKET,),
         ),
         "roles/storage.legacyBucketReader": _role(
             "Storage Legacy Bucket Reader",
-            "storage.buckets.get storage.multipartUploads.list storage.objects.list",
+            "storage.buckets.get storage.multipartUploads.list storage.objects.list "
+            "storage.managedFolders.get storage.managedFolders.list",
             on=(BUCKET,),
         ),
         "roles/storage.legacyBucketWriter": _role(
             "Storage Legacy Bucket Writer",
             "storage.buckets.get storage.objects.create storage.objects.delete "
             "storage.objects.list storage.objects.restore storage.objects.setRetention",
-            _UPLOADS,
+            _FOLDERS + _UPLOADS,
             on=(BUCKET,),
         ),
         "roles/storage.legacyObjectOwner": _role(

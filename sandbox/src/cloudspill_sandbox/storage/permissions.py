@@ -48,6 +48,7 @@ _ON_BUCKETS: Mapping[str, tuple[str, ...]] = {
     "buckets.setIamPolicy": ("buckets.setIamPolicy",),
     "buckets.testIamPermissions": (),
     "buckets.update": ("buckets.get", "buckets.update"),
+    "managedFolders.list": ("managedFolders.list",),
     "objects.list": ("objects.list",),
 }
 """Permissions by method; `projection=full` and access control lists in the request add to them."""

@@ -11,6 +11,7 @@ from cloudspill_sandbox.storage import (
     access_methods,
     bucket_methods,
     bucket_policy_methods,
+    managed_folder_methods,
     object_methods,
 )
 from cloudspill_sandbox.storage.cloud import Methods, StorageCloud, StorageHandler
@@ -19,6 +20,7 @@ _RESOURCES: Mapping[str, Methods] = {
     "bucketAccessControls": access_methods.BUCKET_METHODS,
     "buckets": {**bucket_methods.METHODS, **bucket_policy_methods.METHODS},
     "defaultObjectAccessControls": access_methods.DEFAULT_OBJECT_METHODS,
+    "managedFolders": managed_folder_methods.METHODS,
     "objectAccessControls": access_methods.OBJECT_METHODS,
     "objects": object_methods.METHODS,
     "projects.serviceAccount": bucket_methods.SERVICE_ACCOUNT_METHODS,

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gcloud command, resource by resource: https://cloud.google.com/sdk/gcloud/reference/compute."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .gcloud import Gcloud
+from .target import Target
+
+pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+
+Named = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
+    return Gcloud(target, tmp_path_factory.mktemp("gcloud"), "compute")
+
+
+@pytest.fixture(scope="module")
+def vm(gcloud: Gcloud, prefix: str) -> str:
+    """The name of an instance that runs."""
+    name = f"{prefix}vm"
+    gcloud("instances", "create", name, "--machine-type=e2-micro")
+    return name
+
+
+def test_an_address_is_reserved_used_and_released(gcloud: Gcloud, named: Named) -> None:
+    name, user = named("address"), named("user")
+    (made,) = gcloud("addresses", "create", name)
+    assert made["status"] == "RESERVED"
+    address = gcloud("addresses", "describe", name)["address"]
+    gcloud("instances", "create", user, "--machine-type=e2-micro", f"--address={address}")
+    (listed,) = gcloud("addresses", "list", f"--filter=name={name}")
+    assert listed["status"] == "IN_USE"
+    gcloud("instances", "delete", user)
+    gcloud("addresses", "delete", name)
+
+
+def test_a_network_is_made_with_a_subnetwork_a_rule_and_routes(
+    gcloud: Gcloud, named: Named
+) -> None:
+    network, subnet, rule = map(named, ("network", "subnet", "rule"))
+    gcloud("networks", "create", network, "--subnet-mode=custom")
+    gcloud("networks", "subnets", "create", subnet, f"--network={network}", "--range=10.11.0.0/24")
+    gcloud("networks", "subnets", "update", subnet, "--enable-private-ip-google-access")
+    described = gcloud("networks", "subnets", "describe", subnet)
+    assert described["privateIpGoogleAccess"] is True
+    assert [s["name"] for s in gcloud("networks", "subnets", "list", f"--network={network}")] == [
+        subnet
+    ]
+    gcloud("firewall-rules", "create", rule, f"--network={network}", "--allow=icmp")
+    gcloud("firewall-rules", "update", rule, "--allow=tcp:22")
+    (listed,) = gcloud("firewall-rules", "list", f"--filter=name={rule}")
+    assert listed["allowed"] == [{"IPProtocol": "tcp", "ports": ["22"]}]
+    routes = gcloud("routes", "list", f"--filter=network:{network}")
+    assert sorted(route["destRange"] for route in routes) == ["0.0.0.0/0", "10.11.0.0/24"]
+    assert gcloud("routes", "describe", routes[0]["name"])["id"] == routes[0]["id"]
+    assert network in [each["name"] for each in gcloud("networks", "list")]
+    gcloud("networks", "update", network, "--bgp-routing-mode=global")
+    gcloud("firewall-rules", "delete", rule)
+    gcloud("networks", "subnets", "delete", subnet)
+    gcloud("networks", "delete", network)
+
+
+def test_an_instance_is_made_of_a_template(gcloud: Gcloud, named: Named) -> None:
+    template, name = named("template"), named("vm")
+    gcloud(
+        "instance-templates",
+        "create",
+        template,
+        "--machine-type=e2-micro",
+        "--image-family=debian-12",
+        "--image-project=debian-cloud",
+        "--labels=team=a",
+    )
+    (listed,) = gcloud("instance-templates", "list", f"--filter=name={template}")
+    described = gcloud("instance-templates", "describe", template)
+    assert listed["id"] == described["id"]
+    (made,) = gcloud("instances", "create", name, f"--source-instance-template={template}")
+    assert (made["status"], made["labels"]) == ("RUNNING", {"team": "a"})
+    gcloud("instances", "delete", name)
+    gcloud("instance-templates", "delete", template)
+
+
+def test_an_instance_is_suspended_and_resumed(gcloud: Gcloud, vm: str) -> None:
+    gcloud("instances", "suspend", vm)
+    assert gcloud("instances", "describe", vm)["status"] == "SUSPENDED"
+    again = gcloud.run("instances", "suspend", vm)
+    assert "You cannot suspend an already suspended instance" in again.stderr
+    gcloud("instances", "resume", vm)
+    gcloud("instances", "reset", vm)
+    assert gcloud("instances", "describe", vm)["status"] == "RUNNING"
+
+
+def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(
+    gcloud: Gcloud, vm: str
+) -> None:
+    refused = gcloud.run("instances", "set-machine-type", vm, "--machine-type=e2-small")
+    assert refused.returncode == 1
+    assert "must be stopped" in refused.stderr
+    gcloud("instances", "stop", vm)
+    gcloud("instances", "set-machine-type", vm, "--machine-type=e2-small")
+    gcloud("instances", "set-scheduling", vm, "--no-restart-on-failure")
+    gcloud("instances", "set-service-account", vm, "--no-service-account", "--no-scopes")
+    gcloud("instances", "start", vm)
+    described = gcloud("instances", "describe", vm)
+    assert described["machineType"].endswith("/e2-small")
+    assert described["scheduling"]["automaticRestart"] is False
+    assert "serviceAccounts" not in described
+
+
+def test_labels_protection_and_access_configs_are_changed(gcloud: Gcloud, vm: str) -> None:
+    gcloud("instances", "update", vm, "--update-labels=team=a", "--deletion-protection")
+    refused = gcloud.run("instances", "delete", vm)
+    assert "protected against deletion" in refused.stderr
+    gcloud("instances", "update", vm, "--no-deletion-protection")
+    name = "--access-config-name=external-nat"
+    gcloud("instances", "delete-access-config", vm, name)
+    gcloud("instances", "add-access-config", vm, name)
+    described = gcloud("instances", "describe", vm)
+    assert described["labels"] == {"team": "a"}
+    assert described["networkInterfaces"][0]["accessConfigs"][0]["natIP"]
+
+
+def test_what_a_guest_tells_is_read(gcloud: Gcloud, vm: str) -> None:
+    assert gcloud("instances", "get-serial-port-output", vm)["contents"]
+    gcloud("instances", "add-metadata", vm, "--metadata=enable-guest-attributes=TRUE")
+    none = gcloud.run("instances", "get-guest-attributes", vm)
+    assert none.returncode == 1
+    assert "was not found" in none.stderr
+
+
+def test_the_catalogue_and_operations_are_listed(gcloud: Gcloud, target: Target) -> None:
+    kinds = gcloud("disk-types", "list", f"--zones={target.zone}")
+    assert "pd-standard" in [kind["name"] for kind in kinds]
+    described = gcloud("disk-types", "describe", "pd-ssd")
+    assert described["name"] == "pd-ssd"
+    assert gcloud("machine-types", "describe", "e2-micro")["guestCpus"] == 2
+    assert target.region in [region["name"] for region in gcloud("regions", "list")]
+    assert gcloud("regions", "describe", target.region)["status"] == "UP"
+    listed = gcloud("operations", "list", f"--zones={target.zone}", "--limit=1")
+    (operation,) = listed
+    name, zone = operation["name"], f"--zone={target.zone}"
+    assert gcloud("operations", "describe", name, zone)["status"] == "DONE"
+
+
+def test_disks_and_copies_are_labelled(gcloud: Gcloud, vm: str, named: Named) -> None:
+    snapshot = named("snapshot")
+    gcloud("disks", "update", vm, "--update-labels=team=a")
+    gcloud("disks", "snapshot", vm, f"--snapshot-names={snapshot}")
+    gcloud("snapshots", "update", snapshot, "--update-labels=team=b")
+    assert gcloud("disks", "describe", vm)["labels"] == {"team": "a"}
+    assert gcloud("snapshots", "describe", snapshot)["labels"] == {"team": "b"}
+    gcloud("snapshots", "delete", snapshot)
+
+
+def test_objects_are_copied_listed_and_removed(
+    target: Target, named: Named, tmp_path: Path
+) -> None:
+    # https://cloud.google.com/sdk/gcloud/reference/storage
+    storage = Gcloud(target, tmp_path / "configuration", "storage")
+    bucket = f"gs://{named('bucket')}"
+    (tmp_path / "greeting").write_text("hello")
+    for words in (
+        ("buckets", "create", bucket, f"--location={target.region}"),
+        ("cp", str(tmp_path / "greeting"), f"{bucket}/folder/greeting"),
+        ("cp", f"{bucket}/folder/greeting", f"{bucket}/copy"),
+        ("cp", f"{bucket}/copy", str(tmp_path / "back")),
+        ("objects", "update", f"{bucket}/copy", "--content-type=text/plain"),
+        ("buckets", "update", bucket, "--versioning"),
+        ("rm", "--recursive", bucket),
+    ):
+        done = storage.run(*words)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "back").read_text() == "hello"
