@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,9 @@ async def test_an_answer_that_comes_too_late_hurts_nobody(
         assert link.connected
 
 
-async def test_nothing_that_ssh_started_outlives_the_link(tmp_path: Path, clock: FakeClock) -> None:
+async def test_nothing_that_ssh_started_outlives_the_link(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     pids = tmp_path / "pids"
     ssh = tmp_path / "ssh"
     ssh.write_text(f"#!/bin/sh\nsleep 600 & echo $$ $! > {pids}.new\nmv {pids}.new {pids}\nwait\n")
@@ -235,6 +238,33 @@ async def test_nothing_that_ssh_started_outlives_the_link(tmp_path: Path, clock:
         await link.stop()
     await until(lambda: not procfs.live(started))
     assert procfs.read_stat(started[0]) is None  # and the link's own child is reaped
+    assert caplog.text == ""  # by asyncio, which complains if somebody else does
+
+
+async def test_a_process_that_got_away_holds_up_nothing(tmp_path: Path, clock: FakeClock) -> None:
+    tick = json.dumps({"tick": {**TICK, "token": "1"}})
+    away = tmp_path / "away"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"""#!/bin/sh
+exec 3<&0  # what is in the background is given another standard input, unless it is told so
+setsid sh -c 'echo $$ > {away}; exec sleep 600' <&3 &
+until [ -s {away} ]; do sleep 0.01; done
+echo '{tick}'
+wait
+""")
+    ssh.chmod(0o700)
+    link = VmLink([str(ssh), "host"], 30.0, 2.0, clock, Heard())
+    link.start()
+    try:
+        await link.wait_connected(20)
+        asking = asyncio.create_task(link.request("status", more="x" * 200_000))  # a full pipe
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await link.stop()
+        with pytest.raises(LinkError, match="stopped"):
+            await asking
+    finally:
+        os.kill(int(away.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("turns", range(8))

@@ -107,8 +107,11 @@ class StreamProcess:
         stdin = self._process.stdin
         if stdin is not None and not stdin.is_closing():
             stdin.transport.abort()  # what is unsent would keep it open
-        self._transport.close()
+        for output in (self._transport.get_pipe_transport(fd) for fd in (1, 2)):
+            if output is not None:
+                output.close()
         await self._process.wait()
+        self._transport.close()  # only now: before, it might reap what asyncio waits for
         self._listening.cancel()
         await asyncio.wait([self._listening])
 
