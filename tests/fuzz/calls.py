@@ -83,7 +83,9 @@ class Calls:
             target = f"/{api.service_path}{path}"
             query = "?project=cloudspill-sandbox" if name == "storage.buckets.insert" else ""
             body, kind = json.dumps(document).encode(), (("Content-Type", "application/json"),)
-            found.append(Request(name, "POST", api.host, target + query, kind, body))
+            found.append(
+                Request(name, api.methods[name].http_method, api.host, target + query, kind, body)
+            )
         upload = "/upload/storage/v1/b/bucket/o?uploadType=media&name=object"
         content = Request("", "POST", "storage.googleapis.com", upload, (), b"content")
         return [*found, content]
@@ -168,9 +170,9 @@ def _request(draw: st.DrawFn, methods: st.SearchStrategy[tuple[Api, Method]]) ->
 def _query(draw: st.DrawFn, api: Api, method: Method) -> list[tuple[str, str]]:
     pairs = []
     for name, parameter in method.query_parameters.items():
-        if draw(_ONE_IN_8) or (parameter.required and not draw(_ONE_IN_16)):
+        if draw(_ONE_IN_16) or (parameter.required and not draw(_ONE_IN_16)):
             pairs.append((name, draw(_query_value(name, parameter.schema))))
-    if draw(_ONE_IN_8):
+    if draw(_ONE_IN_16):
         name = draw(st.sampled_from([*api.parameters, *words.TEXTS_OF_QUERIES, "unknown", ""]))
         pairs.append((name, draw(_query_value(name, Schema("string")))))
     return pairs

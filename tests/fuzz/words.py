@@ -12,7 +12,7 @@ PROJECT, REGION, ZONE = "cloudspill-sandbox", "us-west1", "us-west1-b"
 IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
 WORKER = f"worker@{PROJECT}.iam.gserviceaccount.com"
 
-NAMES = ("vm", "vm", "vm", "two", "default", "none")
+NAMES = ("vm",) * 7 + ("two", "default", "none")
 """Of resources; few, so that calls meet each other's."""
 
 PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -72,9 +72,18 @@ SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "compute.addresses.insert": {"name": "vm"},
         "compute.instances.attachDisk": {"source": f"zones/{ZONE}/disks/vm"},
         "compute.instances.setMachineType": {"machineType": f"zones/{ZONE}/machineTypes/e2-micro"},
+        "compute.instances.setLabels": {"labels": {"a": "b"}, "labelFingerprint": "42WmSpB8rSM="},
+        "compute.instances.setMetadata": {"items": [{"key": "a", "value": "b"}]},
+        "compute.instances.setServiceAccount": {"email": WORKER, "scopes": []},
+        "compute.instances.addAccessConfig": {"name": "External NAT", "type": "ONE_TO_ONE_NAT"},
+        "compute.disks.resize": {"sizeGb": "20"},
+        "compute.firewalls.patch": {"disabled": True},
         "iam.projects.serviceAccounts.create": {"accountId": "worker"},
         "iam.projects.roles.create": {"roleId": "mine", "role": {"title": "mine"}},
         "storage.buckets.insert": {"name": "bucket"},
+        "storage.buckets.patch": {"versioning": {"enabled": True}},
+        "storage.objects.patch": {"metadata": {"a": "b"}},
+        "storage.objectAccessControls.insert": {"entity": "allUsers", "role": "READER"},
         "storage.objects.compose": {"sourceObjects": [{"name": "object"}]},
     }
 )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What counts as wrong is found; a life of random requests finds nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudspill_sandbox.engine.discovery import load_api
+from scripts.fidelity import implemented_methods
+from tests.fuzz import verdict
+from tests.fuzz.calls import Calls, Request
+from tests.fuzz.campaign import Campaign, FoundError
+from tests.fuzz.wire import Answer
+from tests.lives.__main__ import free_port
+from tests.lives.process import SandboxProcess, settings_below
+
+GET = Request("compute.networks.get", "GET", "compute.googleapis.com", "/compute/v1/x")
+SENTENCE = "compute.x is not implemented by this sandbox (docs/fidelity.md)"
+
+
+def found(request: Request, status: int, document: Any) -> list[str]:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    answer = Answer(status, {"content-type": "application/json; charset=UTF-8"}, body, 0.1)
+    return verdict.faults(request, answer, load_api("compute", "v1"))
+
+
+def refusal(code: int, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("status", "document"),
+    [
+        (200, {"name": "default", "id": "1"}),
+        (404, refusal(404, "not found")),
+        (501, refusal(501, SENTENCE)),
+    ],
+)
+def test_google_s_own_answers_are_right(status: int, document: Any) -> None:
+    assert found(GET, status, document) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "document"),
+    [
+        (200, {"name": 5}),
+        (200, {"unknown": "field"}),
+        (200, b"{"),
+        (404, {"message": "not found"}),
+        (404, refusal(400, "not found")),
+        (500, refusal(500, "internal")),
+        (501, refusal(501, "something else")),
+        (503, refusal(503, "unavailable")),
+    ],
+)
+def test_every_other_answer_is_wrong(status: int, document: Any) -> None:
+    assert len(found(GET, status, document)) == 1
+
+
+def test_partial_answers_have_another_schema() -> None:
+    partial = Request(GET.method, "GET", GET.host, f"{GET.target}?fields=items")
+    assert found(partial, 200, {"items": 1}) == []
+
+
+def test_accidents_in_the_log_are_found_whole(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "2026-01-01 00:00:00,000 INFO x fine\n"
+        "2026-01-01 00:00:00,000 ERROR x failed\nTraceback\n  File\nKeyError\n"
+        "2026-01-01 00:00:00,000 INFO x fine\n"
+    )
+    (accident,) = verdict.log_faults(log)
+    assert accident.endswith("x failed\nTraceback\n  File\nKeyError")
+
+
+def test_an_operation_that_failed_by_an_accident_is_found() -> None:
+    errors = [{"code": "INTERNAL_ERROR"}, {"code": "ZONE_RESOURCE_POOL_EXHAUSTED"}]
+    operations: list[dict[str, Any]] = [
+        {"operationType": "insert"},
+        {"operationType": "x", "error": {"errors": errors}},
+    ]
+    assert len(verdict.failed_operations(operations)) == 1
+
+
+@pytest.fixture
+def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    made = SandboxProcess(settings_below(tmp_path, "fuzz", free_port()))
+    yield made
+    made.kill()
+
+
+def test_a_life_of_random_requests_finds_nothing(process: SandboxProcess) -> None:
+    campaign = Campaign(process, Calls(implemented_methods()), examples=60)
+    campaign.live(20260101)
+    tally = campaign.tally
+    assert tally.answers.total() > 100
+    assert len(tally.methods) > 10
+    assert {"200", "400", "404", "garbage"} <= tally.answers.keys()
+
+
+def test_what_was_sent_is_told_with_what_was_found(
+    process: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fuzz.campaign.MEMORY_MB", 1)
+    campaign = Campaign(process, Calls(implemented_methods()), examples=1)
+    with pytest.raises(FoundError, match=r"MB of memory, more than 1\n(.*\n)*- POST https://"):
+        campaign.live(1)
