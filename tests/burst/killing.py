@@ -16,12 +16,12 @@ STEPS = (
     *("begin_run", "record_process", "end_move", "end_decision"),
     *("record_decision", "begin_move", "mark_stopping", "hand_out", "confirm_run"),
     *("end_move", "end_decision"),
-    *("end_run", "begin_move", "end_run", "end_move", "vm_gone", "end_watch"),
+    *("mark_stopping", "end_run", "begin_move", "end_run", "end_move", "vm_gone", "end_watch"),
 )
 OUT = STEPS.index("record_decision")
 HOME = STEPS.index("record_decision", OUT + 1)
 AGAIN = STEPS.index("record_decision", HOME + 1)
-END = len(STEPS) - 6
+END = len(STEPS) - 7
 
 
 def instants(begin: int, end: int) -> list[str]:

@@ -27,6 +27,7 @@ from cloudspill_monitor import cli, running
 from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.journal import Journal
 from cloudspill_monitor.sampler import CpuDelta, HostCpu, Sampler
+from tests.burst.stop_first import stop_first
 
 
 class StagedCpu:
@@ -109,6 +110,8 @@ def main() -> None:
         stage_cpu(Path(cpu))
     if "BURST_SCRIPTS" in os.environ:
         play_by_scripts()
+    if "BURST_STOP_FIRST" in os.environ:
+        stop_first()
     steps = os.environ.get("BURST_STEPS_FILE")
     kill_at = os.environ.get("BURST_KILL_AT")
     if kill_at or steps:

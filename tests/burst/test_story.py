@@ -17,5 +17,7 @@ def test_tasks_move_out_and_home_again_with_their_progress(bench: Bench) -> None
     assert len([one for one in found if one.task == "stayer"]) == 1
     assert max(intervals.gaps(found)["mover"]) < 2.0
     # Which instants a monitor is killed at in other tests hangs on this.
-    steps = [line.split()[1] for line in bench.steps.read_text().splitlines()]
-    assert tuple(steps) == killing.STEPS
+    steps = tuple(line.split()[1] for line in bench.steps.read_text().splitlines())
+    assert steps[: killing.END] == killing.STEPS[: killing.END]
+    # The end of the task here and the move of the one there go side by side.
+    assert sorted(steps[killing.END :]) == sorted(killing.STEPS[killing.END :])
