@@ -42,6 +42,7 @@ bench: up  ## Measure API, load, inventory, instances, clones, restarts, monitor
 	$(AS_ROOT) $(BIN)/python -m bench.restart
 	$(BIN)/python -m bench.clones
 	$(BIN)/python bench/monitor.py --json build/bench/monitor.json
+	$(AS_ROOT) $(BIN)/python -m bench.burst --json build/bench/burst.json
 
 MINUTES := 2
 .PHONY: fuzz

@@ -5,7 +5,8 @@ Environment: `BURST_CPU_FILE` names a file with a percentage, which the monitor 
 machine's CPU (a machine that runs tests beside is never quiet). `BURST_KILL_AT` is `NUMBER:before`
 or `NUMBER:after`: at that transaction of the journal, before or after its commit, the monitor is
 killed as by `kill -9`. `BURST_STEPS_FILE` is given one line for each transaction: its number and
-the method that made it. `BURST_SCRIPTS` lets `play.py` take the playbooks' place, and hastens what
+the method that made it. `BURST_STOP_FIRST` has tasks stopped before anything else of a move out, as
+the forerunner did. `BURST_SCRIPTS` lets `play.py` take the playbooks' place, and hastens what
 takes whole seconds, for VMs made of processes.
 """
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from tests.system.sandbox import ROOT, Sandbox, eventually
 
 TASK = ROOT / "tests" / "burst" / "interval_task.py"
 PROGRAM = (sys.executable, "-m", "tests.burst.program", "run", "--plain", "--every", "1")
-GUEST_TASKS = "v/*/u/var/lib/cloudspill-burst/tasks/*"
+VM_DISKS = "v/*/u"
 BUSY, QUIET = 95, 20  # percent, as the monitor is told
 
 Document = dict[str, Any]
@@ -48,9 +49,24 @@ class BurstLab:
         self.cpu(QUIET)
         self._intervals = folder / "intervals"
         self._intervals.mkdir()
+        # The same path here and on every VM, which keeps it when the task's own files are gone.
+        self._told = Path(tempfile.mkdtemp(prefix="burst-", dir="/var/tmp"))
         self._over = threading.Event()
         self._collector = threading.Thread(target=self._collect)
         self._collector.start()
+
+    def inventory(self, group_vars: Document, **options: Any) -> Path:
+        """An inventory of the sandbox's instances with variables and options of its own."""
+        folder = self.folder / "inventory"
+        shutil.copytree(ROOT / "inventory" / "sandbox", folder, dirs_exist_ok=True)
+        (folder / "group_vars" / "burst_vms.yml").unlink(missing_ok=True)
+        path = folder / "cloud.gce.yml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **options}))
+        (folder / "group_vars" / "all").mkdir(exist_ok=True)
+        for name in folder.glob("group_vars/all.y*ml"):
+            name.rename(folder / "group_vars" / "all" / "sandbox.yml")
+        (folder / "group_vars" / "all" / "lab.yml").write_text(yaml.safe_dump(group_vars))
+        return folder
 
     def configure(self, *, tasks: int = 4, burst: Document | None = None, **keys: Any) -> None:
         """Write the configuration: the classic tasks, durations of 1 s."""
@@ -79,7 +95,7 @@ class BurstLab:
         shutil.copyfile(TASK, cwd / TASK.name)
         return {
             "name": f"Task {number}",
-            "command": ["python3", "-IS", TASK.name, "."],
+            "command": ["python3", "-IS", TASK.name, str(self._told)],
             "cwd": str(cwd),
             "movable": number > tasks // 2,
             "files": [TASK.name],
@@ -114,6 +130,24 @@ class BurstLab:
         assert process.stdout is not None
         for line in process.stdout:
             self.lines.append(line.rstrip("\n"))
+
+    def spill(self) -> str:
+        """Let the load rise until tasks 3 and 4 are away; their (only) VM."""
+        since = len(self.lines)
+        self.cpu(BUSY)
+        found = [self.says(rf"Task {n} runs on (\S+?);? ?", 90, since)[1] for n in (3, 4)]
+        assert found[0] == found[1]
+        return found[0]
+
+    def return_home(self) -> None:
+        """Let the load fall until tasks 3 and 4 run here again."""
+        since = len(self.lines)
+        self.cpu(QUIET)
+        self.all_say([r"Task 3 started as process", r"Task 4 started as process"], 90, since)
+
+    def fault(self, *words: str) -> str:
+        """Arm a fault of the sandbox's; its id."""
+        return self.sandbox.cli("faults", "add", *words).stdout.strip()
 
     def says(self, pattern: str, within: float = 60.0, since: int = 0) -> re.Match[str]:
         """Wait for a line; its match. `since` is how many lines there were before.
@@ -187,10 +221,11 @@ class BurstLab:
             self._gather()
 
     def _gather(self) -> None:
-        for pattern, root in (("task-*", self.folder), (GUEST_TASKS, self.sandbox.state_dir)):
-            for told in root.glob(f"{pattern}/Task *.*.*.*"):
-                with suppress(OSError):
-                    shutil.copyfile(told, self._intervals / told.name)
+        below = str(self._told.relative_to("/"))
+        remote = self.sandbox.state_dir.glob(f"{VM_DISKS}/{below}/*")
+        for told in (*self._told.iterdir(), *remote):
+            with suppress(OSError):
+                shutil.copyfile(told, self._intervals / told.name)
 
     def end(self, number: signal.Signals = signal.SIGTERM, within: float = 90.0) -> int:
         """End the monitor by a signal; its exit status."""
@@ -217,6 +252,7 @@ class BurstLab:
         if self.process is not None:
             self.end(signal.SIGKILL)
         end_processes_of(self.folder)
+        shutil.rmtree(self._told)
 
 
 def end_processes_of(folder: Path) -> None:
