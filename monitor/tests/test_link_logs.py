@@ -128,6 +128,14 @@ async def test_a_log_that_does_not_come_home_is_said(
         assert late.value.kind == "timeout"
 
 
+async def test_only_a_log_that_is_followed_can_be_waited_for(
+    guest: StreamGuest, clock: FakeClock
+) -> None:
+    async with linked(guest, clock) as (link, _):
+        with pytest.raises(LinkError, match="run 7 is not followed"):
+            await link.log_home(7, 1, timeout=20)
+
+
 @pytest.fixture
 def archive() -> bytes:
     return bytes(range(256)) * 4000
@@ -247,11 +255,3 @@ async def test_what_is_written_late_brings_no_archive_back(tmp_path: Path) -> No
     with pytest.raises(LinkError):
         await download.write(b"two")  # a thread that was writing when the pull was given up
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_monitor_left_is_swept(tmp_path: Path) -> None:
-    archive_download.ArchiveDownload(tmp_path / "a.tar")
-    (tmp_path / "a.tar").write_bytes(b"whole")
-    assert len(list(tmp_path.iterdir())) == 2
-    archive_download.sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]

@@ -7,13 +7,10 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from cloudspill_monitor.burst.frames import Pulled
 from cloudspill_monitor.burst.link_error import LinkError
-
-_PREFIX = ".pull-"  # of files that a killed monitor may have left
 
 
 class ArchiveDownload:
@@ -27,7 +24,7 @@ class ArchiveDownload:
         self._sum = hashlib.sha256()
         self._size = 0
         try:
-            file, name = tempfile.mkstemp(prefix=_PREFIX, dir=to.parent)
+            file, name = tempfile.mkstemp(prefix=".pull-", dir=to.parent)
         except OSError as error:
             raise self._unkept(error) from error
         os.close(file)  # opened anew by each thread that writes: so none has it closed under it
@@ -76,10 +73,3 @@ class ArchiveDownload:
 
     def _unkept(self, error: OSError) -> LinkError:
         return LinkError("disk-full-here", f"{self._to} cannot be written: {error.strerror}")
-
-
-def sweep(directory: Path) -> None:
-    """Remove what downloads into `directory` left when their monitor was killed."""
-    for leftover in directory.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            leftover.unlink()

@@ -85,8 +85,13 @@ class LogFollower:
             self._tell(frame["run"], lines)
 
     async def home(self, run: int, size: int) -> None:
-        """Wait until the first `size` bytes of the log are home, and safe. Raises OSError."""
-        followed = self._followed[run]
+        """Wait until the first `size` bytes of the log are home, and safe.
+
+        Raises LinkError for a run that is not followed, OSError.
+        """
+        followed = self._followed.get(run)
+        if followed is None:
+            raise LinkError("failed", f"the log of run {run} is not followed")
         while followed.log.size < size:
             followed.grown.clear()
             await followed.grown.wait()
