@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kill -9 of the keeper at each of its effects: the next one finishes what it had begun.
 
-A real keeper and real processes; the story is a start, a stop and a release, each asked for again
-when the keeper died over it.
+A real keeper and real processes; the story is a prepare, a start, a stop and a release, each
+asked for again when the keeper died over it.
 """
 
 from __future__ import annotations
@@ -94,10 +94,13 @@ def tell(folder: Path, kill_at: int) -> int:
     marks = folder / "marks"
     checkpoint = tar_of(count=b"41")
     start = {"do": "start", "move": 1, "run": 7, "task": "T", "slug": "T", "env": {}}
-    start["command"] = ["sh", "-c", f"echo $$ >> {marks}; echo 42 > count; exec sleep 600"]
+    program = f"#!/bin/sh\necho $$ >> {marks}; echo 42 > count; exec sleep 600\n"
+    files = tar_of(program=program.encode())
+    start["command"] = ["./program"]
     start.update(checkpoint_paths=["count"], sha256=hashlib.sha256(checkpoint).hexdigest())
     with story:
         with Heartbeat([*story.vm.ssh_command, "stream"]):
+            story.call(files, do="prepare", move=1, slug="T")
             started, _ = story.call(checkpoint, **start)
         assert started["state"] == "running"
         until = time.monotonic() + 10

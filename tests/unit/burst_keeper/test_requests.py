@@ -224,6 +224,24 @@ async def test_a_garbled_line_of_a_stream_is_refused_and_the_stream_goes_on(
     assert (await stream.ask("status"))["runs"] == []
 
 
+async def test_a_line_that_is_too_long_is_no_line_even_where_its_end_would_be_one(
+    bench: Bench,
+) -> None:
+    refused = json.loads(await bench.raw(b" " * (2 << 20) + b'{"do":"status"}\n'))
+    assert "longer than 1048576 bytes" in refused["error"]
+
+
+async def test_a_release_that_is_repeated_late_spares_the_next_run(
+    bench: Bench, stream: Stream
+) -> None:
+    await bench.start(7)
+    await stream.ask("stop", run=7)
+    await stream.ask("release", run=7)
+    await bench.start(8, tar_of(count=b"43"))
+    await stream.ask("release", run=7)
+    assert bench.work().read_bytes() == b"43"
+
+
 async def test_a_call_that_says_nothing_may_idle_and_go(bench: Bench) -> None:
     reader, writer = await bench.connect()
     assert (await bench.call(do="status"))[0]["runs"] == []
