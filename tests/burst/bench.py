@@ -197,6 +197,12 @@ class Bench:
             return bool(control.ask(self.state, {"do": "status"}))
         return False
 
+    def failure(self) -> dict[str, Any]:
+        """The last failure as `status` shows it; empty when there is none."""
+        with suppress(control.ControlError, OSError):
+            return control.ask(self.state, {"do": "status"}).get("failure") or {}
+        return {}
+
     def running(self) -> list[intervals.Interval]:
         """The intervals of processes that run now."""
         live = {
