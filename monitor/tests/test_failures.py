@@ -21,6 +21,12 @@ SENTENCES = {
     "GET …/zones: HTTP 403": "permission",
     "burst-3f2a9c-403 did not come up: it is STOPPING; its last serial lines:\nquota, preempted,"
     " no space left, ssh: \n; it is deleted": "boot-failure",
+    "burst-1 is RUNNING at 198.18.0.3 and its ssh (port 22) did not answer in time: refused; its "
+    "last serial lines:\\n x": "boot-failure",
+    "burst-1 is TERMINATED as soon as made; it is deleted": "boot-failure",
+    "burst-1 is still PROVISIONING": "boot-failure",
+    "burst-1 exists and does not carry the mark of run default of local": "name-taken",
+    "the keeper of burst-1 has heard nothing from the monitor: the stream is down": "keeper",
     "the keeper of burst-3f2a9c-1 does not answer: timed out; its last serial lines:\n": (
         "boot-failure"
     ),

@@ -64,7 +64,7 @@ class Bench:
             "BURST_CPU_FILE": str(self.cpu),
             "BURST_STEPS_FILE": str(self.steps),
             "BURST_SCRIPTS": "yes",
-            "PYTHONPATH": str(HERE.parents[1]),
+            "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
         if kill_at is not None:
             environment["BURST_KILL_AT"] = kill_at

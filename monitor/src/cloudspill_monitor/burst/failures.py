@@ -35,7 +35,7 @@ class FailureKind(StrEnum):
 # The first that matches counts: what is more exact stands first.
 _HTTP = r"(?:HTTP|status|code|error)\W{0,3}"
 _SIGNS: tuple[tuple[FailureKind, str], ...] = (
-    (FailureKind.NAME_TAKEN, r"\bis taken\b|alreadyExists"),
+    (FailureKind.NAME_TAKEN, r"\bis taken\b|does not carry the mark|alreadyExists"),
     (
         FailureKind.STOCK_OUT,
         r"RESOURCE_POOL_EXHAUSTED|stock-?out|does not have enough resources",
@@ -66,7 +66,11 @@ _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     ),
     (FailureKind.DISK_FULL_THERE, r"no[ -]space|ENOSPC|disk quota exceeded"),
     (FailureKind.PREEMPTED, r"preempted"),
-    (FailureKind.BOOT_FAILURE, r"did not come up|keeper of \S+ does not answer"),
+    (
+        FailureKind.BOOT_FAILURE,
+        r"did not come up|did not answer in time|as soon as made|\bis still [A-Z]{3}"
+        r"|keeper of \S+ does not answer",
+    ),
     (FailureKind.KEEPER, r"\bkeeper\b|\(fenced\)"),
     (FailureKind.LOST, r"the connection to \S+ broke"),
     (
