@@ -147,6 +147,7 @@ class AnsiblePlaybooks:
         with self._complaints.open("wb") as complaints:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the working directory is no place to import from
                 "-m",
                 "cloudspill_monitor.burst.play_process",
                 stdin=PIPE,
