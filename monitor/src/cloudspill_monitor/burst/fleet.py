@@ -220,11 +220,13 @@ class Fleet:
             await asyncio.sleep(_TEND_EVERY)
 
     async def _release(self, vm: BurstVm, run: Run) -> None:
-        guest = vm.runs.get(run.run)
-        size = guest.get("log_size") if guest is not None else None
-        with suppress(LinkError):
-            if vm.link is not None and size is not None:
-                await vm.link.log_home(run.run, size, _LAST_WORDS)
+        try:
+            # Asked for: the last tick may be older than the run's last words.
+            sizes = {r["run"]: r["log_size"] for r in (await vm.ask("status"))["runs"]}
+            if vm.link is not None and run.run in sizes:
+                await vm.link.log_home(run.run, sizes[run.run], _LAST_WORDS)
+        except LinkError as error:
+            self._given.reporter.error(f"the last lines of {run.task} at {vm.name}: {error}")
         with suppress(LinkError):
             await vm.ask("release", run=run.run)
         vm.unfollow(run.run)
