@@ -144,3 +144,62 @@ def test_a_missing_method_is_named(driver: Any, sandbox_only: Target) -> None:
 
     with pytest.raises(GoogleBaseError, match=r"compute\.routes\.insert is not implemented"):
         driver.ex_create_route("own", "10.7.0.0/24")
+
+
+def test_routes_are_listed_and_read(driver: Any) -> None:
+    routes = driver.ex_list_routes()
+    (world,) = [r for r in routes if r.dest_range == "0.0.0.0/0" and r.network.endswith("/default")]
+    assert driver.ex_get_route(world.name).id == world.id
+
+
+def test_a_template_is_made_listed_and_destroyed(driver: Any, named: Named) -> None:
+    template = driver.ex_create_instancetemplate(named("template"), "f1-micro", image="debian-12")
+    assert template.name in [each.name for each in driver.ex_list_instancetemplates()]
+    assert driver.ex_get_instancetemplate(template.name).id == template.id
+    assert driver.ex_destroy_instancetemplate(template)
+
+
+def test_a_volume_is_attached_and_detached(driver: Any, named: Named) -> None:
+    node = driver.create_node(named("vm"), "f1-micro", "debian-12")
+    assert driver.stop_node(node)
+    volume = driver.create_volume(10, named("disk"))
+    assert driver.attach_volume(node, volume, device=volume.name, ex_boot=False)
+    attached = driver.ex_get_volume(volume.name)
+    assert driver.ex_set_volume_auto_delete(attached, node, auto_delete=False)
+    assert driver.detach_volume(attached, ex_node=node)
+    assert volume.name in [each.name for each in driver.list_volumes()]
+    assert driver.destroy_node(node)
+    assert driver.destroy_volume(volume)
+
+
+def test_a_node_s_settings_are_changed(driver: Any, named: Named) -> None:
+    node = driver.create_node(named("vm"), "f1-micro", "debian-12")
+    assert driver.ex_get_serial_output(node)
+    name = node.extra["networkInterfaces"][0]["accessConfigs"][0]["name"]
+    assert driver.ex_delete_access_config(node, name, "nic0")
+    assert driver.ex_add_access_config(node, name, "nic0")
+    assert driver.stop_node(node)
+    assert driver.ex_set_node_scheduling(node, automatic_restart=False)
+    assert driver.ex_get_node(node.name).extra["scheduling"]["automaticRestart"] is False
+    assert driver.destroy_node(node)
+
+
+def test_resources_are_labelled_and_deprecated(driver: Any, named: Named) -> None:
+    volume = driver.create_volume(10, named("disk"))
+    assert driver.ex_set_volume_labels(driver.ex_get_volume(volume.name), {"team": "a"})
+    image = driver.ex_create_image(named("image"), driver.ex_get_volume(volume.name))
+    assert driver.ex_set_image_labels(driver.ex_get_image(image.name), {"team": "a"})
+    assert driver.ex_deprecate_image(image, driver.ex_get_image("debian-12"), state="DEPRECATED")
+    assert driver.ex_delete_image(image)
+    assert driver.destroy_volume(volume)
+
+
+def test_the_project_and_what_it_has_are_read(driver: Any, target: Target) -> None:
+    assert driver.ex_get_project().name == target.project
+    assert "default" in [network.name for network in driver.ex_list_networks()]
+    assert "default" in [each.name for each in driver.ex_list_subnetworks()]
+    assert "default-allow-ssh" in [rule.name for rule in driver.ex_list_firewalls()]
+    assert "pd-ssd" in [kind.name for kind in driver.ex_list_disktypes()]
+    assert driver.ex_get_disktype("pd-ssd").zone.name == target.zone
+    assert driver.ex_get_zone(target.zone).status == "UP"
+    assert driver.ex_get_region(target.region).status == "UP"

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +21,11 @@ RESERVED_NAMES = frozenset({"ca", "images"})
 """Folders beside those of the sandboxes."""
 
 RUN_ROOT = Path("/run/cloudspill")
+
+PROJECT_PATTERN = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+"""https://cloud.google.com/resource-manager/docs/creating-managing-projects#before_you_begin"""
+
+DEFAULT_PROJECT, _DEFAULT_NUMBER = "cloudspill-sandbox", 415104041262
 
 
 class LatencyProfile(enum.StrEnum):
@@ -32,6 +39,16 @@ def _absolute(text: str) -> Path:
     return Path(text).absolute()
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
     {
         "name": ("CLOUDSPILL_SANDBOX", str),
@@ -42,6 +59,8 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
         "keep_state": ("CLOUDSPILL_SANDBOX_KEEP_STATE", lambda text: bool(int(text))),
         "latency": ("CLOUDSPILL_SANDBOX_LATENCY", LatencyProfile),
         "seed": ("CLOUDSPILL_SANDBOX_SEED", int),
+        "projects": ("CLOUDSPILL_SANDBOX_PROJECTS", _words),
+        "quotas": ("CLOUDSPILL_SANDBOX_QUOTAS", str),
         "witness": ("CLOUDSPILL_SANDBOX_WITNESS", _absolute),
     }
 )
@@ -54,8 +73,7 @@ class Settings:
 
     Attributes:
         name: matches NAME_PATTERN; several sandboxes may exist, one may run at a time.
-        project: the project id that exists in it.
-        project_number: its number, as Google shows it in service-account addresses.
+        projects: ids of the projects that exist in it; clients get the first unless they choose.
         port: TCP port on 127.0.0.1 of the CONNECT proxy, the one door of the API.
         state_root: holds what must survive a restart; outside any checkout.
         run_root: holds what must not.
@@ -63,12 +81,12 @@ class Settings:
         keep_state: with `in_memory`, the documents and volumes last, as they do without it.
         latency: how long operations take.
         seed: with the same one, `gce` takes the same times.
+        quotas: limits that every region has, `CPUS=24,IN_USE_ADDRESSES=8`; no others are held to.
         witness: file that keeps a line of each call that was answered (engine/witness.py).
     """
 
     name: str = "cloudspill"
-    project: str = "cloudspill-sandbox"
-    project_number: int = 415104041262
+    projects: tuple[str, ...] = (DEFAULT_PROJECT,)
     port: int = 8460
     state_root: Path = Path("/var/lib/cloudspill")
     run_root: Path = RUN_ROOT
@@ -76,13 +94,14 @@ class Settings:
     keep_state: bool = False
     latency: LatencyProfile = LatencyProfile.INSTANT
     seed: int = 0
+    quotas: str = ""
     witness: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a name that host resources could not carry.
+        """Refuse a name that host resources could not carry, and one that is no project's.
 
         Raises:
-            ValueError: a bad name or port; the message names the variable that sets it.
+            ValueError: a bad value; the message names the variable that sets it.
         """
         if not NAME_PATTERN.fullmatch(self.name) or self.name in RESERVED_NAMES:
             raise ValueError(
@@ -91,6 +110,12 @@ class Settings:
             )
         if not 0 < self.port < 1 << 16:
             raise ValueError(f"port {self.port} is not one (set CLOUDSPILL_SANDBOX_PORT)")
+        for project in self.projects or ("",):
+            if not PROJECT_PATTERN.fullmatch(project):
+                raise ValueError(
+                    f"project id {project!r} must match {PROJECT_PATTERN.pattern} "
+                    "(set --project or CLOUDSPILL_SANDBOX_PROJECTS)"
+                )
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -110,13 +135,25 @@ class Settings:
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables from which from_environment() reads these settings."""
-        values = {field: getattr(self, field) for field in ENVIRONMENT}
-        return {
-            variable: str(int(value)) if isinstance(value, bool) else str(value)
-            for field, value in values.items()
-            for variable, _ in (ENVIRONMENT[field],)
-            if value is not None
-        }
+        values = {variable: getattr(self, field) for field, (variable, _) in ENVIRONMENT.items()}
+        return {name: _text(value) for name, value in values.items() if value is not None}
+
+    @property
+    def project(self) -> str:
+        """Id of the first project."""
+        return self.projects[0]
+
+    @property
+    def project_number(self) -> int:
+        """Number of the first project, as Google shows it in service-account addresses."""
+        if self.project == DEFAULT_PROJECT:
+            return _DEFAULT_NUMBER
+        digest = sha256(self.project.encode()).digest()
+        return 10**11 + int.from_bytes(digest[:5], "big") % (9 * 10**11)
+
+    def of(self, project: str) -> Settings:
+        """Return the same settings with this project alone."""
+        return dataclasses.replace(self, projects=(project,))
 
     @property
     def owns_host(self) -> bool:
@@ -181,6 +218,12 @@ class Settings:
         """Service-account key file of the project's owner, mode 0600."""
         return self.client_dir / "credentials.json"
 
+    def credentials_of(self, project: str) -> Path:
+        """Key file of a project's owner."""
+        if project == self.project:
+            return self.credentials
+        return self.client_dir / f"credentials.{project}.json"
+
     @property
     def client_ca(self) -> Path:
         """The sandbox's CA certificate alone."""
@@ -205,6 +248,12 @@ class Settings:
     def environment_file(self) -> Path:
         """JSON object of the environment variables that point a Google client here."""
         return self.run_dir / "environment.json"
+
+    def environment_file_of(self, project: str) -> Path:
+        """The same for any of the projects."""
+        if project == self.project:
+            return self.environment_file
+        return self.run_dir / f"environment.{project}.json"
 
     @property
     def call_log(self) -> Path:

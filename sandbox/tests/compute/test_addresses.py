@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Static external addresses."""
+"""Static addresses.
+
+https://cloud.google.com/compute/docs/ip-addresses/configure-static-external-ip-address,
+https://cloud.google.com/compute/docs/ip-addresses/configure-static-internal-ip-address.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +49,18 @@ async def test_refusals(api: Client) -> None:
     await api.done("addresses.insert", {"name": "a"})
     assert (await api.refused("addresses.insert", {"name": "a"})).status == 409
     assert (await api.refused("addresses.insert", {"name": "A"})).status == 400
-    internal = {"name": "b", "addressType": "INTERNAL"}
-    assert (await api.refused("addresses.insert", internal)).status == 400
-    chosen = {"name": "b", "address": "198.18.7.7"}
-    assert (await api.refused("addresses.insert", chosen)).status == 400
+    for given, sentence in (
+        ({"address": "198.18.7.7"}, "was not found in region 'us-west1'"),
+        ({"address": "198.18.0.2"}, "is in-use and would result in a conflict"),
+        ({"purpose": "GCE_ENDPOINT"}, "cannot be specified with external address"),
+        ({"addressType": "INTERNAL", "address": "192.168.1.1"}, "must be a usable one of"),
+        ({"addressType": "INTERNAL", "purpose": "VPC_PEERING"}, "Not supported by this sandbox"),
+        ({"addressType": "INTERNAL", "subnetwork": "none"}, "subnetwork resource cannot be found"),
+        ({"ipVersion": "IPV6"}, "Not supported by this sandbox"),
+    ):
+        refusal = await api.refused("addresses.insert", {"name": "b"} | given)
+        assert refusal.status == 400
+        assert sentence in refusal.message
     assert (await api.refused("addresses.get", address="none")).status == 404
 
 
@@ -56,3 +68,68 @@ async def test_aggregated(api: Client) -> None:
     await api.done("addresses.insert", {"name": "a"})
     items = (await api.call("addresses.aggregatedList"))["items"]
     assert [a["name"] for a in items["regions/us-west1"]["addresses"]] == ["a"]
+
+
+async def test_an_ephemeral_address_is_promoted_and_stays(api: Client, spec: Any) -> None:
+    await api.done("instances.insert", spec())
+    config = (await api.instance())["networkInterfaces"][0]["accessConfigs"][0]
+    await api.done("addresses.insert", {"name": "kept", "address": config["natIP"]})
+    address = await api.call("addresses.get", address="kept")
+    assert (address["status"], address["address"]) == ("IN_USE", config["natIP"])
+    for method in ("instances.stop", "instances.start"):
+        await api.done(method, instance="vm")
+    interface = (await api.instance())["networkInterfaces"][0]
+    assert interface["accessConfigs"][0]["natIP"] == config["natIP"]
+    await api.done("instances.delete", instance="vm")
+    assert (await api.call("addresses.get", address="kept"))["status"] == "RESERVED"
+
+
+async def test_an_address_of_an_instance_elsewhere_is_not_promoted(api: Client, spec: Any) -> None:
+    await api.done("instances.insert", spec())
+    config = (await api.instance())["networkInterfaces"][0]["accessConfigs"][0]
+    body = {"name": "far", "address": config["natIP"]}
+    refusal = await api.refused("addresses.insert", body, region="us-east1")
+    assert "was not found in region 'us-east1'" in refusal.message
+
+
+async def test_an_internal_address_is_reserved_used_by_one_and_freed(
+    api: Client, spec: Any
+) -> None:
+    await api.done("addresses.insert", {"name": "db", "addressType": "INTERNAL"})
+    address = await api.call("addresses.get", address="db")
+    assert (address["status"], address["purpose"]) == ("RESERVED", "GCE_ENDPOINT")
+    assert address["subnetwork"].endswith("/regions/us-west1/subnetworks/default")
+    interface = [{"networkIP": address["address"]}]
+    await api.done("instances.insert", spec("one", networkInterfaces=interface))
+    used = await api.call("addresses.get", address="db")
+    assert (used["status"], used["users"]) == ("IN_USE", [(await api.instance("one"))["selfLink"]])
+    second = await api.refused("instances.insert", spec("two", networkInterfaces=interface))
+    assert "is already being used by another resource" in second.message
+    await api.done("instances.delete", instance="one")
+    assert (await api.call("addresses.get", address="db"))["status"] == "RESERVED"
+    await api.done("addresses.delete", address="db")
+
+
+async def test_an_internal_address_may_be_chosen_or_promoted(api: Client, spec: Any) -> None:
+    internal = {"addressType": "INTERNAL"}
+    await api.done("addresses.insert", {"name": "a", "address": "10.138.0.77"} | internal)
+    taken = await api.refused(
+        "addresses.insert", {"name": "b", "address": "10.138.0.77"} | internal
+    )
+    assert "is in-use and would result in a conflict" in taken.message
+    await api.done("instances.insert", spec())
+    used = (await api.instance())["networkInterfaces"][0]["networkIP"]
+    await api.done("addresses.insert", {"name": "b", "address": used} | internal)
+    assert (await api.call("addresses.get", address="b"))["status"] == "IN_USE"
+
+
+async def test_a_subnetwork_with_a_reserved_address_is_not_deleted(api: Client) -> None:
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    body = {"name": "sub", "ipCidrRange": "10.9.0.0/24", "network": "global/networks/own"}
+    await api.done("subnetworks.insert", body)
+    reserved = {"name": "a", "addressType": "INTERNAL", "subnetwork": "sub"}
+    await api.done("addresses.insert", reserved)
+    refusal = await api.refused("subnetworks.delete", subnetwork="sub")
+    assert "is already being used by" in refusal.message
+    await api.done("addresses.delete", address="a")
+    await api.done("subnetworks.delete", subnetwork="sub")

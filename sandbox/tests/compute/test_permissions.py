@@ -209,3 +209,12 @@ def test_a_refusal_names_everything_that_is_missing(api: Client) -> None:
         "domain": "global",
         "reason": "SERVICE_ACCOUNT_ACCESS_DENIED",
     }
+
+
+def test_an_internal_address_has_permissions_of_its_own(api: Client) -> None:
+    """https://cloud.google.com/compute/docs/ip-addresses/configure-static-internal-ip-address"""
+    region = "regions/us-west1"
+    assert asked(api, "addresses.insert", {"name": "db", "addressType": "INTERNAL"}) == {
+        "addresses.createInternal": [f"{region}/addresses/db"],
+        "subnetworks.use": [f"{region}/subnetworks/default"],
+    }

@@ -22,12 +22,13 @@ here is module state: two clouds can live in one process.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from cloudspill_sandbox.compute import beginnings, endings, recovery
+from cloudspill_sandbox.compute import beginnings, endings, quotas, recovery
 from cloudspill_sandbox.compute.latency import Latency
 from cloudspill_sandbox.compute.leases import Allocator
 from cloudspill_sandbox.compute.lifetimes import Lifetimes
@@ -69,6 +70,8 @@ class Cloud:
         faults: what shall go wrong.
 
     Attributes:
+        project: relative name of the first project, or of the one that sees this (`of`).
+        limits: of quotas, by metric; what is not in it has none.
         stopping: set when it is to end; what waits for a time need wait no longer.
     """
 
@@ -93,7 +96,8 @@ class Cloud:
         self.tokens = tokens
         self.faults = faults or NoFaults()
         self.project = f"projects/{settings.project}"
-        self.topology = TopologyApplier(store, network, self.project)
+        self.limits = quotas.parsed(settings.quotas)
+        self.topology = TopologyApplier(store, network)
         # The network also has to know what an operation's end wrote: addresses that went back.
         self.operations = Operations(
             store, self.transaction, clock, latency, self.topology.settle_quietly, self.faults
@@ -103,9 +107,26 @@ class Cloud:
         self.lifetimes = Lifetimes(self)
         self.stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
+        self._projects: dict[str, Cloud] = {}
+        for project in settings.projects:
+            own = self._seen_from(project)
+            self._projects |= {project: own, str(own.settings.project_number): own}
+
+    def of(self, project: str) -> Cloud | None:
+        """Return the cloud as one project sees it, by the project's id or number.
+
+        All else is shared: machines, addresses, operations, time.
+        """
+        return self._projects.get(project)
+
+    def _seen_from(self, project: str) -> Cloud:
+        own = copy.copy(self)
+        own.settings = self.settings.of(project)
+        own.project = f"projects/{project}"
+        return own
 
     async def start(self) -> None:
-        """Make the project when the store is empty; take up what an earlier life left.
+        """Make the projects that are missing; take up what an earlier life left.
 
         Machines of RUNNING instances that outlived the sandbox go on; the others of them boot
         again on their disks with the same addresses. Operations that were half done end, and what
@@ -114,7 +135,8 @@ class Cloud:
         Raises:
             NetworkError: the network refused the topology; nothing was booted.
         """
-        beginnings.lay(self)
+        for project in self.settings.projects:
+            beginnings.lay(self._projects[project])
         # Noted first: whatever is applied meanwhile is all of it.
         self.topology.everything_changed()
         for name, sides in self.faults.cuts():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
-from cloudspill_sandbox.compute import preemption, scheduling
+from cloudspill_sandbox.compute import names, preemption, scheduling
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.faults.interface import RunningInstance, Side
@@ -23,7 +23,7 @@ class FaultyInstances:
     def running(self) -> Iterator[RunningInstance]:
         """Yield the instances that are RUNNING or STOPPING."""
         for collection, instances in self._cloud.store.collections(
-            self._cloud.project, "instances"
+            names.EVERY_PROJECT, "instances"
         ):
             for key, instance in instances.items():
                 if instance["status"] in _ON:

@@ -17,6 +17,7 @@ from cloudspill_sandbox.compute import (
     interfaces,
     machines,
     names,
+    quotas,
     refusals,
     scheduling,
     service_accounts,
@@ -92,6 +93,7 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
     labels = names.check_labels("resource.labels", body.get("labels"))
     document = stamped(documents.labelled(document, labels))
     tx.put(name, document)
+    quotas.check(cloud, tx, zone)
     machines.index(tx, document)
     return Plan(name, tuple(new_disks))
 

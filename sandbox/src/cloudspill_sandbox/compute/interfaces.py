@@ -49,13 +49,12 @@ def _plan_one(
 ) -> Document:
     region = ZONES[instance.split("/")[3]].name
     subnetwork = subnetwork_of(cloud, tx, field, region, body)
-    network = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
     planned: Document = {
         "kind": "compute#networkInterface",
         "name": nic,
         "network": subnetwork["network"],
         "subnetwork": subnetwork["selfLink"],
-        "networkIP": _internal(cloud, tx, instance, field, network, body.get("networkIP")),
+        "networkIP": _internal(cloud, tx, instance, field, subnetwork, body.get("networkIP")),
         "stackType": "IPV4_ONLY",
     }
     if configs := body.get("accessConfigs"):
@@ -115,21 +114,37 @@ def _internal(
     tx: Transaction,
     instance: str,
     field: str,
-    network: ipaddress.IPv4Network,
+    subnetwork: Document,
     asked: str | None,
 ) -> str:
+    network = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
     if not asked:
         return cloud.addresses.allocate(tx, network, instance)
     if not leases.usable(network, asked):
         raise refusals.invalid_value(
             f"{field}.networkIP", asked, f"The IP address must be a usable one of {network}."
         )
-    if leases.holder(tx, asked):
+    holder = leases.holder(tx, asked)
+    static = tx.get(holder) if holder else None
+    if static and static["status"] == "RESERVED" and _is_in(static, subnetwork):
+        _put_in_use(tx, static, instance)
+    elif holder:
         raise refusals.invalid_value(
             f"{field}.networkIP", asked, f"IP '{asked}' is already being used by another resource."
         )
-    leases.take(tx, asked, instance)
+    else:
+        leases.take(tx, asked, instance)
     return asked
+
+
+def _is_in(address: Document, subnetwork: Document) -> bool:
+    """Whether an Address is an internal one of this subnetwork."""
+    return bool(address.get("subnetwork") == subnetwork["selfLink"])
+
+
+def _put_in_use(tx: Transaction, address: Document, instance: str) -> None:
+    used = {"status": "IN_USE", "users": [names.link(instance)]}
+    tx.put(names.relative(address["selfLink"]), address | used)
 
 
 def access_config(
@@ -158,7 +173,7 @@ def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
     address = tx.get(holder)
     if (
         address is None
-        or address["kind"] != "compute#address"
+        or address.get("addressType") != "EXTERNAL"
         or names.scope(holder) != f"regions/{region}"
     ):
         raise refusals.invalid_value(
@@ -170,11 +185,11 @@ def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
         raise refusals.invalid_value(
             field, asked, "Specified IP address is in-use and would result in a conflict."
         )
-    tx.put(holder, address | {"status": "IN_USE", "users": [names.link(instance)]})
+    _put_in_use(tx, address, instance)
 
 
-def release_external(tx: Transaction, instance: str, address: str) -> bool:
-    """Give an instance's external address back; returns whether it was ephemeral.
+def release(tx: Transaction, instance: str, address: str) -> bool:
+    """Give an instance's address back; returns whether it was ephemeral.
 
     A static one stays with its reservation, no longer in use.
     """
@@ -191,10 +206,10 @@ def release_external(tx: Transaction, instance: str, address: str) -> bool:
 def release_all(tx: Transaction, name: str, instance: Document) -> None:
     """Give back every address of an instance that goes away."""
     for interface in instance["networkInterfaces"]:
-        leases.release(tx, interface["networkIP"])
+        release(tx, name, interface["networkIP"])
         for config in interface.get("accessConfigs", ()):
             if "natIP" in config:
-                release_external(tx, name, config["natIP"])
+                release(tx, name, config["natIP"])
 
 
 def without_ephemeral(tx: Transaction, name: str, instance: Document) -> Document:

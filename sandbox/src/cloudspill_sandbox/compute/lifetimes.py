@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, endings, preemption, scheduling
+from cloudspill_sandbox.compute import documents, endings, names, preemption, scheduling
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
@@ -93,7 +93,7 @@ class Lifetimes:
     def everything_changed(self) -> None:
         """Read every instance: the sandbox starts."""
         cloud = self._cloud
-        for collection, instances in cloud.store.collections(cloud.project, "instances"):
+        for collection, instances in cloud.store.collections(names.EVERY_PROJECT, "instances"):
             for key in instances:
                 self.changed(f"{collection}/{key}")
 

@@ -76,7 +76,7 @@ class Machine:
 
     def nics(self) -> tuple[Nic, ...]:
         """The instance's interfaces as the network knows them."""
-        return topology.nics(self._cloud.store, self._cloud.settings.project, self.document)
+        return topology.nics(self._cloud.store, self.document)
 
     async def connect(self) -> None:
         """Make the interface's namespace, and let the network know addresses and tags."""

@@ -39,12 +39,15 @@ class MetadataView:
         instance = self._instance(address)
         if instance is None:
             return None
-        return {"instance": self._instance_tree(instance), "project": self._project_tree()}
+        own = self._seen_by(instance)
+        return {"instance": _instance_tree(own, instance), "project": _project_tree(own)}
 
     def changed(self, address: str) -> Coroutine[Any, Any, None]:
         """Return what to await until the caller's tree may have changed since this call."""
+        instance = self._instance(address)
+        project = self._cloud.project if instance is None else self._seen_by(instance).project
         name = leases.holder(self._cloud.store, address) or f"leases/{address}"
-        return self._cloud.watchers.changed((name, self._cloud.project))
+        return self._cloud.watchers.changed((name, project))
 
     def access_token(self, address: str, account: str, scopes: frozenset[str]) -> AccessToken:
         """Return a token of the attached account: of the scopes asked for, those it was given.
@@ -107,12 +110,13 @@ class MetadataView:
         # An external address is leased too, and must not speak for the instance.
         return document if any(each["networkIP"] == address for each in interfaces) else None
 
-    def _project(self) -> Document:
-        return self._cloud.store.get(self._cloud.project) or {}
+    def _seen_by(self, instance: Document) -> Cloud:
+        """Return the cloud as the instance's project sees it."""
+        return self._cloud.of(names.project(names.relative(instance["selfLink"]))) or self._cloud
 
     def _enabled(self, instance: Document) -> bool:
         return guest_attributes.enabled(
-            values(self._project()["commonInstanceMetadata"]), values(instance["metadata"])
+            _project_values(self._seen_by(instance)), values(instance["metadata"])
         )
 
     def _principal(self, address: str, account: str) -> Principal:
@@ -122,69 +126,77 @@ class MetadataView:
                 return Principal(attached["email"], frozenset(attached["scopes"]), instance["id"])
         raise KeyError(account)
 
-    def _project_tree(self) -> dict[str, Any]:
-        return {
-            "attributes": values(self._project()["commonInstanceMetadata"]),
-            "numericProjectId": self._cloud.settings.project_number,
-            "projectId": self._cloud.settings.project,
-        }
 
-    def _instance_tree(self, instance: Document) -> dict[str, Any]:
-        number = self._cloud.settings.project_number
-        scheduling = instance["scheduling"]
-        return {
-            "attributes": values(instance["metadata"]),
-            "cpuPlatform": instance["cpuPlatform"],
-            "description": instance.get("description", ""),
-            "disks": [_disk(disk) for disk in instance["disks"]],
-            "hostname": topology.hostname(instance, self._cloud.settings.project),
-            "id": int(instance["id"]),
-            "image": self._image(instance),
-            "licenses": [],
-            "machineType": f"projects/{number}/machineTypes/{names.last(instance['machineType'])}",
-            "maintenanceEvent": maintenance.event(self._cloud, instance),
-            "name": instance["name"],
-            "networkInterfaces": [
-                self._interface(instance, at) for at in range(len(instance["networkInterfaces"]))
-            ],
-            "preempted": _upper(preemption.power_button(self._cloud.store, instance) is not None),
-            "remainingCpuTime": -1,
-            "scheduling": {
-                "automaticRestart": _upper(scheduling["automaticRestart"]),
-                "onHostMaintenance": scheduling["onHostMaintenance"],
-                "preemptible": _upper(scheduling["preemptible"]),
-            },
-            "serviceAccounts": _accounts(instance),
-            "tags": list(instance["tags"].get("items", ())),
-            "virtualClock": {"driftToken": "0"},
-            "zone": f"projects/{number}/zones/{names.last(instance['zone'])}",
-        }
+def _project_values(own: Cloud) -> dict[str, str]:
+    document = own.store.get(own.project) or {}
+    return values(document["commonInstanceMetadata"])
 
-    def _interface(self, instance: Document, at: int) -> dict[str, Any]:
-        nic = topology.nics(self._cloud.store, self._cloud.settings.project, instance)[at]
-        subnet = ipaddress.IPv4Network(nic.subnet)
-        configs = instance["networkInterfaces"][at].get("accessConfigs", ())
-        number = self._cloud.settings.project_number
-        return {
-            "accessConfigs": [
-                {"externalIp": config.get("natIP", ""), "type": config["type"]}
-                for config in configs
-            ],
-            "dnsServers": [METADATA_ADDRESS],
-            "forwardedIps": [],
-            "gateway": str(subnet[1]),
-            "ip": nic.internal_ip,
-            "ipAliases": [],
-            "mac": nic.mac,
-            "mtu": 1460,
-            "network": f"projects/{number}/networks/{names.last(nic.network)}",
-            "subnetmask": str(subnet.netmask),
-            "targetInstanceIps": [],
-        }
 
-    def _image(self, instance: Document) -> str:
-        disk = self._cloud.store.get(names.relative(instance["disks"][0]["source"])) or {}
-        return names.relative(disk.get("sourceImage", ""))
+def _project_tree(own: Cloud) -> dict[str, Any]:
+    return {
+        "attributes": _project_values(own),
+        "numericProjectId": own.settings.project_number,
+        "projectId": own.settings.project,
+    }
+
+
+def _instance_tree(own: Cloud, instance: Document) -> dict[str, Any]:
+    number = own.settings.project_number
+    scheduling = instance["scheduling"]
+    return {
+        "attributes": values(instance["metadata"]),
+        "cpuPlatform": instance["cpuPlatform"],
+        "description": instance.get("description", ""),
+        "disks": [_disk(disk) for disk in instance["disks"]],
+        "hostname": topology.hostname(instance),
+        "id": int(instance["id"]),
+        "image": _image(own, instance),
+        "licenses": [],
+        "machineType": f"projects/{number}/machineTypes/{names.last(instance['machineType'])}",
+        "maintenanceEvent": maintenance.event(own, instance),
+        "name": instance["name"],
+        "networkInterfaces": [
+            _interface(own, instance, at) for at in range(len(instance["networkInterfaces"]))
+        ],
+        "preempted": _upper(preemption.power_button(own.store, instance) is not None),
+        "remainingCpuTime": -1,
+        "scheduling": {
+            "automaticRestart": _upper(scheduling["automaticRestart"]),
+            "onHostMaintenance": scheduling["onHostMaintenance"],
+            "preemptible": _upper(scheduling["preemptible"]),
+        },
+        "serviceAccounts": _accounts(instance),
+        "tags": list(instance["tags"].get("items", ())),
+        "virtualClock": {"driftToken": "0"},
+        "zone": f"projects/{number}/zones/{names.last(instance['zone'])}",
+    }
+
+
+def _interface(own: Cloud, instance: Document, at: int) -> dict[str, Any]:
+    nic = topology.nics(own.store, instance)[at]
+    subnet = ipaddress.IPv4Network(nic.subnet)
+    configs = instance["networkInterfaces"][at].get("accessConfigs", ())
+    number = own.settings.project_number
+    return {
+        "accessConfigs": [
+            {"externalIp": config.get("natIP", ""), "type": config["type"]} for config in configs
+        ],
+        "dnsServers": [METADATA_ADDRESS],
+        "forwardedIps": [],
+        "gateway": str(subnet[1]),
+        "ip": nic.internal_ip,
+        "ipAliases": [],
+        "mac": nic.mac,
+        "mtu": 1460,
+        "network": f"projects/{number}/networks/{names.last(nic.network)}",
+        "subnetmask": str(subnet.netmask),
+        "targetInstanceIps": [],
+    }
+
+
+def _image(own: Cloud, instance: Document) -> str:
+    disk = own.store.get(names.relative(instance["disks"][0]["source"])) or {}
+    return names.relative(disk.get("sourceImage", ""))
 
 
 def _disk(disk: Document) -> dict[str, Any]:

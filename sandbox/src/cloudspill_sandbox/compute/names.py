@@ -15,6 +15,9 @@ from cloudspill_sandbox.compute import refusals
 ROOT = "https://www.googleapis.com/compute/v1/"
 """Google's own links have this host, whichever host a client called; google.cloud compares them."""
 
+EVERY_PROJECT = "projects"
+"""What the relative names of all resources begin with."""
+
 NAME = r"(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 """RFC 1035 label, in the words that Google's refusal quotes."""
 
@@ -46,6 +49,11 @@ def relative(url: str) -> str:
 def last(name: str) -> str:
     """Return the last segment of a name or link."""
     return name.rpartition("/")[2]
+
+
+def project(name: str) -> str:
+    """Return the id of the project that a relative name is in."""
+    return name.split("/", 2)[1]
 
 
 def scope(name: str) -> str:

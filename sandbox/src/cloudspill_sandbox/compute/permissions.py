@@ -35,9 +35,12 @@ def compute_access(cloud: Cloud) -> AccessRules:
     """Return what Compute Engine asks of its callers."""
 
     def requirements(call: Call) -> Sequence[Requirement]:
-        asking = Asking(cloud, _project(cloud, call), call)
+        asking = _asking(cloud, call)
         target = _target(asking.project, call)
-        required = [asking.on(each, target) for each in permissions_of(call.method)]
+        needed = permissions_of(call.method)
+        if _is_of_internal_address(asking, target):
+            needed = tuple(f"{each}Internal" for each in needed)
+        required = [asking.on(each, target) for each in needed]
         return [*required, *references.of(asking)]
 
     return AccessRules(requirements, refusals.forbidden)
@@ -52,18 +55,28 @@ def permissions_of(method: str) -> tuple[str, ...]:
     return (own, f"{resource}.get") if verb == "patch" else (own,)
 
 
-def _project(cloud: Cloud, call: Call) -> str:
-    """Return the relative name of the project that a call names, by id or number.
+def _is_of_internal_address(asking: Asking, target: str) -> bool:
+    """Whether an internal address is reserved or released, for which there are permissions apart:
+    https://cloud.google.com/compute/docs/ip-addresses/configure-static-internal-ip-address."""
+    if asking.call.method == "compute.addresses.insert":
+        return asking.call.body.get("addressType") == "INTERNAL"
+    if asking.call.method == "compute.addresses.delete":
+        return (asking.cloud.store.get(target) or {}).get("addressType") == "INTERNAL"
+    return False
+
+
+def _asking(cloud: Cloud, call: Call) -> Asking:
+    """Return a call with the project that it names, by id or number.
 
     Raises:
         ApiError: 404 when there is none.
     """
     project = call.path["project"]
-    if project == str(cloud.settings.project_number):
-        return cloud.project
-    if project != cloud.settings.project and project not in PUBLIC_PROJECTS:
+    if own := cloud.of(project):
+        return Asking(own, own.project, call)
+    if project not in PUBLIC_PROJECTS:
         raise not_found(f"projects/{project}")
-    return f"projects/{project}"
+    return Asking(cloud, f"projects/{project}", call)
 
 
 def _target(project: str, call: Call) -> str:

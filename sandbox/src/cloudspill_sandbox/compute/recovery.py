@@ -92,7 +92,7 @@ async def detach_strangers(cloud: Cloud) -> None:
     await cloud.network.retain(
         nic
         for _, instance in _documents(cloud, "instances")
-        for nic in topology.nics(cloud.store, cloud.settings.project, instance)
+        for nic in topology.nics(cloud.store, instance)
     )
 
 
@@ -122,7 +122,7 @@ async def boot_running(cloud: Cloud) -> None:
 
 
 def _documents(cloud: Cloud, kind: str) -> Iterator[tuple[str, Document]]:
-    for collection, documents in cloud.store.collections(cloud.project, kind):
+    for collection, documents in cloud.store.collections(names.EVERY_PROJECT, kind):
         for key, document in documents.items():
             yield f"{collection}/{key}", document
 

@@ -201,15 +201,20 @@ def _interface(asking: Asking, body: Document) -> Iterator[Requirement]:
         found = interfaces.subnetwork_of(asking.cloud, asking.cloud.store, "", region.name, body)
         subnetwork = names.relative(found["selfLink"])
         yield asking.on("compute.subnetworks.use", subnetwork)
+        yield from _static(asking, "useInternal", body.get("networkIP"))
         for config in body.get("accessConfigs") or ():
             yield asking.on("compute.subnetworks.useExternalIp", subnetwork)
             yield from _external_address(asking, config)
 
 
 def _external_address(asking: Asking, config: Document) -> Iterator[Requirement]:
-    holder = leases.holder(asking.cloud.store, config.get("natIP") or "")
+    yield from _static(asking, "use", config.get("natIP"))
+
+
+def _static(asking: Asking, verb: str, address: str | None) -> Iterator[Requirement]:
+    holder = leases.holder(asking.cloud.store, address or "")
     if holder and "/addresses/" in holder:
-        yield asking.on("compute.addresses.use", holder)
+        yield asking.on(f"compute.addresses.{verb}", holder)
 
 
 def _access_config(asking: Asking, body: Document) -> Iterator[Requirement]:
@@ -282,6 +287,11 @@ def _address(asking: Asking, body: Document) -> Iterator[Requirement]:
         region = asking.call.path["region"]
         name = f"{asking.project}/regions/{region}/addresses/{body.get('name') or ''}"
         yield asking.on("compute.addresses.setLabels", name)
+    if body.get("addressType") == "INTERNAL":
+        with contextlib.suppress(ApiError):
+            region = asking.call.path["region"]
+            found = interfaces.subnetwork_of(asking.cloud, asking.cloud.store, "", region, body)
+            yield asking.on("compute.subnetworks.use", names.relative(found["selfLink"]))
 
 
 def _new_in_network(asking: Asking, body: Document) -> Iterator[Requirement]:

@@ -74,29 +74,40 @@ def compute_service(cloud: Cloud) -> Service:
 
 def _bound(cloud: Cloud, handler: CloudHandler) -> Handler:
     async def answer(call: Call) -> Document | Reply:
-        call = _with_project_id(cloud, call)
-        _check_path(cloud, call)
+        own = _seen_by(cloud, call)
+        call = _with_project_id(own, call)
+        _check_place(call)
         # A repeated requestId is the same request: it gets the first one's operation.
         if (operation := request_ids.earlier(cloud.store, call)) is not None:
             return await cloud.operations.wait(operation, cloud.latency.patience)
-        return await handler(cloud, call)
+        return await handler(own, call)
 
     return answer
 
 
-def _with_project_id(cloud: Cloud, call: Call) -> Call:
-    """Return the call with the project's id where a client wrote its number."""
-    if call.path.get("project") != str(cloud.settings.project_number):
-        return call
-    return dataclasses.replace(call, path={**call.path, "project": cloud.settings.project})
+def _seen_by(cloud: Cloud, call: Call) -> Cloud:
+    """Return the cloud as the project sees it that a call names.
 
-
-def _check_path(cloud: Cloud, call: Call) -> None:
-    """Refuse a project, zone or region that does not exist, whatever the method."""
-    project = call.path.get("project")
-    public = project in PUBLIC_PROJECTS and call.method in PUBLIC_METHODS
-    if project != cloud.settings.project and not public:
+    Raises:
+        ApiError: 404, there is no such project, whatever the method.
+    """
+    project = call.path["project"]
+    if project in PUBLIC_PROJECTS and call.method in PUBLIC_METHODS:
+        return cloud
+    if (own := cloud.of(project)) is None:
         raise not_found(f"projects/{project}")
+    return own
+
+
+def _with_project_id(own: Cloud, call: Call) -> Call:
+    """Return the call with the project's id where a client wrote its number."""
+    if call.path["project"] != str(own.settings.project_number):
+        return call
+    return dataclasses.replace(call, path={**call.path, "project": own.settings.project})
+
+
+def _check_place(call: Call) -> None:
+    """Refuse a zone or region that does not exist, whatever the method."""
     zone, region = call.path.get("zone"), call.path.get("region")
     if zone is not None and zone not in ZONES:
         raise refusals.unknown_scope("zone", zone)

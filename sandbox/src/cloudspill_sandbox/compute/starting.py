@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import interfaces, machines, refusals, scheduling
+from cloudspill_sandbox.compute import interfaces, machines, names, quotas, refusals, scheduling
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Transaction
@@ -21,7 +21,8 @@ def stage(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> None:
     """Write a TERMINATED instance STAGING, with a new ephemeral address where it had one.
 
     Raises:
-        ApiError: 400 it has no boot disk, or its termination time is past; 403 no free address.
+        ApiError: 400 it has no boot disk, or its termination time is past; 403 no free address,
+            or a quota that is used up.
     """
     if not any(disk["boot"] for disk in instance["disks"]):
         raise refusals.invalid_usage("The instance has no boot disk")
@@ -29,6 +30,7 @@ def stage(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> None:
     machines.index(tx, instance)  # what was noted of its last life is over
     staged = interfaces.with_ephemeral(cloud, tx, name, instance)
     tx.put(name, staged | {"status": "STAGING"})
+    quotas.check(cloud, tx, names.last(instance["zone"]))
 
 
 def work(cloud: Cloud, name: str) -> Work:

@@ -16,16 +16,17 @@ from cloudspill_sandbox.network.interface import FirewallRule, Network, NetworkE
 logger = logging.getLogger(__name__)
 
 
-def hostname(instance: Document, project_id: str) -> str:
+def hostname(instance: Document) -> str:
     """Return the fully qualified internal name: the instance's own, or its zonal one.
 
     https://cloud.google.com/compute/docs/internal-dns.
     """
-    own = instance.get("hostname")
-    return own or f"{instance['name']}.{names.last(instance['zone'])}.c.{project_id}.internal"
+    zone = names.relative(instance["zone"])
+    zonal = f"{instance['name']}.{names.last(zone)}.c.{names.project(zone)}.internal"
+    return instance.get("hostname") or zonal
 
 
-def nics(store: Store, project_id: str, instance: Document) -> tuple[Nic, ...]:
+def nics(store: Store, instance: Document) -> tuple[Nic, ...]:
     """Return the network interfaces of an instance document."""
     accounts = instance.get("serviceAccounts") or [{"email": ""}]
     return tuple(
@@ -35,7 +36,7 @@ def nics(store: Store, project_id: str, instance: Document) -> tuple[Nic, ...]:
             network=names.relative(interface["network"]),
             subnet=_range(store, interface["subnetwork"]),
             tags=frozenset(instance["tags"].get("items", ())),
-            hostname=hostname(instance, project_id),
+            hostname=hostname(instance),
             service_account=accounts[0]["email"],
             can_ip_forward=bool(instance.get("canIpForward")),
         )
@@ -77,10 +78,9 @@ def rule(firewall: Document) -> FirewallRule:
 class TopologyApplier:
     """Keeps the network equal to the documents; many changes at once are one application."""
 
-    def __init__(self, store: Store, network: Network, project: str) -> None:
+    def __init__(self, store: Store, network: Network) -> None:
         self._store = store
         self._network = network
-        self._project = project
         self._nics: dict[str, tuple[Nic, ...]] = {}
         self._rules: dict[str, FirewallRule] = {}
         self._cuts: dict[str, frozenset[str]] = {}
@@ -100,7 +100,7 @@ class TopologyApplier:
     def everything_changed(self) -> None:
         """Note every instance and firewall: the network knows nothing yet."""
         for kind in ("instances", "firewalls"):
-            for collection, documents in self._store.collections(self._project, kind):
+            for collection, documents in self._store.collections(names.EVERY_PROJECT, kind):
                 self._changed.update(f"{collection}/{key}" for key in documents)
 
     async def settle(self) -> None:
@@ -144,7 +144,7 @@ class TopologyApplier:
                 self._rules[name] = rule(document)
             else:
                 sides = self._cuts.get(name, frozenset())
-                known = nics(self._store, names.last(self._project), document)
+                known = nics(self._store, document)
                 self._nics[name] = tuple(replace(nic, cut_from=sides) for nic in known)
         return Topology(
             nics=tuple(chain.from_iterable(self._nics.values())),

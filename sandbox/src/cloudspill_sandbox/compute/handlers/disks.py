@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, labels, names, refusals
+from cloudspill_sandbox.compute import disks, labels, names, quotas, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
 from cloudspill_sandbox.compute.handlers.snapshots import create_from_disk
@@ -21,6 +21,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         body["sourceImage"] = image
     with cloud.transaction() as tx:
         disk = disks.reserve(cloud, tx, name, body, "resource", "sizeGb")
+        quotas.check(cloud, tx, call.path["zone"])
         operation = cloud.operations.open(tx, call, "insert", name)
 
     async def make() -> None:
@@ -63,6 +64,9 @@ async def _resize(cloud: Cloud, call: Call) -> Document:
                 f"'{document['sizeGb']}' GiB.",
             )
         disks.check_size("sizeGb", size, names.last(document["type"]), boot=True)
+        tx.put(name, document | {"sizeGb": str(size)})
+        quotas.check(cloud, tx, call.path["zone"])
+        tx.put(name, document)  # it has that size when the operation is done
         operation = cloud.operations.open(tx, call, "resizeDisk", name)
 
     async def grow() -> None:

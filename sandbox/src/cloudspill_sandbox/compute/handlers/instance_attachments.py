@@ -6,7 +6,7 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfi
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, interfaces, names, refusals
+from cloudspill_sandbox.compute import disks, interfaces, names, quotas, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -26,6 +26,7 @@ async def _add_access_config(cloud: Cloud, call: Call) -> Document:
             )
         config = interfaces.access_config(cloud, tx, name, "accessConfig", call.body)
         tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
+        quotas.check(cloud, tx, call.path["zone"])
         failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "addAccessConfig", name)
     return await _settle(cloud, operation, "addAccessConfig", failed)
@@ -43,7 +44,7 @@ async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
                 "accessConfig", asked, f"Access config '{asked}' does not exist."
             )
         if "natIP" in config:
-            interfaces.release_external(tx, name, config["natIP"])
+            interfaces.release(tx, name, config["natIP"])
         rest = {key: value for key, value in interface.items() if key != "accessConfigs"}
         tx.put(name, _replaced(instance, rest))
         failed = rollback(cloud.store, tx)

@@ -7,7 +7,7 @@ https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-suspend-re
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import documents, interfaces, machines, refusals, scheduling
+from cloudspill_sandbox.compute import documents, interfaces, machines, quotas, refusals, scheduling
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -55,6 +55,7 @@ async def _resume(cloud: Cloud, call: Call) -> Document:
             raise refusals.unsupported("You cannot resume an instance that is not suspended.")
         staged = interfaces.with_ephemeral(cloud, tx, name, instance)
         tx.put(name, staged | {"status": "STAGING"})
+        quotas.check(cloud, tx, call.path["zone"])
         operation = cloud.operations.open(tx, call, "resume", name)
     machine = machines.Machine(cloud, name)
     work = Work(

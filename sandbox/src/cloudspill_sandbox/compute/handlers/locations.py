@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 
-from cloudspill_sandbox.compute import names, refusals
+from cloudspill_sandbox.compute import names, quotas, refusals
 from cloudspill_sandbox.compute.catalogue.regions import CPU_PLATFORM, REGIONS, ZONES, Region
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
@@ -44,7 +44,7 @@ def _region(cloud: Cloud, region: Region) -> Document:
         "description": region.name,
         "status": "UP",
         "zones": [names.link(f"{cloud.project}/zones/{zone}") for zone in region.zones],
-        "quotas": [],
+        "quotas": quotas.of_region(cloud, region.name),
         "selfLink": names.link(f"{cloud.project}/regions/{region.name}"),
         "supportsPzs": False,
     }

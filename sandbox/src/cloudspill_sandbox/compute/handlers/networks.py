@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cloudspill_sandbox.compute import beginnings, documents, names, refusals
+from cloudspill_sandbox.compute import beginnings, documents, names, refusals, reservations
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
@@ -87,6 +87,7 @@ def _users(cloud: Cloud, network: Document) -> Iterator[str]:
     for firewall in cloud.store.children(f"{cloud.project}/global/firewalls").values():
         if firewall["network"] == link:
             yield names.relative(firewall["selfLink"])
+    yield from reservations.in_subnetworks(cloud.store, network.get("subnetworks", ()))
     if not network["autoCreateSubnetworks"]:
         yield from map(names.relative, network.get("subnetworks", ()))
 

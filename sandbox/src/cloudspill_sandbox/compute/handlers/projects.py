@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from cloudspill_sandbox.compute import quotas
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.instance_metadata import replaced
@@ -11,7 +12,8 @@ from cloudspill_sandbox.engine.call import Call, Document
 
 
 async def _get(cloud: Cloud, call: Call) -> Document:
-    return found(cloud.store, f"projects/{call.path['project']}")
+    project = found(cloud.store, f"projects/{call.path['project']}")
+    return project | {"quotas": quotas.of_project(cloud)}
 
 
 async def _set_common_instance_metadata(cloud: Cloud, call: Call) -> Document:

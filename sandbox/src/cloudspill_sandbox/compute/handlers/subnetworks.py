@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from cloudspill_sandbox.compute import beginnings, documents, names, refusals
+from cloudspill_sandbox.compute import beginnings, documents, names, refusals, reservations
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, regional
@@ -115,6 +115,8 @@ def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
                 if interface["subnetwork"] == document["selfLink"]:
                     user = names.relative(instance["selfLink"])
                     raise refusals.in_use("subnetwork", name, user)
+    for address in reservations.in_subnetworks(cloud.store, [document["selfLink"]]):
+        raise refusals.in_use("subnetwork", name, address)
 
 
 METHODS: Methods = {
