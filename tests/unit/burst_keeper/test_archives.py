@@ -51,8 +51,7 @@ def test_what_is_packed_is_unpacked_the_same(tmp_path: Path) -> None:
     assert packed.size == (tmp_path / "out.tar").stat().st_size
     assert packed.sha256 == archives.digest(tmp_path / "out.tar")
     there = tmp_path / "there"
-    archives.unpack(tmp_path / "out.tar", there)
-    archives.settle(there, (os.getuid(), os.getgid()))
+    archives.unpack(tmp_path / "out.tar", there, (os.getuid(), os.getgid()))
     assert (there / "state" / "deep" / "count").read_text() == "41"
     assert (there / "run.sh").stat().st_mode & 0o777 == 0o750
     assert not (there / "other").exists()
@@ -62,7 +61,7 @@ def test_unpacking_replaces_what_is_there(tmp_path: Path) -> None:
     there = tmp_path / "there"
     (there / "count").mkdir(parents=True)
     (there / "state").write_text("a file where a folder comes")
-    archives.unpack(tar(tmp_path, ("count", b"1"), ("state/x", b"2")), there)
+    archives.unpack(tar(tmp_path, ("count", b"1"), ("state/x", b"2")), there, None)
     assert (there / "count").read_bytes() == b"1"
     assert (there / "state" / "x").read_bytes() == b"2"
 
@@ -85,7 +84,7 @@ def test_an_archive_that_leaves_its_folder_is_refused_whole(
 ) -> None:
     there = tmp_path / "there"
     with pytest.raises(Refusal) as refused:
-        archives.unpack(tar(tmp_path, ("fine", b"x"), member), there)
+        archives.unpack(tar(tmp_path, ("fine", b"x"), member), there, None)
     assert refused.value.kind == "bad-request"
     assert not there.exists()
 
@@ -99,7 +98,7 @@ def test_links_that_stay_inside_are_kept_and_no_file_goes_through_one(tmp_path: 
         special("current", tarfile.SYMTYPE, "a/real"),
         ("a/real", b"x"),
     )
-    archives.unpack(given, there)
+    archives.unpack(given, there, None)
     assert (there / "current").read_bytes() == b"x"
     assert not (there / "k").exists()
     assert (there / "a" / "b" / "c" / "k").read_bytes() == b"through"
@@ -112,7 +111,7 @@ def test_a_link_in_the_folder_is_replaced_not_followed(tmp_path: Path) -> None:
     (outside / "x").write_text("precious")
     (there / "state").symlink_to(outside)
     (there / "x").symlink_to(outside / "x")
-    archives.unpack(tar(tmp_path, ("state/x", b"new"), ("x", b"new")), there)
+    archives.unpack(tar(tmp_path, ("state/x", b"new"), ("x", b"new")), there, None)
     assert (outside / "x").read_text() == "precious"
     assert (there / "x").read_bytes() == (there / "state" / "x").read_bytes() == b"new"
 
@@ -121,14 +120,14 @@ def test_a_link_in_the_folder_is_replaced_not_followed(tmp_path: Path) -> None:
 def test_a_damaged_archive_is_refused(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "given.tar").write_bytes(damage)
     with pytest.raises(Refusal, match="damaged"):
-        archives.unpack(tmp_path / "given.tar", tmp_path / "there")
+        archives.unpack(tmp_path / "given.tar", tmp_path / "there", None)
 
 
 def test_an_archive_that_was_cut_is_refused(tmp_path: Path) -> None:
     given = tar(tmp_path, ("a", b"x" * 100_000))
     given.write_bytes(given.read_bytes()[:50_000])
     with pytest.raises(Refusal, match="damaged"):
-        archives.unpack(given, tmp_path / "there")
+        archives.unpack(given, tmp_path / "there", None)
 
 
 def test_packing_follows_no_link_of_the_task(tmp_path: Path) -> None:

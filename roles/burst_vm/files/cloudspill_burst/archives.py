@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Optional
 
 from .durable import private_file, space_for, sync_folder
 from .protocol import Refusal, bad_request
@@ -50,12 +51,17 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive over a folder that no task can reach yet.
+Owner = Optional[tuple[int, int]]
+"""User and group of what is unpacked; None leaves them."""
+
+
+def unpack(archive: Path, folder: Path, owner: Owner) -> None:
+    """Unpack an archive over a folder that no task can reach yet; on return it lasts.
 
     Args:
         archive: a tar file of files, folders, and symbolic links that stay inside.
         folder: where to; made if it is not there.
+        owner: whom everything is given to.
 
     Raises:
         Refusal: bad-request, the archive is damaged or holds what it must not (nothing of it was
@@ -65,11 +71,22 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive) as tar:
             members = [(member, _inside(member)) for member in tar]
             with space_for("the task's files"):
-                folder.mkdir(parents=True, exist_ok=True)
+                own_folder(folder, owner)
                 for member, path in members:
-                    _unpack_member(tar, member, folder / path, folder)
+                    _unpack_member(tar, member, folder / path, folder, owner)
+                for touched in {folder, *((folder / path).parent for _, path in members)}:
+                    sync_folder(touched)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise bad_request(f"the archive is damaged: {error}") from error
+
+
+def own_folder(path: Path, owner: Owner) -> None:
+    """Have a folder there, in place of whatever else is."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        path.unlink()
+    path.mkdir(exist_ok=True)
+    if owner is not None:
+        os.chown(path, *owner)
 
 
 def _inside(member: tarfile.TarInfo) -> PurePosixPath:
@@ -88,10 +105,14 @@ def _inside(member: tarfile.TarInfo) -> PurePosixPath:
     return path
 
 
-def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, folder: Path) -> None:
-    _real_parents(path, folder)
+def _unpack_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, folder: Path, owner: Owner
+) -> None:
+    # Folders on the way, in place of links: nothing is written through one.
+    for parent in reversed(path.relative_to(folder).parents):
+        own_folder(folder / parent, owner)
     if member.isdir():
-        _replaced_by_folder(path)
+        own_folder(path, owner)
         path.chmod(stat.S_IMODE(member.mode) & 0o777 | stat.S_IRWXU)
         return
     if path.is_dir() and not path.is_symlink():
@@ -99,7 +120,13 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, fo
     path.unlink(missing_ok=True)
     if member.issym():
         path.symlink_to(member.linkname)
-        return
+    else:
+        _unpack_file(tar, member, path)
+    if owner is not None:
+        os.chown(path, *owner, follow_symlinks=False)
+
+
+def _unpack_file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     content = tar.extractfile(member)
     assert content is not None  # for it is a regular file
     with path.open("xb") as file:
@@ -108,34 +135,6 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, fo
         os.fchmod(file.fileno(), stat.S_IMODE(member.mode) & 0o777)
         os.utime(file.fileno(), (member.mtime, member.mtime))
         os.fsync(file.fileno())
-
-
-def _real_parents(path: Path, folder: Path) -> None:
-    """Have folders on the way to a path, in place of links: nothing is written through one."""
-    for parent in reversed(path.relative_to(folder).parents):
-        _replaced_by_folder(folder / parent)
-
-
-def _replaced_by_folder(path: Path) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        path.unlink()
-    path.mkdir(exist_ok=True)
-
-
-def settle(folder: Path, owner: tuple[int, int] | None) -> None:
-    """Make all that is in a folder last, and give it to a user and group (None: to nobody)."""
-    with space_for("the task's files"):
-        for _, _, names, descriptor in os.fwalk(folder):
-            if owner is not None:
-                os.fchown(descriptor, *owner)
-                for name in [*names, *_links(descriptor)]:
-                    os.chown(name, *owner, dir_fd=descriptor, follow_symlinks=False)
-            os.fsync(descriptor)
-
-
-def _links(folder: int) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if entry.is_symlink()]
 
 
 def pack(folder: Path, paths: tuple[str, ...], archive: Path) -> Packed:

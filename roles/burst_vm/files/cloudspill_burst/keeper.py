@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from . import archives
 from .folders import Folders
 from .guard import Guard
 from .lease import Phase
@@ -75,13 +73,7 @@ class Keeper:
         """
         with self._moves.acting(move):
             async with self._locks[slug]:
-                staged = self._folders.staging / slug
-                await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
-                try:
-                    await asyncio.to_thread(archives.unpack, archive, staged)
-                except Refusal:
-                    await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
-                    raise
+                await asyncio.to_thread(self._life.stage, slug, archive)
 
     async def start(self, request: Start, checkpoint: Path | None) -> Run:
         """Start a task from its checkpoint. A run that is known is not started again.

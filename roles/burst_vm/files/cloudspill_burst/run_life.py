@@ -68,6 +68,20 @@ class RunLife:
         self._on_change.append(listener)
         return lambda: self._on_change.remove(listener)
 
+    def stage(self, slug: str, files: Path) -> None:
+        """Make a task's files ready where no task can reach them.
+
+        Raises:
+            Refusal: bad-request, no-space.
+        """
+        staged = self._folders.staging / slug
+        shutil.rmtree(staged, ignore_errors=True)
+        try:
+            archives.unpack(files, staged, self._owner)
+        except Refusal:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+
     def folder(self, run: Run) -> Path:
         """Return where a run's task works."""
         return self._folders.tasks / run.slug
@@ -85,10 +99,9 @@ class RunLife:
             with space_for("the task's folder"):
                 if not staged.exists() and folder.exists():  # of a start that was cut short
                     folder.rename(staged)
-                staged.mkdir(exist_ok=True)
+                archives.own_folder(staged, self._owner)
             if checkpoint is not None:
-                archives.unpack(checkpoint, staged)
-            archives.settle(staged, self._owner)
+                archives.unpack(checkpoint, staged, self._owner)
         except Refusal:
             shutil.rmtree(staged, ignore_errors=True)  # half of a checkpoint is none
             raise

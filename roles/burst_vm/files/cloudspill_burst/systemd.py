@@ -75,6 +75,8 @@ class SystemdUnits:
             "KillMode": "control-group",
             "KillSignal": spec.stop_signal,
             "TimeoutStopSec": f"{max(1, int(spec.stop_grace * 1000))}ms",
+            # When the VM shuts down the keeper goes first: it takes no task for one that ended.
+            "Before": "cloudspill-burst.service",
             "CPUAccounting": "yes",
             "CPUWeight": "50",  # the keeper and sshd come first, even on one busy core
         }
