@@ -15,7 +15,7 @@ setup:  ## Install what is missing: Debian packages, .venv, collections (quick w
 	@scripts/setup
 
 .PHONY: demo
-demo:  ## Set up, start the sandbox, run parts 1 to 3, show the result
+demo:  ## Set up, start the sandbox, run parts 1 to 3 and a burst, show the result
 	@started=$$(date +%s.%N); scripts/setup && $(BIN)/python scripts/demo.py --started "$$started"
 
 .PHONY: up down

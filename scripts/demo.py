@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start the sandbox, run parts 1, 2 and 3 on it, and show what came of them.
+"""Start the sandbox, run parts 1, 2 and 3 and a burst on it, and show what came of them.
 
 The first step, set-up, has been done by whoever runs this (`make demo`).
 """
@@ -129,6 +129,8 @@ def demonstrate(started: float) -> int:
         if not pages:
             raise StepError(f"{name} has not said where its pages are")
         statuses |= {url: http_status(url) for url in pages}
+    burst, _ = run("a burst, there and home", [sys.executable, ROOT / "scripts/demo_burst.py"])
+    steps.append(burst)
     show(statuses, steps)
     return 0 if set(statuses.values()) == {200} else 1
 
