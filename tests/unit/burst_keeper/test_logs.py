@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -15,18 +14,9 @@ import pytest_asyncio
 from tests.unit.burst_keeper.bench import Bench, Stream
 
 
-@pytest_asyncio.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path)
-    async with bench.running():
-        yield bench
-
-
-@pytest_asyncio.fixture
-async def stream(bench: Bench) -> AsyncIterator[Stream]:
-    async with bench.stream() as stream:
-        await bench.start(7)
-        yield stream
+@pytest_asyncio.fixture(autouse=True)
+async def _started(bench: Bench, stream: Stream) -> None:
+    await bench.start(7)
 
 
 def log(bench: Bench) -> Path:

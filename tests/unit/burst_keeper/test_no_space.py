@@ -7,11 +7,10 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.unit.burst_keeper.bench import Bench, Stream, contents, tar_of
 
@@ -29,19 +28,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest_asyncio.fixture
-async def bench(folder: Path) -> AsyncIterator[Bench]:
-    bench = Bench(folder)
-    async with bench.running():
-        yield bench
-
-
-@pytest_asyncio.fixture
-async def stream(bench: Bench) -> AsyncIterator[Stream]:
-    async with bench.stream() as stream:
-        yield stream
 
 
 def fill(bench: Bench) -> Path:

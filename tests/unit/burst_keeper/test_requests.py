@@ -4,26 +4,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.unit.burst_keeper.bench import Bench, Stream, contents, tar_of
-
-
-@pytest_asyncio.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path)
-    async with bench.running():
-        yield bench
-
-
-@pytest_asyncio.fixture
-async def stream(bench: Bench) -> AsyncIterator[Stream]:
-    async with bench.stream() as stream:
-        yield stream
 
 
 async def test_a_task_goes_out_with_its_checkpoint_and_comes_home_with_its_progress(
