@@ -160,8 +160,8 @@ async def test_the_loop_goes_on_while_a_playbook_runs_and_is_told_of_slow_steps(
         await asyncio.sleep(0.01)
         longest = max(longest, loop.time() - before)
     await running
-    assert longest < 0.5  # on a busy machine; a play takes seconds
-    assert stage.said == ["play.yml: slow (vm-1)".replace("play.yml", stage.play())]
+    assert longest < 1.0  # on a busy machine; the play takes seconds
+    assert [words for words in stage.said if words.endswith(": slow (vm-1)")] == stage.said[-1:]
 
 
 async def test_one_playbook_runs_at_a_time(stage: Stage) -> None:

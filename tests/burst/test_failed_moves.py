@@ -83,7 +83,7 @@ def test_tasks_are_spread_over_several_vms_and_come_home_from_all(
 
 
 def test_one_of_two_vms_is_lost_and_the_other_goes_on(make_bench: Callable[..., Bench]) -> None:
-    bench = make_bench(movers=("one", "two"), max_vms=2)
+    bench = make_bench(movers=("one", "two"), max_vms=2, lease=4)
     bench.start()
     bench.load(100)
     bench.until(bench.away)

@@ -27,10 +27,11 @@ from tests.unit.burst_keeper.local_vm import LocalVm
 
 LEASE = 4.0
 COUNT = (
-    "import itertools, time\n"
+    "import itertools, os, time\n"
     "for n in itertools.count():\n"
     "    print('line', n, flush=True)\n"
-    "    open('progress', 'w').write(str(n))\n"
+    "    open('fresh', 'w').write(str(n))\n"
+    "    os.replace('fresh', 'progress')\n"
     "    time.sleep(0.002)\n"
 )
 
