@@ -16,7 +16,7 @@ from cloudspill_sandbox.settings import Settings
 def variables() -> dict[str, str]:
     """What a shell is given."""
     settings = Settings(name="test", port=9999)
-    play = environment.play_environment(settings, no_proxy="intranet.example")
+    play = environment.play_environment(settings, no_proxy="intranet.example", project="acme-one")
     return environment.shell_environment(settings, play)
 
 
@@ -68,7 +68,7 @@ def test_google_cloud_tasks_with_access_tokens_are_not_broken(variables: dict[st
 def test_the_file_for_plays_is_whole_and_readable(tmp_path: Path) -> None:
     settings = Settings(name="test", run_root=tmp_path)
     settings.run_dir.mkdir()
-    play = environment.play_environment(settings, no_proxy=None)
-    environment.write(settings, play)
+    play = environment.play_environment(settings, None, settings.project)
+    environment.write(settings.environment_file, play)
     assert environment.read(settings.environment_file) == play
     assert settings.environment_file.stat().st_mode & 0o777 == 0o644

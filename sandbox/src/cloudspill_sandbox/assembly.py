@@ -24,6 +24,7 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.faulty_instances import FaultyInstances
 from cloudspill_sandbox.compute.latency import latency_of
 from cloudspill_sandbox.compute.metadata_view import MetadataView
+from cloudspill_sandbox.compute.names import EVERY_PROJECT
 from cloudspill_sandbox.compute.permissions import compute_access
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.control import environment
@@ -101,8 +102,9 @@ def access_control(cloud: Cloud, accounts: ServiceAccounts, usage: ServiceUsage)
         "serviceusage": service_usage_access(usage, projects),
     }
     iam = Iam(cloud.store, accounts, projects, cloud.clock, rules)
-    project = _project(cloud.settings)
-    rules["storage"] = storage_permissions.access_rules(cloud.store, iam.policies, project)
+    rules["storage"] = storage_permissions.access_rules(
+        cloud.store, iam.policies, _project(cloud.settings), _projects(cloud.settings)
+    )
     return iam
 
 
@@ -114,6 +116,7 @@ def storage_cloud(cloud: Cloud, iam: Iam) -> StorageCloud:
         generations=Generations(cloud.store, cloud.clock),
         clock=cloud.clock,
         project=_project(cloud.settings),
+        projects=_projects(cloud.settings),
         policies=iam.policies,
         permissions=iam.authorizer,
     )
@@ -125,9 +128,7 @@ def implemented_services(
     """Return what the sandbox implements of each API (all of version v1), by the API's name."""
     return {
         "compute": compute_service(cloud),
-        "cloudresourcemanager": resource_manager_service(
-            cloud.store, iam, cloud.settings.project_number
-        ),
+        "cloudresourcemanager": resource_manager_service(cloud.store, iam),
         "iam": iam_service(cloud.store, iam),
         "iamcredentials": CredentialMethods(iam, tokens, cloud.clock).service(),
         "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),
@@ -139,9 +140,15 @@ def _project(settings: Settings) -> Project:
     return Project(settings.project, settings.project_number)
 
 
+def _projects(settings: Settings) -> dict[str, Project]:
+    """Return every project by its id and by its number."""
+    every = [_project(settings.of(project)) for project in settings.projects]
+    return {key: each for each in every for key in (each.id, str(each.number))}
+
+
 def project_numbers(settings: Settings) -> dict[str, str]:
     """Return the ids of projects by their numbers, which clients may write in their place."""
-    return {str(settings.project_number): settings.project}
+    return {str(settings.of(each).project_number): each for each in settings.projects}
 
 
 class Sandbox:
@@ -206,8 +213,7 @@ class Sandbox:
             settings.repositories_dir.mkdir(parents=True, exist_ok=True)
             usage = ServiceUsage(store, ServiceCatalogue(), clock)
             iam = access_control(cloud, accounts, usage)
-            ensure_policy(iam.policies, store, cloud.project, _first_members(cloud))
-            ensure_owned(store, accounts, iam.policies, settings.project)
+            _own_projects(cloud, iam)
             storage = storage_cloud(cloud, iam)
             recover(storage)
             implemented = implemented_services(cloud, iam, tokens, usage, storage)
@@ -252,6 +258,7 @@ class Sandbox:
             "keep_state": self._settings.keep_state,
             "name": self._settings.name,
             "project": self._settings.project,
+            "projects": list(self._settings.projects),
             "pid": os.getpid(),
             "port": self._settings.port,
             "latency": self._settings.latency,
@@ -286,7 +293,7 @@ class Sandbox:
             raise LookupError(f"instance {instance!r} is {document['status']}: {error}") from error
 
     def _instances(self) -> list[Document]:
-        collections = self._cloud.store.collections(self._cloud.project, "instances")
+        collections = self._cloud.store.collections(EVERY_PROJECT, "instances")
         return [document for _, documents in collections for document in documents.values()]
 
     def _find(self, instance: str) -> Document:
@@ -305,13 +312,22 @@ class Sandbox:
         environment.replace(settings.client_ca, authority.read_bytes())
         others = [Path(os.environ[name]) for name in _BUNDLES if name in os.environ]
         environment.replace(settings.client_bundle, client_bundle(authority, others))
-        ensure_owner(accounts, settings.project, settings.credentials, _invoking_user())
+        for project in settings.projects:
+            ensure_owner(accounts, project, settings.credentials_of(project), _invoking_user())
 
 
 def _watched(
     witness: Path | None, services: dict[str, Service], apis: dict[str, Api]
 ) -> dict[str, Service]:
     return Witness(witness).watching(services, apis) if witness else services
+
+
+def _own_projects(cloud: Cloud, iam: Iam) -> None:
+    """Let the owner of each project be there and own it."""
+    for project in cloud.settings.projects:
+        own = cloud.of(project) or cloud
+        ensure_policy(iam.policies, cloud.store, own.project, _first_members(own))
+        ensure_owned(cloud.store, iam.accounts, iam.policies, project)
 
 
 def _first_members(cloud: Cloud) -> dict[str, str]:

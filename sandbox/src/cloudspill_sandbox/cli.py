@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -108,9 +109,13 @@ def up(
     seed: Annotated[
         int | None, typer.Option(help="Take the same times as another sandbox with this seed.")
     ] = None,
+    project: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="A project to have; several by naming several."),
+    ] = None,
 ) -> None:
     """Start the sandbox; return when its API answers. Running already is no error."""
-    settings = chosen_settings()
+    settings = chosen_settings(projects=tuple(dict.fromkeys(project or ())))
     settings = dataclasses.replace(
         settings,
         port=port or settings.port,
@@ -127,6 +132,7 @@ def up(
         running = lifecycle.wait_for_others(settings, report)
         if running is not None:
             _refuse_change(running, port=port, latency=latency, seed=seed)
+            _refuse_projects(running, project or ())
         else:
             if seed is not None and settings.latency is LatencyProfile.INSTANT:
                 fail("--seed needs `--latency gce`: `instant` draws no times")
@@ -143,6 +149,13 @@ def _refuse_change(running: dict[str, Any], **asked: int | str | None) -> None:
     for name, value in asked.items():
         if value not in (None, running[name]):
             fail(f"the sandbox is up with {name} {running[name]}: `down` it first to change that")
+
+
+def _refuse_projects(running: dict[str, Any], asked: Iterable[str]) -> None:
+    """Fail when a project was asked for that the running sandbox does not have."""
+    if missing := [each for each in asked if each not in running["projects"]]:
+        have = ", ".join(running["projects"])
+        fail(f"the sandbox is up with {have}, without {', '.join(missing)}: `down` it first")
 
 
 def _start(settings: Settings, folders: dict[str, Path], report: _Reporter) -> dict[str, Any]:
@@ -192,6 +205,7 @@ def reset() -> None:
                 keep_state=running["keep_state"],
                 latency=LatencyProfile(running["latency"]),
                 seed=running["seed"],
+                projects=tuple(running["projects"]),
             )
         lifecycle.stop_daemon(settings)
         lifecycle.sweep(settings)
@@ -217,9 +231,11 @@ def status(output: Json = "text") -> None:
 
 def _show(document: dict[str, object]) -> None:
     console = Console(soft_wrap=True)
-    shown = ("name", "project", "pid", "port", "latency", "seed", "uptime_seconds", "memory_mb")
+    shown = ("name", "projects", "pid", "port", "latency", "seed", "uptime_seconds", "memory_mb")
     for key in shown:
-        console.print(f"{key.replace('_', ' '):>15}  {document[key]}", highlight=False)
+        value = document[key]
+        text = ", ".join(value) if isinstance(value, list) else value
+        console.print(f"{key.replace('_', ' '):>15}  {text}", highlight=False)
     clock = document["clock"]
     assert isinstance(clock, dict)
     if clock["ahead_seconds"]:
@@ -239,6 +255,9 @@ def _show(document: dict[str, object]) -> None:
 @app.command()
 def env(
     unset: Annotated[bool, typer.Option("--unset", help="Print how to undo it.")] = False,
+    project: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of the sandbox's projects, not the first.")
+    ] = None,
     output: Json = "text",
 ) -> None:
     """Print what points any Google client here: eval "$(cloudspill-sandbox env)"."""
@@ -248,8 +267,12 @@ def env(
     settings = chosen_settings()
     try:
         play = environment.read(settings.environment_file)
+        if project is not None and project != play["GCP_PROJECT"]:
+            play = environment.read(settings.run_dir / f"environment.{project}.json")
     except FileNotFoundError:
-        not_running()
+        if project is None or not lock.is_held(settings.lock_file):
+            not_running()
+        fail(f"the sandbox has no project {project}: `up --project` with it, after a `down`")
     if not lock.is_held(settings.lock_file):  # a sandbox that was killed leaves the file
         not_running()
     if not os.access(key := play["GOOGLE_APPLICATION_CREDENTIALS"], os.R_OK):

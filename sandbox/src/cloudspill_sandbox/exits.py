@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -50,7 +51,12 @@ def refusals() -> Iterator[None]:
         fail(str(error))
 
 
-def chosen_settings() -> Settings:
-    """Return the settings that the environment gives, or end."""
+def chosen_settings(projects: tuple[str, ...] = ()) -> Settings:
+    """Return the settings that the environment gives, or end.
+
+    Args:
+        projects: instead of the environment's, unless there are none.
+    """
     with refusals():
-        return Settings.from_environment()
+        settings = Settings.from_environment()
+        return dataclasses.replace(settings, projects=projects) if projects else settings

@@ -132,7 +132,7 @@ def iam(identity: Identity, usage: ServiceUsage) -> Iam:
 def ask(identity: Identity, iam: Iam, usage: ServiceUsage, apis: dict[str, Api]) -> Caller:
     """Call a method as the project's owner."""
     services = {
-        "cloudresourcemanager": resource_manager_service(identity.store, iam, int(NUMBER)),
+        "cloudresourcemanager": resource_manager_service(identity.store, iam),
         "iam": iam_service(identity.store, iam),
         "iamcredentials": CredentialMethods(iam, identity.tokens, identity.clock).service(),
         "serviceusage": ServiceUsageMethods(usage, iam.projects).service(),

@@ -118,7 +118,7 @@ def cloud_in(api: Api, folder: Path, clock: Clock) -> Iterator[Client]:
     projects = ProjectNames(store, {str(PROJECT.number): PROJECT.id})
     rules: dict[str, Any] = {}
     iam = Iam(store, accounts, projects, clock, rules)
-    rules["storage"] = access_rules(store, iam.policies, PROJECT)
+    rules["storage"] = access_rules(store, iam.policies, PROJECT, {})
     with store.transaction() as tx:
         owners = {"role": "roles/owner", "members": [f"user:{OWNER.email}"]}
         iam.policies.put(tx, f"projects/{PROJECT.id}", [owners])

@@ -17,7 +17,7 @@ SAVED = "CLOUDSPILL_SAVED_ENVIRONMENT"
 PRIVATE_RANGES = "localhost,127.0.0.1,::1,198.18.0.0/15,10.128.0.0/9"
 
 
-def play_environment(settings: Settings, no_proxy: str | None) -> dict[str, str]:
+def play_environment(settings: Settings, no_proxy: str | None, project: str) -> dict[str, str]:
     """Return the variables for a play: few, and a CA file that loads in a millisecond.
 
     Every request of google.cloud opens a new session and loads the CA file again, so the file
@@ -26,6 +26,7 @@ def play_environment(settings: Settings, no_proxy: str | None) -> dict[str, str]
 
     Args:
         no_proxy: NO_PROXY of the environment in which the sandbox was started.
+        project: id of the clients' project.
     """
     direct = ",".join(part for part in (PRIVATE_RANGES, no_proxy) if part)
     return {
@@ -34,9 +35,9 @@ def play_environment(settings: Settings, no_proxy: str | None) -> dict[str, str]
         "NO_PROXY": direct,
         "no_proxy": direct,
         "REQUESTS_CA_BUNDLE": str(settings.client_ca),
-        "GOOGLE_APPLICATION_CREDENTIALS": str(settings.credentials),
-        "GCP_PROJECT": settings.project,
-        "CLOUDSDK_CORE_PROJECT": settings.project,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(settings.credentials_of(project)),
+        "GCP_PROJECT": project,
+        "CLOUDSDK_CORE_PROJECT": project,
     }
 
 
@@ -63,9 +64,9 @@ def shell_environment(settings: Settings, play: Mapping[str, str]) -> dict[str, 
     }
 
 
-def write(settings: Settings, variables: Mapping[str, str]) -> None:
+def write(path: Path, variables: Mapping[str, str]) -> None:
     """Write the play's variables where the inventory reads them, atomically, for everyone."""
-    replace(settings.environment_file, json.dumps(variables, indent=2).encode() + b"\n")
+    replace(path, json.dumps(variables, indent=2).encode() + b"\n")
 
 
 def replace(path: Path, content: bytes) -> None:

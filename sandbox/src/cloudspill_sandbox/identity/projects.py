@@ -44,6 +44,11 @@ class ProjectNames:
         name = f"projects/{self._numbers.get(project, project)}"
         return name if self._store.get(name) is not None else None
 
+    def number(self, project: str) -> str:
+        """Return the number of a project by its id, "" when it has none."""
+        found = (number for number, known in self._numbers.items() if known == project)
+        return next(found, "")
+
 
 def on_project(permission: str, name: str) -> Requirement:
     """Require a permission on a project, by relative name."""

@@ -32,12 +32,8 @@ def resource_manager_access(names: ProjectNames) -> AccessRules:
     return AccessRules(requirements, _denied)
 
 
-def resource_manager_service(store: Store, iam: Iam, project_number: int) -> Service:
-    """Return the implemented methods.
-
-    Args:
-        project_number: of the one project that exists.
-    """
+def resource_manager_service(store: Store, iam: Iam) -> Service:
+    """Return the implemented methods."""
 
     def resource_of(call: Call) -> Requirement:
         return on_project("", _named(iam.projects, call))
@@ -48,7 +44,7 @@ def resource_manager_service(store: Store, iam: Iam, project_number: int) -> Ser
         project = name.removeprefix("projects/")
         return {
             "projectId": project,
-            "projectNumber": str(project_number),
+            "projectNumber": iam.projects.number(project),
             "name": project,
             "lifecycleState": "ACTIVE",
             "createTime": document["creationTimestamp"],

@@ -47,6 +47,10 @@ class Project:
         return f"project-{name}-{self.number}"
 
 
+Projects = Mapping[str, Project]
+"""The projects that exist, by id and by number."""
+
+
 def checked_entity(text: str | None, project: Project) -> str:
     """Return an entity in the form in which Google keeps it.
 

@@ -66,7 +66,9 @@ async def _list(cloud: StorageCloud, call: Call) -> Document:
     names = sorted(
         name
         for name in cloud.store.children(BUCKETS)
-        if name.startswith(prefix) and (after is None or name > after)
+        if name.startswith(prefix)
+        and (after is None or name > after)
+        and found(cloud.store, name)["projectNumber"] == str(cloud.project.number)
     )
     size = min(call.query.get("maxResults") or LARGEST_PAGE, LARGEST_PAGE)
     page: Document = {"kind": "storage#buckets"}

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.storage.access_control import is_public
+from cloudspill_sandbox.storage.access_control import Project, Projects, is_public
 from cloudspill_sandbox.storage.names import bucket_name
 from cloudspill_sandbox.storage.refusals import (
     condition_not_met,
@@ -105,3 +105,12 @@ def retention_expires(bucket: Document, created: str) -> str | None:
     if policy is None:
         return None
     return timestamp(seconds_of(created) + int(policy["retentionPeriod"]))
+
+
+def project_of(call: Call, reader: Reader, projects: Projects) -> Project | None:
+    """Return the project of the bucket that a call is about, or that it names; None for none."""
+    name = call.path.get("bucket") or call.path.get("destinationBucket")
+    if name is not None:
+        bucket = reader.get(bucket_name(name))
+        return projects.get(bucket["projectNumber"]) if bucket else None
+    return projects.get(call.path.get("projectId") or call.query.get("project") or "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cloudspill_sandbox.engine.access import Permissions
 from cloudspill_sandbox.engine.call import Call, Document, Reply
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.storage.access_control import Project
+from cloudspill_sandbox.storage.access_control import Project, Projects
 from cloudspill_sandbox.storage.blobs import Blobs
 from cloudspill_sandbox.storage.generations import Generations
 from cloudspill_sandbox.storage.interface import AllowPolicies
@@ -25,7 +25,8 @@ class StorageCloud:
         blobs: the bytes of objects.
         generations: numbers new versions of objects.
         clock: returns seconds since the epoch.
-        project: the one project.
+        project: the one that a call is about: its bucket's, or the one that it names.
+        projects: all of them.
         policies: allow policies of buckets.
         permissions: answers whether somebody may do something.
         uploads: locks of the resumable uploads that a request is writing to.
@@ -38,6 +39,7 @@ class StorageCloud:
     project: Project
     policies: AllowPolicies
     permissions: Permissions
+    projects: Projects = field(default_factory=dict)
     uploads: KeyedLocks = field(default_factory=KeyedLocks)
 
 

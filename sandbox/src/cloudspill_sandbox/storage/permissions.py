@@ -15,13 +15,14 @@ from typing import Any
 from cloudspill_sandbox.engine.access import AccessRules, Requirement
 from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.storage.access_control import PUBLIC, Project, role_of
+from cloudspill_sandbox.storage.access_control import PUBLIC, Project, Projects, role_of
 from cloudspill_sandbox.storage.bucket_documents import is_full
 from cloudspill_sandbox.storage.bucket_policies import teams_of
 from cloudspill_sandbox.storage.buckets import (
     Reader,
     is_uniform,
     prevents_public_access,
+    project_of,
     resource_name,
 )
 from cloudspill_sandbox.storage.interface import AllowPolicies
@@ -91,9 +92,15 @@ def on_bucket(project: Project, bucket: Document, permission: str) -> Requiremen
     )
 
 
-def access_rules(store: Reader, policies: AllowPolicies, project: Project) -> AccessRules:
-    """Return what Cloud Storage asks of its callers."""
-    return AccessRules(_Rules(store, policies, project).requirements, denied)
+def access_rules(
+    store: Reader, policies: AllowPolicies, project: Project, projects: Projects
+) -> AccessRules:
+    """Return what Cloud Storage asks of its callers.
+
+    Args:
+        project: that a call is about which names none.
+    """
+    return AccessRules(_Rules(store, policies, project, projects).requirements, denied)
 
 
 def denied(principal: Principal, missing: Sequence[Requirement]) -> ApiError:
@@ -126,6 +133,7 @@ class _Rules:
     store: Reader
     policies: AllowPolicies
     project: Project
+    projects: Projects
 
     def requirements(self, call: Call) -> list[Requirement]:
         """Return everything that a call needs."""
@@ -134,7 +142,7 @@ class _Rules:
     def _needed(self, call: Call, method: str) -> Iterator[Requirement]:
         resource, _, verb = method.rpartition(".")
         if method in _ON_PROJECTS:
-            yield self._on_project(_ON_PROJECTS[method])
+            yield self._on_project(call, _ON_PROJECTS[method])
         elif method in _ON_BUCKETS:
             lists = _bucket_lists(call, verb, self._bucket(call, call.path["bucket"]))
             yield from self._on_buckets(call, (*_ON_BUCKETS[method], *lists))
@@ -171,14 +179,15 @@ class _Rules:
         else:
             raise LookupError(f"what {call.method} needs permission for is not known")
 
-    def _on_project(self, permission: str) -> Requirement:
-        name = f"projects/{self.project.id}"
+    def _on_project(self, call: Call, permission: str) -> Requirement:
+        project = project_of(call, self.store, self.projects) or self.project
+        name = f"projects/{project.id}"
         return Requirement(permission, name, PROJECT_TYPE, SERVICE, (name,))
 
     def _on_buckets(self, call: Call, permissions: Sequence[str]) -> Iterator[Requirement]:
         bucket = self._bucket(call, call.path["bucket"])
         for permission in permissions:
-            yield on_bucket(self.project, bucket, f"storage.{permission}")
+            yield on_bucket(self._owner(bucket), bucket, f"storage.{permission}")
 
     def _on_object(self, call: Call, permissions: Sequence[str]) -> Iterator[Requirement]:
         place = (call.path["bucket"], call.path["object"], call.query.get("generation"))
@@ -196,7 +205,7 @@ class _Rules:
         document = self._bucket(call, bucket)
         version = self._version(bucket, name, generation)
         if version is None:
-            yield on_bucket(self.project, document, "storage.objects.list")
+            yield on_bucket(self._owner(document), document, "storage.objects.list")
             return
         for permission in permissions:
             yield self._object(call, document, name, version, f"storage.{permission}")
@@ -212,7 +221,7 @@ class _Rules:
         self, call: Call, bucket: Document, name: str, version: Document | None, permission: str
     ) -> Requirement:
         return replace(
-            _on_object(self.project, bucket, name, permission),
+            _on_object(self._owner(bucket), bucket, name, permission),
             granted=self._listed(call.principal, bucket, version, permission),
         )
 
@@ -225,8 +234,9 @@ class _Rules:
         acl: Mapping[str, str] = version[OBJECT_ACL]
         if prevents_public_access(bucket):
             acl = {entity: role for entity, role in acl.items() if entity not in PUBLIC}
-        policy = self.policies.find(f"projects/{self.project.id}") or {}
-        teams = teams_of(policy.get("bindings", ()), principal.email, self.project)
+        project = self._owner(bucket)
+        policy = self.policies.find(f"projects/{project.id}") or {}
+        teams = teams_of(policy.get("bindings", ()), principal.email, project)
         role = role_of(acl, principal, teams)
         return role is not None and permission in _BY_LIST[role]
 
@@ -238,6 +248,9 @@ class _Rules:
             raise no_such_bucket()
         missing = Requirement("storage.buckets.get", resource_name(name), BUCKET_TYPE, SERVICE, ())
         raise denied(call.principal, [missing])
+
+    def _owner(self, bucket: Document) -> Project:
+        return self.projects.get(bucket["projectNumber"], self.project)
 
     def _version(self, bucket: str, name: str, generation: str | None) -> Document | None:
         live = self.store.get(object_name(bucket, name))

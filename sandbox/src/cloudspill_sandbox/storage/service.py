@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
@@ -14,6 +15,7 @@ from cloudspill_sandbox.storage import (
     managed_folder_methods,
     object_methods,
 )
+from cloudspill_sandbox.storage.buckets import project_of
 from cloudspill_sandbox.storage.cloud import Methods, StorageCloud, StorageHandler
 
 _RESOURCES: Mapping[str, Methods] = {
@@ -40,6 +42,7 @@ def storage_service(cloud: StorageCloud) -> Service:
 
 def _bound(cloud: StorageCloud, handler: StorageHandler) -> Handler:
     async def answer(call: Call) -> Document | Reply:
-        return await handler(cloud, call)
+        project = project_of(call, cloud.store, cloud.projects) or cloud.project
+        return await handler(replace(cloud, project=project), call)
 
     return answer
