@@ -67,21 +67,27 @@ wait
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_link_that_is_stopped_while_it_starts_leaves_nothing(
-    tmp_path: Path, clock: FakeClock, turns: int
+@pytest.mark.parametrize("ending", ["stop", "end of the loop"])
+def test_an_ssh_that_is_only_starting_is_ended_too(
+    tmp_path: Path, clock: FakeClock, turns: int, ending: str
 ) -> None:
-    ssh = tmp_path / "ssh"
     odd = f"600.{os.getpid()}{turns}"  # seconds
+    ssh = tmp_path / "ssh"
     ssh.write_text(f"#!/bin/sh\nsleep {odd} & sleep {odd}\n")
     ssh.chmod(0o700)
-    link = VmLink([str(ssh), "host"], 30.0, 2.0, clock, Heard())
-    link.start()
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    time.sleep(0.05)  # noqa: ASYNC251 - the children get on while the loop does not
-    async with asyncio.timeout(20):
-        await link.stop()
-    await until(lambda: not _with_argument(odd))
+
+    async def run() -> None:
+        link = VmLink([str(ssh), "host"], 30.0, 2.0, clock, Heard())
+        link.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.05)  # noqa: ASYNC251 - the children get on while the loop does not
+        if ending == "stop":
+            async with asyncio.timeout(20):
+                await link.stop()
+
+    asyncio.run(run())
+    asyncio.run(until(lambda: not _with_argument(odd)))
 
 
 def _with_argument(word: str) -> list[int]:

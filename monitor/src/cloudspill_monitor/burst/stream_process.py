@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE, SubprocessStreamProtocol
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -31,71 +31,64 @@ _MOVE_MARK = "CLOUDSPILL_MOVE"  # what carries it is ended with its playbook; th
 
 
 class StreamProcess:
-    """A started ssh, until :meth:`end`, which must be called whatever happens."""
+    """A started ssh, until :meth:`end`, which must be called whatever happens.
 
-    def __init__(
-        self, transport: asyncio.SubprocessTransport, protocol: SubprocessStreamProtocol
-    ) -> None:
-        self._transport = transport
-        loop = asyncio.get_running_loop()
-        self._process = asyncio.subprocess.Process(transport, protocol, loop)
+    Not asyncio's subprocess: cancelled while it starts, that kills ssh alone and then waits for
+    whatever else holds its pipes.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], most_line: int) -> None:
+        self._process = process
+        self._unconnected = [process.stdin, process.stderr, process.stdout]  # the last is first
+        self._output = asyncio.StreamReader(limit=most_line)
+        self._errors = asyncio.StreamReader()
+        self._reading: list[asyncio.ReadTransport] = []
+        self._input: asyncio.WriteTransport | None = None
         self._words = ""
-        self._listening = loop.create_task(self._listen())
+        self._listening = asyncio.create_task(self._listen())
 
     @classmethod
     async def start(cls, ssh_command: Sequence[str], most_line: int) -> StreamProcess:
         """Start `ssh_command` with the options and the remote command it needs. Raises OSError."""
-        starting = asyncio.create_task(cls._start(ssh_command, most_line))
-        try:
-            # Once it runs it can only be ended as a whole: asyncio would kill ssh alone, and wait
-            # for whatever else holds its output.
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            await (await starting).end()
-            raise
-
-    @classmethod
-    async def _start(cls, ssh_command: Sequence[str], most_line: int) -> StreamProcess:
-        loop = asyncio.get_running_loop()
-        # Not create_subprocess_exec: it keeps the transport to itself, and a process with unread
-        # output cannot be waited for without closing that.
-        transport, protocol = await loop.subprocess_exec(
-            lambda: SubprocessStreamProtocol(limit=most_line, loop=loop),
-            *(ssh_command[0], *_OPTIONS, *ssh_command[1:], *_REMOTE),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env={name: value for name, value in os.environ.items() if name != _MOVE_MARK},
-            start_new_session=True,
+        started = cls(
+            subprocess.Popen(  # noqa: ASYNC220 - it is not waited for here
+                (ssh_command[0], *_OPTIONS, *ssh_command[1:], *_REMOTE),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={name: value for name, value in os.environ.items() if name != _MOVE_MARK},
+                start_new_session=True,
+                bufsize=0,
+            ),
+            most_line,
         )
-        return cls(transport, protocol)
-
-    @property
-    def pid(self) -> int:
-        """The process's id, which is its group's too."""
-        return self._process.pid
+        try:
+            await started._connect()
+        except BaseException:
+            await started.end()
+            raise
+        return started
 
     async def line(self) -> bytes:
         """The next line with its end; without one at the end of the output.
 
         Raises ValueError for a line that is too long.
         """
-        assert self._process.stdout is not None
-        return await self._process.stdout.readline()
+        return await self._output.readline()
 
     def send(self, data: bytes) -> bool:
         """Hand `data` over without waiting; False when it does not take what it is given."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        if stdin.is_closing() or stdin.transport.get_write_buffer_size() > _MOST_UNSENT:
+        pipe = self._input
+        if pipe is None or pipe.is_closing() or pipe.get_write_buffer_size() > _MOST_UNSENT:
             return False
-        stdin.write(data)
+        pipe.write(data)
         return True
 
     async def last_words(self) -> str:
         """Why its output has ended."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), _LAST_WORDS)
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._process.wait, _LAST_WORDS)
+        await asyncio.wait([self._listening], timeout=_LAST_WORDS)
         status = self._process.returncode
         ended = "the stream has ended" if status is None else f"ssh ended with status {status}"
         return f"{ended}: {self._words.strip()}" if self._words.strip() else ended
@@ -104,19 +97,30 @@ class StreamProcess:
         """Kill it with all that it has started, and reap it."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        stdin = self._process.stdin
-        if stdin is not None and not stdin.is_closing():
-            stdin.transport.abort()  # what is unsent would keep it open
-        for output in (self._transport.get_pipe_transport(fd) for fd in (1, 2)):
-            if output is not None:
-                output.close()
-        await self._process.wait()
-        self._transport.close()  # only now: before, it might reap what asyncio waits for
         self._listening.cancel()
+        for output in self._reading:
+            output.close()
+        if self._input is not None and not self._input.is_closing():
+            self._input.abort()  # what is unsent would keep it open
+        for pipe in self._unconnected:
+            if pipe is not None:
+                pipe.close()
+        await asyncio.to_thread(self._process.wait)
         await asyncio.wait([self._listening])
 
+    async def _connect(self) -> None:
+        await self._connect_output(self._output)
+        await self._connect_output(self._errors)
+        loop, pipe = asyncio.get_running_loop(), self._unconnected.pop()
+        self._input, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, pipe)
+
+    async def _connect_output(self, reader: asyncio.StreamReader) -> None:
+        loop, pipe = asyncio.get_running_loop(), self._unconnected.pop()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_read_pipe(lambda: protocol, pipe)
+        self._reading.append(transport)
+
     async def _listen(self) -> None:
-        assert self._process.stderr is not None
-        while data := await self._process.stderr.read(_MOST_WORDS):
+        while data := await self._errors.read(_MOST_WORDS):
             said = self._words + data.decode("utf-8", errors="replace")
             self._words = said[-_MOST_WORDS:]
