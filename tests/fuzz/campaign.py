@@ -7,6 +7,7 @@ requests, and shrinks those of a failure that comes again in the same cloud.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 import time
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from cloudspill_sandbox.lifecycle import running_status
-from tests.fuzz import verdict
+from tests.fuzz import verdict, words
 from tests.fuzz.calls import Calls, Request, mostly
 from tests.fuzz.garbage import Garbage, garbage
 from tests.fuzz.wire import NoAnswerError, Wire
@@ -59,7 +60,7 @@ class Campaign:
     """Lives of a sandbox.
 
     Args:
-        process: the sandbox; it does not run yet.
+        process: the sandbox; it does not run yet. It will have a second project.
         calls: what to send.
         examples: requests of a life, each of them a sequence of a few.
         until: `time.monotonic()` at which to send no more.
@@ -68,6 +69,9 @@ class Campaign:
     def __init__(
         self, process: SandboxProcess, calls: Calls, examples: int, until: float = float("inf")
     ) -> None:
+        process.settings = dataclasses.replace(
+            process.settings, projects=(words.PROJECT, words.OTHER_PROJECT)
+        )
         self._process = process
         self._calls = calls
         self._examples = examples

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-PROJECT, REGION, ZONE = "cloudspill-sandbox", "us-west1", "us-west1-b"
+PROJECT, OTHER_PROJECT, REGION, ZONE = "cloudspill-sandbox", "acme-two", "us-west1", "us-west1-b"
 IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
 WORKER = f"worker@{PROJECT}.iam.gserviceaccount.com"
 
@@ -17,8 +17,8 @@ NAMES = ("vm",) * 7 + ("two", "default", "none")
 
 PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "project": (PROJECT,) * 12 + ("415104041262", "debian-cloud", "elsewhere"),
-        "projectsId": (PROJECT,) * 12 + ("-", "elsewhere"),
+        "project": (PROJECT,) * 16 + ("415104041262", "debian-cloud", OTHER_PROJECT, "elsewhere"),
+        "projectsId": (PROJECT,) * 12 + ("-", OTHER_PROJECT, "elsewhere"),
         "projectId": (PROJECT,),
         "zone": (ZONE,) * 12 + ("us-east1-b", "nowhere-a"),
         "region": (REGION,) * 12 + ("us-east1", "nowhere"),
@@ -110,6 +110,7 @@ WORDS = (
     f"zones/{ZONE}/machineTypes/f1-micro",
     f"zones/{ZONE}/disks/vm",
     f"projects/{PROJECT}/zones/{ZONE}/instances/vm",
+    f"projects/{OTHER_PROJECT}/global/networks/default",
     f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/global/snapshots/vm",
     "https://[::1",
     "global/snapshots/vm",
