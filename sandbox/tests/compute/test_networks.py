@@ -193,3 +193,40 @@ async def test_sibling_lists(api: Client) -> None:
     assert [n["name"] for n in (await api.call("networks.list"))["items"]] == ["default"]
     rules = await api.call("firewalls.list", filter="name = default-allow-ssh")
     assert [rule["name"] for rule in rules["items"]] == ["default-allow-ssh"]
+
+
+async def test_a_subnetwork_is_expanded_and_its_instances_stay(
+    api: Client, spec: Any, network: MemoryNetwork
+) -> None:
+    """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    own = {"network": "global/networks/own"}
+    await api.done("subnetworks.insert", {"name": "sub", "ipCidrRange": "10.9.4.0/24"} | own)
+    await api.done("subnetworks.insert", {"name": "near", "ipCidrRange": "10.9.8.0/24"} | own)
+    await api.done("instances.insert", spec(networkInterfaces=[{"subnetwork": "sub"}]))
+    for given, sentence in (
+        ("10.9.4.0/25", "must be larger than 10.9.4.0/24 and contain it"),
+        ("10.10.0.0/16", "must be larger than 10.9.4.0/24 and contain it"),
+        ("10.9.0.0/16", "conflicts with existing subnetwork 'near'"),
+        ("10.9.4.1/23", "Must be a valid, aligned IPv4 CIDR range."),
+    ):
+        body = {"ipCidrRange": given}
+        refusal = await api.refused("subnetworks.expandIpCidrRange", body, subnetwork="sub")
+        assert sentence in refusal.message
+    wider = {"ipCidrRange": "10.9.4.0/23"}
+    await api.done("subnetworks.expandIpCidrRange", wider, subnetwork="sub")
+    assert (await api.call("subnetworks.get", subnetwork="sub"))["ipCidrRange"] == "10.9.4.0/23"
+    assert [nic.subnet for nic in network.topology.nics] == ["10.9.4.0/23"]
+
+
+async def test_a_subnetwork_is_patched_by_its_fingerprint(api: Client) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks/patch"""
+    before = await api.call("subnetworks.get", subnetwork="default")
+    body = {"fingerprint": before["fingerprint"], "privateIpGoogleAccess": True}
+    await api.done("subnetworks.patch", body, subnetwork="default")
+    after = await api.call("subnetworks.get", subnetwork="default")
+    assert after["privateIpGoogleAccess"] is True
+    assert (await api.refused("subnetworks.patch", body, subnetwork="default")).status == 412
+    fixed = {"fingerprint": after["fingerprint"], "purpose": "PRIVATE"}
+    refusal = await api.refused("subnetworks.patch", fixed, subnetwork="default")
+    assert "'resource.purpose'" in refusal.message

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from cloudspill_sandbox.compute import (
     disks,
+    documents,
     instance_metadata,
     instance_plan,
     labels,
@@ -90,6 +91,30 @@ async def _set_machine_type(cloud: Cloud, call: Call) -> Document:
     return await _change(cloud, call, "setMachineType", change)
 
 
+async def _set_min_cpu_platform(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/compute/docs/instances/specify-min-cpu-platform (stopped only)."""
+
+    def change(_: Transaction, instance: Document) -> Document:
+        _check_stopped(instance, "The instance must be stopped to change its CPU platform")
+        rest = {key: value for key, value in instance.items() if key != "minCpuPlatform"}
+        return rest | documents.given(call.body, "minCpuPlatform")
+
+    return await _change(cloud, call, "setMinCpuPlatform", change)
+
+
+async def _update_shielded_config(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/compute/shielded-vm/docs/modifying-shielded-vm (stopped only)."""
+
+    def change(_: Transaction, instance: Document) -> Document:
+        _check_stopped(
+            instance, "The instance must be stopped to change its shielded configuration"
+        )
+        given = documents.given(call.body, *instance["shieldedInstanceConfig"])
+        return instance | {"shieldedInstanceConfig": instance["shieldedInstanceConfig"] | given}
+
+    return await _change(cloud, call, "updateShieldedInstanceConfig", change)
+
+
 async def _set_scheduling(cloud: Cloud, call: Call) -> Document:
     """https://cloud.google.com/compute/docs/instances/setting-vm-host-options (stopped only)."""
 
@@ -138,7 +163,9 @@ METHODS: Methods = {
     "setLabels": _set_labels,
     "setMachineType": _set_machine_type,
     "setMetadata": _set_metadata,
+    "setMinCpuPlatform": _set_min_cpu_platform,
     "setScheduling": _set_scheduling,
     "setServiceAccount": _set_service_account,
     "setTags": _set_tags,
+    "updateShieldedInstanceConfig": _update_shielded_config,
 }

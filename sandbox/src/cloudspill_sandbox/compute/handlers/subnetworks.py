@@ -9,12 +9,17 @@ from cloudspill_sandbox.compute import beginnings, documents, names, refusals, r
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, regional
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError, already_exists
 from cloudspill_sandbox.engine.store import Transaction
 
 _PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _LONGEST_PREFIX = 29
+_PATCHABLE = frozenset({"description", "privateIpGoogleAccess"})
+_IGNORED = frozenset({"fingerprint", "id", "ipCidrRange", "kind", "name", "network", "selfLink"})
+"""What a client may send back as it read it."""
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -39,10 +44,54 @@ async def _set_private_access(cloud: Cloud, call: Call) -> Document:
     name = regional(call, "subnetworks", "subnetwork")
     with cloud.transaction() as tx:
         asked = {"privateIpGoogleAccess": bool(call.body.get("privateIpGoogleAccess"))}
-        tx.put(name, found(tx, name) | asked)
+        changed = found(tx, name) | asked
+        tx.put(name, changed | {"fingerprint": _fingerprint(changed)})
         operation = cloud.operations.open(tx, call, "setPrivateIpGoogleAccess", name)
         cloud.operations.close(tx, operation)
     return found(cloud.store, operation)
+
+
+async def _expand(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
+    name = regional(call, "subnetworks", "subnetwork")
+    with cloud.transaction() as tx:
+        document = found(tx, name)
+        current = ipaddress.IPv4Network(document["ipCidrRange"])
+        wider = _checked_range(call.body.get("ipCidrRange"), "ipCidrRange")
+        if wider == current or not current.subnet_of(wider):
+            raise refusals.invalid_value(
+                "ipCidrRange", wider, f"The new range must be larger than {current} and contain it."
+            )
+        network = found(tx, names.relative(document["network"]))
+        _check_overlap(cloud, network, wider, besides=document["selfLink"])
+        changed = document | {"ipCidrRange": str(wider)}
+        tx.put(name, changed | {"fingerprint": _fingerprint(changed)})
+        failed = rollback(cloud.store, tx)
+        operation = cloud.operations.open(tx, call, "expandIpCidrRange", name)
+    cloud.topology.everything_changed()  # the interfaces in it
+    step = Step("subnetworks.expandIpCidrRange.apply", cloud.topology.settle)
+    return await cloud.operations.perform(operation, Work((step,), failed=failed))
+
+
+async def _patch(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks/patch"""
+    name = regional(call, "subnetworks", "subnetwork")
+    if fixed := sorted(call.body.keys() - _PATCHABLE - _IGNORED):
+        raise refusals.invalid_value(f"resource.{fixed[0]}", "", "The field cannot be changed.")
+    with cloud.transaction() as tx:
+        document = found(tx, name)
+        if call.body.get("fingerprint") != document["fingerprint"]:
+            raise refusals.stale("Supplied fingerprint does not match current fingerprint.")
+        changed = document | documents.given(call.body, *_PATCHABLE)
+        tx.put(name, changed | {"fingerprint": _fingerprint(changed)})
+        operation = cloud.operations.open(tx, call, "patch", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+def _fingerprint(document: Document) -> str:
+    rest = {key: value for key, value in document.items() if key != "fingerprint"}
+    return documents.fingerprint(rest)
 
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
@@ -75,29 +124,29 @@ def _network(cloud: Cloud, tx: Transaction, body: Document) -> tuple[str, Docume
     return name, network
 
 
-def _checked_range(text: str | None) -> ipaddress.IPv4Network:
+def _checked_range(text: str | None, field: str = "resource.ipCidrRange") -> ipaddress.IPv4Network:
     """Return the range; https://cloud.google.com/vpc/docs/subnets#valid-ranges (private only)."""
     if not text:
-        raise refusals.missing("resource.ipCidrRange")
+        raise refusals.missing(field)
     try:
         ip_range = ipaddress.IPv4Network(text)
     except ValueError:
         raise refusals.invalid_value(
-            "resource.ipCidrRange", text, "Must be a valid, aligned IPv4 CIDR range."
+            field, text, "Must be a valid, aligned IPv4 CIDR range."
         ) from None
     if ip_range.prefixlen > _LONGEST_PREFIX:
-        raise refusals.invalid_value(
-            "resource.ipCidrRange", text, f"The prefix may be at most /{_LONGEST_PREFIX}."
-        )
+        raise refusals.invalid_value(field, text, f"The prefix may be at most /{_LONGEST_PREFIX}.")
     if not any(ip_range.subnet_of(private) for private in _PRIVATE):
-        raise refusals.invalid_value(
-            "resource.ipCidrRange", text, "The sandbox takes RFC 1918 ranges only."
-        )
+        raise refusals.invalid_value(field, text, "The sandbox takes RFC 1918 ranges only.")
     return ip_range
 
 
-def _check_overlap(cloud: Cloud, network: Document, ip_range: ipaddress.IPv4Network) -> None:
+def _check_overlap(
+    cloud: Cloud, network: Document, ip_range: ipaddress.IPv4Network, besides: str = ""
+) -> None:
     for link in network.get("subnetworks", ()):
+        if link == besides:
+            continue
         other = found(cloud.store, names.relative(link))
         if ip_range.overlaps(ipaddress.IPv4Network(other["ipCidrRange"])):
             raise ApiError(
@@ -122,6 +171,8 @@ def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
 METHODS: Methods = {
     **reading.methods(regional, "subnetwork", "subnetworks"),
     "delete": _delete,
+    "expandIpCidrRange": _expand,
     "insert": _insert,
+    "patch": _patch,
     "setPrivateIpGoogleAccess": _set_private_access,
 }
