@@ -44,6 +44,7 @@ class ActionModule(ActionBase):
             return {
                 **result,
                 "changed": True,
+                "done": True,
                 "msg": f"would hand {given['task']} over with {machine}",
             }
         control = Control(Path(given["control"]), given["move"], given["timeout"])
@@ -71,7 +72,7 @@ def hand_over(control: Control, guest: Guest, task: str, timeout: float) -> Docu
         began = time.monotonic()
         order = control.ask("handover", task=task, vm=guest.name)
         if "skip" in order:
-            return {"changed": False, "msg": str(order["skip"]), "skipped_because": order["skip"]}
+            return {"changed": False, "done": True, "msg": str(order["skip"])}
         handed = time.monotonic()
         answer = call.make(order["request"], _path(order, "archive"), _path(order, "deliver"))
         called = time.monotonic()
@@ -80,6 +81,7 @@ def hand_over(control: Control, guest: Guest, task: str, timeout: float) -> Docu
         seconds["confirm"] = time.monotonic() - called
     return {
         "changed": True,
+        "done": True,
         "run": answer,
         "seconds": {stage: round(taken, 3) for stage, taken in seconds.items()},
     }

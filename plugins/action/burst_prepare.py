@@ -48,7 +48,8 @@ class ActionModule(ActionBase):
         _, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
         machine = str((task_vars or {})["inventory_hostname"])
         if self._task.check_mode:
-            return {**result, "changed": True, "msg": f"would make {machine} ready for tasks"}
+            said = f"would make {machine} ready for tasks"
+            return {**result, "changed": True, "done": True, "msg": said}
         until = time.monotonic() + given["timeout"]
         try:
             guest = guest_of(self._connection, machine, given["ssh_command"])
@@ -59,12 +60,12 @@ class ActionModule(ActionBase):
             # Not while a task is on its way: it would run nowhere for so long.
             await_keeper(guest, until, heard=True)
         except GuestError as error:
-            said = {"failed": True, "msg": str(error), "kind": error.kind}
-            return {**result, **said, "reached": error.kind not in (LOST, UNREACHABLE)}
+            refused = {"failed": True, "msg": str(error), "kind": error.kind}
+            return {**result, **refused, "reached": error.kind not in (LOST, UNREACHABLE)}
         except ControlError as error:
-            said = {"failed": True, "msg": str(error), "kind": error.kind}
-            return {**result, **said, "reached": True, "stale": error.kind == STALE}
-        return {**result, "changed": bool(prepared), "prepared": prepared}
+            refused = {"failed": True, "msg": str(error), "kind": error.kind}
+            return {**result, **refused, "reached": True, "stale": error.kind == STALE}
+        return {**result, "changed": bool(prepared), "done": True, "prepared": prepared}
 
 
 def _described(given: Document) -> Document:

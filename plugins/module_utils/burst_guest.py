@@ -61,7 +61,7 @@ class Guest:
     login: Sequence[str]
 
     def open(self, timeout: float) -> Call:
-        """Start a call whose request comes later; it is over `timeout` seconds from now."""
+        """Start a call whose request comes later; `timeout` seconds after that it is over."""
         program, *words = self.login
         return Call(self.name, [program, "-o", "BatchMode=yes", *words, KEEPER], timeout)
 
@@ -121,6 +121,7 @@ class Call:
             # It has not waited for its request: a connection that was idle for long may be cut.
             self._end()
             self._start()
+        self._watch.start()
         self._send(request, archive)
         answer = self._receive()
         if "error" in answer:
@@ -137,7 +138,6 @@ class Call:
         )
         self._watch = threading.Timer(self._timeout, self._process.kill)
         self._watch.daemon = True
-        self._watch.start()
 
     def _end(self) -> None:
         self._watch.cancel()

@@ -57,6 +57,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+done:
+  description: V(true), also where there was nothing to hand over; a failure has no such key.
+  returned: success
+  type: bool
 run:
   description: What the keeper says of the task's run.
   returned: when it was handed over

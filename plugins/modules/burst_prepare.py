@@ -71,6 +71,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+done:
+  description: V(true) for it is ready; a failure has no such key.
+  returned: success
+  type: bool
 prepared:
   description: The folders that were unpacked.
   returned: success

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_scale_in_deletes_what_is_no_longer_wanted_wherever_it_is(
     assert (again.status, again.changed) == (0, 0), again.output
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def burst_account(owner: Plays, rest: Rest, prefix: str) -> Iterator[dict[str, str]]:
     """Accounts and roles of a set-up of its own; gone afterwards."""
     ours = prefix.strip("-")
@@ -200,6 +201,7 @@ def burst_account(owner: Plays, rest: Rest, prefix: str) -> Iterator[dict[str, s
         "project_setup_burst_role": f"{ours}_burst",
         "project_setup_burst_prefix": f"{prefix}spill-",
         "project_setup_roles": "narrow",
+        "project_setup_key_file": str(owner.home / "keys" / "burst.json"),
         "cloudspill_owner": "contract",
     }
     try:
@@ -237,6 +239,26 @@ def test_the_account_of_burst_vms_deletes_those_alone(
     assert acting == [
         {"role": "roles/iam.serviceAccountUser", "members": [f"serviceAccount:{main}"]}
     ]
+
+
+def test_the_narrow_grants_are_enough_for_a_vm_that_can_delete_itself(
+    owner: Plays,
+    rest: Rest,
+    given: dict[str, Any],
+    name: str,
+    burst_account: dict[str, str],
+) -> None:
+    account = replace(owner, key_file=Path(burst_account["project_setup_key_file"]))
+    email = f"{burst_account['project_setup_burst_account']}@{rest.project}.iam.gserviceaccount.com"
+    given["burst_vm_service_account"] = email
+    made = account.run("scale_out.yml", **given)
+    assert f"{name} is RUNNING at " in made.output, "and more is not to be had in memory"
+    assert "it is deleted; its last serial lines" in made.output
+    assert "Required" not in made.output
+    given["burst_vms"][0]["tasks"] = []
+    for playbook in ("scale_in.yml", "reap.yml"):
+        play = account.run(playbook, **given)
+        assert play.status == 0, play.output
 
 
 def test_reap_sees_burst_vms_alone_and_leaves_a_young_one(
