@@ -19,7 +19,17 @@ _NAME = "cloudspill-task-{}.service"
 _RUN = re.compile(r"cloudspill-task-(\d+)\.service")
 _RESTART = {"always": "always", "on-failure": "on-failure", "never": "no"}
 _EXITED = "1"  # CLD_EXITED of waitid(2); the others are signals
-_SHOWN = ("Id", "ActiveState", "SubState", "MainPID", "ExecMainCode", "ExecMainStatus")
+_NOT_EXECUTED = range(200, 246)
+"""Exit statuses of systemd itself, before the program: systemd.exec(5), "Process Exit Codes"."""
+_SHOWN = (
+    "Id",
+    "ActiveState",
+    "SubState",
+    "MainPID",
+    "ExecMainPID",
+    "ExecMainCode",
+    "ExecMainStatus",
+)
 _COUNTED = ("NRestarts", "CPUUsageNSec", "ControlGroup")
 _UNCOUNTED = (1 << 64) - 1
 
@@ -40,6 +50,10 @@ class SystemdUnits:
 
     async def observe(self) -> dict[int, UnitState]:
         """Ask systemd for all of our units at once."""
+        shown = await self._show()
+        return {run: self._state(shown[run]) for run in shown}
+
+    async def _show(self) -> dict[int, dict[str, str]]:
         properties = ",".join(_SHOWN + _COUNTED)
         query = ("systemctl", "show", f"--property={properties}", _NAME.format("*"))
         status, output = await _run(*query)
@@ -50,7 +64,7 @@ class SystemdUnits:
             shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
             known = _RUN.fullmatch(shown.get("Id", ""))
             if known and shown["ActiveState"] != "inactive":
-                units[int(known[1])] = self._state(shown)
+                units[int(known[1])] = shown
         return units
 
     async def start(self, spec: UnitSpec) -> None:
@@ -92,8 +106,8 @@ class SystemdUnits:
             program,
             *(argument.replace("$", "$$") for argument in arguments),
         )
-        known = (await self.observe()).get(spec.run) if status else None
-        if status and (known is None or known.pid is None):
+        # One that ran and died at once, or that was there before, has been started.
+        if status and not _has_run((await self._show()).get(spec.run)):
             raise Refusal("failed", f"systemd does not start {program}: {output.strip()}")
 
     async def stop(self, run: int, grace: float) -> None:
@@ -133,6 +147,14 @@ class SystemdUnits:
         if used.isdecimal() and int(used) < _UNCOUNTED:
             return int(used) / 1e9
         return self._cpu.seconds(shown["ControlGroup"])
+
+
+def _has_run(shown: dict[str, str] | None) -> bool:
+    """Whether a unit's program has been executed."""
+    if shown is None or shown["ExecMainPID"] == "0":
+        return False
+    own = shown["ExecMainCode"] == _EXITED and int(shown["ExecMainStatus"]) in _NOT_EXECUTED
+    return not own
 
 
 def _environment_file(environment: dict[str, str]) -> bytes:
