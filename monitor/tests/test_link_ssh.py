@@ -66,6 +66,23 @@ wait
         os.kill(int(away.read_text()), signal.SIGKILL)
 
 
+async def test_a_vm_that_takes_nothing_is_connected_anew(tmp_path: Path, clock: FakeClock) -> None:
+    tick = json.dumps({"tick": {**TICK, "token": "1"}})
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\nwhile :; do echo '{tick}'; sleep 0.1; done\n")
+    ssh.chmod(0o700)
+    heard = Heard()
+    link = VmLink([str(ssh), "host"], 1.2, 2.0, clock, heard)
+    link.start()
+    try:
+        await link.wait_connected(20)
+        with pytest.raises(LinkError, match="takes nothing"):
+            await link.request("status", more="x" * 200_000)
+        await heard.until("connected", 2)
+    finally:
+        await link.stop()
+
+
 @pytest.mark.parametrize("turns", range(8))
 @pytest.mark.parametrize("ending", ["stop", "end of the loop"])
 def test_an_ssh_that_is_only_starting_is_ended_too(
