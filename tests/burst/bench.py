@@ -44,7 +44,8 @@ class Bench:
         for path in (self.cloud, self.intervals):
             path.mkdir()
         self.movers = tuple(burst.pop("movers", ("mover",)))
-        self._write_config(burst)
+        self._burst, self._mover = burst, dict(burst.pop("mover", {}))
+        self.write_config()
         self.load(10)
         self._monitor: subprocess.Popen[bytes] | None = None
         self.deaths = 0
@@ -56,13 +57,16 @@ class Bench:
         self.cpu.write_text(str(percent))
 
     def start(self, kill_at: str | None = None) -> None:
-        """Start the monitor."""
+        """Start the monitor; an earlier one has ended."""
+        if self._monitor is not None:
+            self._monitor.wait()
         environment = {
             **os.environ,
             _MARK: str(self.folder),
             "BURST_CPU_FILE": str(self.cpu),
             "BURST_STEPS_FILE": str(self.steps),
             "BURST_SCRIPTS": "yes",
+            "BURST_WALL_STEP_FILE": str(self.folder / "wall-step"),
             "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
         if kill_at is not None:
@@ -72,6 +76,15 @@ class Bench:
             self._monitor = subprocess.Popen(
                 words, env=environment, stdout=log, stderr=log, start_new_session=True
             )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the monitor a signal."""
+        assert self._monitor is not None
+        self._monitor.send_signal(number)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Ask the monitor."""
+        return control.ask(self.state, request)
 
     def kill(self) -> None:
         """End the monitor without a word."""
@@ -196,6 +209,20 @@ class Bench:
             return bool(control.ask(self.state, {"do": "status"}))
         return False
 
+    def until_gone(self) -> None:
+        """Wait until no VM exists, whatever the monitor does."""
+        deadline = time.monotonic() + PATIENCE
+        while self.vms():
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(_POLL)
+
+    def status_of(self, task: str) -> dict[str, Any]:
+        """The task as `status` shows it; empty while there is none."""
+        with suppress(control.ControlError, OSError):
+            tasks = control.ask(self.state, {"do": "status"})["tasks"]
+            return next(one for one in tasks if one["name"] == task)
+        return {"phase": ""}
+
     def failure(self) -> dict[str, Any]:
         """The last failure as `status` shows it; empty when there is none."""
         with suppress(control.ControlError, OSError):
@@ -266,21 +293,22 @@ class Bench:
                     os.kill(int(words.split()[0]), signal.SIGKILL)
             time.sleep(_POLL)
 
-    def _write_config(self, burst: dict[str, Any]) -> None:
+    def write_config(self, *, without: tuple[str, ...] = ()) -> None:
+        """Write the monitor's configuration; `without` has tasks that it does not know."""
         task = {
             "command": [str(HERE / "interval_task.py"), str(self.intervals)],
             "checkpoint_paths": ["progress"],
             "checkpoint_interval": 0.3,
-            "env": {_MARK: str(self.folder)},
+            "env": {_MARK: str(self.folder), **self._mover.pop("env", {})},
             "restart": "always",
             "stop_grace": 5,
         }
         tasks = []
         for name in (*self.movers, "stayer"):
-            (self.folder / name).mkdir()
-            tasks.append(
-                {"name": name, "cwd": str(self.folder / name), **task, "movable": name != "stayer"}
-            )
+            (self.folder / name).mkdir(exist_ok=True)
+            own = {"movable": False} if name == "stayer" else self._mover
+            tasks.append({"name": name, "cwd": str(self.folder / name), **task, **own})
+        tasks = [task for task in tasks if task["name"] not in without]
         self.config = self.folder / "monitor.yml"
         self.config.write_text(
             yaml.safe_dump(
@@ -300,7 +328,7 @@ class Bench:
                         "lease_margin": MARGIN,
                         "playbook_timeout": 20,
                         "idle_timeout": 600,
-                        **burst,
+                        **self._burst,
                     },
                 }
             )

@@ -7,7 +7,8 @@ or `NUMBER:after`: at that transaction of the journal, before or after its commi
 killed as by `kill -9`. `BURST_STEPS_FILE` is given one line for each transaction: its number and
 the method that made it. `BURST_STOP_FIRST` has tasks stopped before anything else of a move out, as
 the forerunner did. `BURST_SCRIPTS` lets `play.py` take the playbooks' place, and hastens what
-takes whole seconds, for VMs made of processes.
+takes whole seconds, for VMs made of processes; `BURST_WALL_STEP_FILE` then says by how many
+seconds the wall clock is wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloudspill_monitor import cli, running
+from cloudspill_monitor import cli, clock, running
+from cloudspill_monitor.clock import SystemClock
 from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.journal import Journal
 from cloudspill_monitor.sampler import CpuDelta, HostCpu, Sampler
@@ -92,6 +94,12 @@ def play_by_scripts() -> None:
     building._FIRST_LEASE = 0.0
     fleet._TEND_EVERY = 0.1
     fleet._DELETE_RETRY = 0.5
+    step = Path(os.environ["BURST_WALL_STEP_FILE"])
+
+    def wall(_: SystemClock) -> float:
+        return time.time() + float(step.read_text() if step.exists() else 0)
+
+    vars(clock)["SystemClock"].wall = wall
 
 
 def tell_tasks() -> None:
