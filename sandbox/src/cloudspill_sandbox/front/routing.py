@@ -8,6 +8,7 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/insert
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ class Transfer(enum.Enum):
     UPLOAD = enum.auto()
     DOWNLOAD = enum.auto()
 
+
+_REMEMBERED, _LONGEST_REMEMBERED = 2048, 300
+"""Paths whose routes are not looked for again, and the characters of the longest: a bound."""
 
 UPLOAD_PATHS = ("/upload/", "/resumable/upload/")
 _TRANSFERS = (
@@ -60,6 +64,11 @@ class Router:
         self._hosts: dict[str, list[Api]] = dict.fromkeys(legacy_hosts, legacy)
         for api in by_length:
             self._hosts[api.host] = [other for other in by_length if other.host == api.host]
+        self._batch_paths = {
+            host: frozenset("/" + api.batch_path for api in served)
+            for host, served in self._hosts.items()
+        }
+        self._remembered = functools.lru_cache(_REMEMBERED)(self._find)
 
     def serves(self, host: str) -> bool:
         """Whether any API lives on this host."""
@@ -67,7 +76,7 @@ class Router:
 
     def batch_paths(self, host: str) -> frozenset[str]:
         """Where on this host several calls may be sent at once."""
-        return frozenset("/" + api.batch_path for api in self._hosts.get(host, ()))
+        return self._batch_paths.get(host, frozenset())
 
     def route(self, request: HttpRequest) -> Route:
         """Return where a request goes.
@@ -75,9 +84,13 @@ class Router:
         Raises:
             ApiError: 404, nowhere.
         """
-        path = request.path[1:]
-        http_method = _http_method(request)
-        apis = self._hosts.get(request.host, ())
+        path = request.path
+        find = self._remembered if len(path) <= _LONGEST_REMEMBERED else self._find
+        return find(request.host, _http_method(request), path)
+
+    def _find(self, host: str, http_method: str, target: str) -> Route:
+        path = target[1:]
+        apis = self._hosts.get(host, ())
         for api in apis:
             if path.startswith(api.service_path):
                 segments = path[len(api.service_path) :].split("/")
@@ -92,7 +105,7 @@ class Router:
         raise ApiError(
             404,
             "notFound",
-            f"The requested URL {request.path} was not found on {request.host} for {http_method}.",
+            f"The requested URL {target} was not found on {host} for {http_method}.",
         )
 
 
