@@ -29,7 +29,7 @@ from cloudspill_burst.assembly import Settings, build_keeper  # noqa: E402
 from cloudspill_burst.clock import SystemClock  # noqa: E402
 
 from cloudspill_monitor import procfs  # noqa: E402
-from tests.burst.process_units import ProcessUnits  # noqa: E402
+from tests.unit.burst_keeper.process_units import ProcessUnits  # noqa: E402
 
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL = 0.02
