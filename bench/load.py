@@ -18,37 +18,25 @@ import ssl
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.api import HOST, ROOT, access_token, bare_server, make_instance, sandbox
+from bench.api import HOST, ROOT, Figures, access_token, bare_server, make_instance, sandbox
 from bench.scale import body
 
 WRITERS = 10
 TARGET_P99_MS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Of the gets of all clients; latencies in milliseconds."""
-
-    p50: float
-    p99: float
-    per_second: float
-
-    @classmethod
-    def of(cls, seconds: Sequence[float], elapsed: float) -> Figures:
-        """Summarise the seconds of every get, which together took `elapsed`."""
-        ordered = sorted(1000 * each for each in seconds)
-        return cls(
-            round(ordered[len(ordered) // 2], 2),
-            round(ordered[int(0.99 * len(ordered))], 2),
-            round(len(ordered) / elapsed),
-        )
+def figures_of(seconds: Sequence[float], elapsed: float) -> Figures:
+    """Summarise the seconds of every get, which together took `elapsed`."""
+    ordered = sorted(1000 * each for each in seconds)
+    p50, p99 = (ordered[int(share * len(ordered))] for share in (0.5, 0.99))
+    return Figures(round(p50, 2), round(p99, 2), round(len(ordered) / elapsed))
 
 
 class Connection:
@@ -126,7 +114,7 @@ async def gets(connect: Connect, asked: bytes, clients: int, count: int) -> Figu
     elapsed = time.perf_counter() - began
     for connection in connections:
         connection.close()
-    return Figures.of(seconds, elapsed)
+    return figures_of(seconds, elapsed)
 
 
 async def writes(connect: Connect, name: str, path: str, token: str) -> int:
