@@ -44,7 +44,7 @@ def test_a_line_says_where_it_was_written(clock: FakeClock) -> None:
 
 
 def test_the_summary_tells_of_vms() -> None:
-    away = replace(SNAPSHOT.tasks[0], name="Task 3", place=VM.name, cores=0.5)
+    away = replace(SNAPSHOT.tasks[0], name="Task 3", place=VM.name, cores=0.5, phase="away")
     lost = replace(VM, name="b2", connected=False, age=None, state="planned")
     text = summary(replace(SNAPSHOT, tasks=(away,), vms=(VM, lost)))
     assert "| away: Task 3 (0.50 cores) at burst-3f2a9c-1 |" in text

@@ -91,7 +91,7 @@ async def test_each_step_is_told_until_all_are_home_and_all_vms_gone(tmp_path: P
     later = replace(AWAY, vms=(replace(VM, age=188.0, cost=0.1),))
     states = [None, HOME, AWAY, *(drained(s) for s in (AWAY, later, deleting, HOME))]
     assert await Monitor(tmp_path, [*states]).watched() == [
-        "Task 3: at burst-3f2a9c-1, running",
+        "Task 3: at burst-3f2a9c-1",
         "burst-3f2a9c-1: up",
         "burst-3f2a9c-1: being deleted",
         "Task 3: home",

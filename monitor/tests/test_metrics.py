@@ -93,12 +93,14 @@ def test_metrics_show_the_state_at_the_time_of_the_scrape() -> None:
 def test_metrics_tell_of_vms_and_what_they_cost() -> None:
     state = State()
     made = replace(VM, name="burst-2", state="planned", connected=False, lease=None, lifetime=None)
-    state.snapshot = replace(SNAPSHOT, vms=(VM, made), cost=0.5, drained_wall=1.65e9)
+    away = replace(SNAPSHOT.tasks[0], name="a", place=VM.name, phase="away")
+    state.snapshot = replace(SNAPSHOT, tasks=(away,), vms=(VM, made), cost=0.5, drained_wall=1.65e9)
     with serve(state) as server:
         _, text = state.get(server, "/metrics")
     of = 'machine_type="n1-standard-1",spot="true"'
     assert f'vm_up{{{of},vm="burst-3f2a9c-1",zone="us-west1-b"}} 1.0\n' in text
     assert f'vm_up{{{of},vm="burst-2",zone="us-west1-b"}} 0.0\n' in text
+    assert 'task_running{place="burst-3f2a9c-1",task="a"} 1.0\n' in text
     assert 'vm_connected{vm="burst-2"} 0.0\n' in text
     assert [line for line in text.splitlines() if "vm_lease_seconds{" in line] == [
         'cloudspill_monitor_vm_lease_seconds{vm="burst-3f2a9c-1"} 110.0'

@@ -148,7 +148,7 @@ def summary(snapshot: Snapshot) -> str:
 
 
 def _brief(task: TaskView) -> str:
-    if task.phase != "running":
+    if not task.runs:
         return f"{task.name} ({task.phase})"
     return task.name if task.cores is None else f"{task.name} ({task.cores:.2f} cores)"
 

@@ -73,14 +73,12 @@ class _Progress:
         """Tell what has changed; whether nothing is left. Raises DrainError."""
         if snapshot is None:
             return False
-        if snapshot.drained_wall is None:
-            if self._begun:
-                raise DrainError("the order was taken back: tasks may go out again")
-            return False
-        self._begun = True
+        if snapshot.drained_wall is None and self._begun:
+            raise DrainError("the order was taken back: tasks may go out again")
+        self._begun = snapshot.drained_wall is not None
         self._tell_changes(_left(snapshot))
         self._tell_failure(snapshot.failure)
-        return not self.left
+        return self._begun and not self.left
 
     def _tell_changes(self, left: dict[str, str]) -> None:
         for name, words in left.items():
@@ -98,7 +96,7 @@ class _Progress:
 
 def _left(snapshot: Snapshot) -> dict[str, str]:
     """What is not home yet, and each VM that is there still, in words."""
-    tasks = {task.name: f"at {task.place}, {task.phase}" for task in snapshot.away}
+    tasks = {task.name: f"at {task.place}" for task in snapshot.away}
     # How long a VM has been there changes all the time.
     return tasks | {vm.name: vm_state(vm).partition(" for ")[0] for vm in snapshot.vms}
 

@@ -205,7 +205,7 @@ def _tasks(snapshot: Snapshot) -> Iterator[Metric]:
         f"{_PREFIX}_task_restarts", "Times that it died and was restarted", labels=["task"]
     )
     for task in snapshot.tasks:
-        up.add_metric([task.name, task.place], float(task.phase == "running"))
+        up.add_metric([task.name, task.place], float(task.runs))
         restarts.add_metric([task.name], task.restarts)
         if task.cores is not None:
             cores.add_metric([task.name], task.cores)

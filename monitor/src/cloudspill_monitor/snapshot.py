@@ -24,6 +24,11 @@ class TaskView:
     exit_status: int | None
     log: str
 
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, wherever that is."""
+        return self.phase in ("running", "away")
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
