@@ -25,34 +25,52 @@ class Client:
     offers: tuple[str, ...]
 
 
-def _compute(methods: str) -> tuple[str, ...]:
-    return tuple(f"compute.{method}" for method in methods.split())
+def _methods(api: str, **verbs: str) -> tuple[str, ...]:
+    """Return the ids of methods of an API, verbs by resource; `_` in a resource's name is a dot."""
+    return tuple(
+        f"{api}.{resource.replace('_', '.')}.{verb}"
+        for resource, words in verbs.items()
+        for verb in words.split()
+    )
 
+
+_OPERATIONS = tuple(f"compute.{scope}Operations.get" for scope in ("global", "region", "zone"))
 
 CLIENTS: Sequence[Client] = (
     Client(
         "google.cloud",
         re.compile("Google-Ansible-MM"),
         (
-            *_compute(
-                "addresses.[dgil]* disks.[dgi]* disks.list disks.resize disks.setLabels "
-                "firewalls.* globalAddresses.[dgil]* globalAddresses.setLabels images.[dgil]* "
-                "images.setLabels instanceTemplates.[dgil]* instances.aggregatedList "
-                "instances.[dgil]* instances.set[DLMS]* instances.st* networks.[dgilp]* "
-                "routes.[dgil]* snapshots.[dgil]* snapshots.setLabels subnetworks.[dgil]* "
-                "subnetworks.patch subnetworks.setPrivateIpGoogleAccess *Operations.get"
+            *_methods(
+                "compute",
+                addresses="delete get insert list",
+                disks="createSnapshot delete get insert list resize setLabels",
+                firewalls="delete get insert list patch",
+                images="delete get insert list setLabels",
+                instanceTemplates="delete get insert list",
+                instances="aggregatedList attachDisk delete get insert list setDeletionProtection "
+                "setLabels setMachineType start stop updateShieldedInstanceConfig",
+                networks="delete get insert list patch",
+                routes="delete get insert list",
+                snapshots="delete get list setLabels",
+                subnetworks="delete expandIpCidrRange get insert list setPrivateIpGoogleAccess",
             ),
-            "cloudresourcemanager.projects.[dgi]*",
-            "iam.projects.roles.*",
-            "iam.projects.serviceAccounts.[cdglp]*",
-            "iam.projects.serviceAccounts.keys.*",
-            "serviceusage.services.[del]*",
-            "serviceusage.operations.get",
-            "serviceusage.services.get",
-            "storage.bucketAccessControls.*",
-            "storage.buckets.[dgiu]*",
-            "storage.defaultObjectAccessControls.*",
-            "storage.objects.[dgil]*",
+            *_OPERATIONS,
+            *_methods("cloudresourcemanager", projects="delete get list update"),
+            *_methods(
+                "iam",
+                projects_roles="create delete get list patch",
+                projects_serviceAccounts="create delete get list patch",
+                projects_serviceAccounts_keys="create delete get",
+            ),
+            *_methods("serviceusage", operations="get", services="disable enable get list"),
+            *_methods(
+                "storage",
+                bucketAccessControls="delete get insert update",
+                buckets="delete get insert update",
+                defaultObjectAccessControls="delete get insert update",
+                objects="delete get insert list",
+            ),
         ),
     ),
     Client(
@@ -60,12 +78,47 @@ CLIENTS: Sequence[Client] = (
         re.compile("google-cloud-sdk"),
         ("compute.*", "iam.*", "cloudresourcemanager.*", "serviceusage.*", "storage.*"),
     ),
-    Client("apache-libcloud", re.compile("libcloud"), _compute("*")),
-    Client("google-cloud-storage", re.compile("gcloud-python"), ("storage.*",)),
+    Client(
+        "apache-libcloud",
+        re.compile("libcloud"),
+        (
+            *_methods(
+                "compute",
+                addresses="aggregatedList delete get insert list",
+                diskTypes="aggregatedList get list",
+                disks="aggregatedList createSnapshot delete get insert list resize setLabels",
+                firewalls="delete get insert list update",
+                images="delete deprecate get insert list setLabels",
+                instanceTemplates="delete get insert list",
+                instances="addAccessConfig aggregatedList attachDisk delete deleteAccessConfig "
+                "detachDisk get getSerialPortOutput insert list reset setDiskAutoDelete setLabels "
+                "setMachineType setMetadata setScheduling setTags start stop",
+                machineTypes="aggregatedList get list",
+                networks="delete get insert list",
+                projects="get setCommonInstanceMetadata",
+                regions="get list",
+                routes="delete get insert list",
+                snapshots="delete get list",
+                subnetworks="aggregatedList delete get insert list",
+                zones="get list",
+            ),
+            *_OPERATIONS,
+        ),
+    ),
+    Client(
+        "google-cloud-storage",
+        re.compile("gcloud-python"),
+        (
+            "storage.buckets.*",
+            "storage.objects.*",
+            "storage.*AccessControls.list",
+            "storage.projects.serviceAccount.get",
+        ),
+    ),
     Client("google-cloud-compute", re.compile(r"\bgccl/|\bgapic/"), ("compute.*",)),
     Client("google-api-python-client", re.compile(r"\bgdcl/"), ("*",)),
 )
-"""In the order in which an agent is held against them, and of the table's columns."""
+"""In the order in which an agent is held against them."""
 
 
 def client_of(agent: str) -> str | None:

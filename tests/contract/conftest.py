@@ -20,7 +20,9 @@ import pytest
 from google.auth.transport.requests import AuthorizedSession
 
 from .faults import Faults
+from .gcloud import Gcloud
 from .rest import Rest
+from .sdks import ApiPythonClient, CloudCompute, Sdk
 from .table import CALLS, Answers, calls
 from .target import Target, chosen
 
@@ -82,6 +84,22 @@ def rest(target: Target, _environment: None) -> Iterator[Rest]:
     credentials, _ = google.auth.default(scopes=SCOPES)
     with AuthorizedSession(credentials) as session:
         yield Rest(session, target.project, target.zone, target.region)
+
+
+@pytest.fixture(scope="module", params=[CloudCompute, ApiPythonClient])
+def api(request: pytest.FixtureRequest, target: Target, _environment: None) -> Iterator[Sdk]:
+    """Compute Engine by each of Google's two Python libraries."""
+    sdk: Sdk = request.param(
+        {"project": target.project, "zone": target.zone, "region": target.region}
+    )
+    yield sdk
+    sdk.close()
+
+
+@pytest.fixture(scope="module")
+def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
+    """`gcloud compute`, configured for the module's tests alone."""
+    return Gcloud(target, tmp_path_factory.mktemp("gcloud"), "compute")
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,6 @@ Named = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
-    return Gcloud(target, tmp_path_factory.mktemp("gcloud"), "compute")
-
-
-@pytest.fixture(scope="module")
 def three(gcloud: Gcloud, prefix: str) -> list[str]:
     """Three instances, made at once from gcloud's default image."""
     names = [f"{prefix}{name}" for name in "abc"]

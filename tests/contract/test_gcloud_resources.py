@@ -18,11 +18,6 @@ Named = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
-    return Gcloud(target, tmp_path_factory.mktemp("gcloud"), "compute")
-
-
-@pytest.fixture(scope="module")
 def vm(gcloud: Gcloud, prefix: str) -> str:
     """The name of an instance that runs."""
     name = f"{prefix}vm"

@@ -6,24 +6,16 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from .rest import Rest
-from .sdks import ApiPythonClient, CloudCompute, Refused, Sdk
+from .sdks import Refused, Sdk
 from .target import Target
 
 Named = Callable[[str], str]
-
-
-@pytest.fixture(scope="module", params=[CloudCompute, ApiPythonClient])
-def api(request: pytest.FixtureRequest, target: Target, _environment: None) -> Iterator[Sdk]:
-    place = {"project": target.project, "zone": target.zone, "region": target.region}
-    sdk: Sdk = request.param(place)
-    yield sdk
-    sdk.close()
 
 
 @pytest.fixture
@@ -91,6 +83,8 @@ def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(api: Sdk, vm
             {"machineType": api("machineTypes.get", machineType="e2-small")["selfLink"]},
         ),
         ("setScheduling", {"automaticRestart": False}),
+        ("setMinCpuPlatform", {"minCpuPlatform": "Intel Skylake"}),
+        ("updateShieldedInstanceConfig", {"enableSecureBoot": True}),
         ("setServiceAccount", {"email": "default", "scopes": [CLOUD_PLATFORM]}),
     ]
     for method, body in changes:
@@ -117,17 +111,19 @@ def test_a_protected_instance_is_not_deleted(api: Sdk, vm: str) -> None:
     api("instances.delete", instance=vm)
 
 
-def test_a_disk_is_attached_used_and_detached(api: Sdk, vm: str, named: Named) -> None:
-    # https://cloud.google.com/compute/docs/disks/detach-reattach-boot-disk
+def test_a_disk_is_attached_to_what_runs_used_and_detached(api: Sdk, vm: str, named: Named) -> None:
+    # https://cloud.google.com/compute/docs/disks/add-persistent-disk
     disk = named("data")
     api("disks.insert", body={"name": disk, "sizeGb": "10"})
-    api("instances.stop", instance=vm)
     source = api("disks.get", disk=disk)["selfLink"]
     api("instances.attachDisk", instance=vm, body={"source": source, "deviceName": "data"})
     with pytest.raises(Refused, match=f"disks/{disk}' is already being used by .*/{vm}'"):
         api("disks.delete", disk=disk)
     api("instances.setDiskAutoDelete", instance=vm, deviceName="data", autoDelete=True)
     api("instances.detachDisk", instance=vm, deviceName="data")
+    boot = api("instances.get", instance=vm)["disks"][0]["deviceName"]
+    with pytest.raises(Refused, match="must be in TERMINATED state"):
+        api("instances.detachDisk", instance=vm, deviceName=boot)
     api("disks.delete", disk=disk)
     api("instances.delete", instance=vm)
 
@@ -166,6 +162,24 @@ def test_an_instance_s_console_is_read_and_its_list_filtered(
     others = {scope: part["warning"]["code"] for scope, part in found.items() if "warning" in part}
     assert set(others.values()) == {"NO_RESULTS_ON_PAGE"}
     api("instances.delete", instance=vm)
+
+
+def test_addresses_are_promoted_and_internal_ones_reserved(
+    api: Sdk, vm: str, rest: Rest, named: Named
+) -> None:
+    # https://cloud.google.com/compute/docs/ip-addresses/configure-static-internal-ip-address
+    promoted, internal, user = named("promoted"), named("internal"), named("user")
+    api("addresses.insert", body={"name": promoted, "address": external(api, vm)})
+    assert api("addresses.get", address=promoted)["status"] == "IN_USE"
+    api("instances.delete", instance=vm)
+    api("addresses.delete", address=promoted)
+    api("addresses.insert", body={"name": internal, "addressType": "INTERNAL"})
+    address = api("addresses.get", address=internal)["address"]
+    interface = {"network": "global/networks/default", "networkIP": address}
+    api("instances.insert", body=rest.instance(user, networkInterfaces=[interface]))
+    assert api("addresses.get", address=internal)["status"] == "IN_USE"
+    api("instances.delete", instance=user)
+    api("addresses.delete", address=internal)
 
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"

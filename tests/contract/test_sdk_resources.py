@@ -6,24 +6,16 @@ Methods are those of https://cloud.google.com/compute/docs/reference/rest/v1; se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from .sdks import ApiPythonClient, CloudCompute, Refused, Sdk
+from .sdks import CloudCompute, Refused, Sdk
 from .target import Target
 
 Named = Callable[[str], str]
 DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
-
-
-@pytest.fixture(scope="module", params=[CloudCompute, ApiPythonClient])
-def api(request: pytest.FixtureRequest, target: Target, _environment: None) -> Iterator[Sdk]:
-    place = {"project": target.project, "zone": target.zone, "region": target.region}
-    sdk: Sdk = request.param(place)
-    yield sdk
-    sdk.close()
 
 
 def names(items: list[dict[str, Any]]) -> list[str]:
@@ -115,12 +107,18 @@ def test_a_network_has_subnetworks_and_routes(api: Sdk, target: Target, named: N
         subnetwork=subnetwork,
         body={"privateIpGoogleAccess": True},
     )
-    assert api("subnetworks.get", subnetwork=subnetwork)["privateIpGoogleAccess"] is True
+    before = api("subnetworks.get", subnetwork=subnetwork)
+    assert before["privateIpGoogleAccess"] is True
+    closed = {"fingerprint": before["fingerprint"], "privateIpGoogleAccess": False}
+    api("subnetworks.patch", subnetwork=subnetwork, body=closed)
+    wider = {"ipCidrRange": "10.7.0.0/23"}
+    api("subnetworks.expandIpCidrRange", subnetwork=subnetwork, body=wider)
+    assert api("subnetworks.get", subnetwork=subnetwork)["ipCidrRange"] == "10.7.0.0/23"
     assert subnetwork in names(api("subnetworks.list"))
     everywhere = api("subnetworks.aggregatedList")[f"regions/{target.region}"]
     assert subnetwork in names(everywhere["subnetworks"])
     routes = [route for route in api("routes.list") if route["network"] == link]
-    assert {route["destRange"] for route in routes} == {"0.0.0.0/0", "10.7.0.0/24"}
+    assert {route["destRange"] for route in routes} == {"0.0.0.0/0", "10.7.0.0/23"}
     assert api("routes.get", route=routes[0]["name"])["selfLink"] == routes[0]["selfLink"]
     with pytest.raises(Refused, match=f"networks/{network}' is already being used by"):
         api("networks.delete", network=network)
