@@ -131,7 +131,7 @@ def test_what_a_guest_tells_is_read(gcloud: Gcloud, vm: str) -> None:
     assert "was not found" in none.stderr
 
 
-def test_the_catalogue_and_operations_are_listed(gcloud: Gcloud, target: Target) -> None:
+def test_the_catalogue_and_operations_are_listed(gcloud: Gcloud, target: Target, vm: str) -> None:
     kinds = gcloud("disk-types", "list", f"--zones={target.zone}")
     assert "pd-standard" in [kind["name"] for kind in kinds]
     described = gcloud("disk-types", "describe", "pd-ssd")

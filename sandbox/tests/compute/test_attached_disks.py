@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloudspill_sandbox.runtime.interface import MachineError
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
 from .conftest import UBUNTU, ZONE, Client
@@ -126,6 +127,64 @@ async def test_a_disk_goes_with_its_instance_when_it_is_said_to(
     assert (volume in runtime.volumes) is not auto_delete
     left = {disk["name"]: disk.get("users") for disk in (await api.call("disks.list"))["items"]}
     assert left == ({} if auto_delete else {"data": None})
+
+
+@pytest.fixture
+async def on(api: Client, vm: str) -> str:
+    """The instance, running."""
+    await api.done("instances.start", instance=vm)
+    return vm
+
+
+async def test_a_disk_is_plugged_into_what_runs_and_taken_out(
+    api: Client, runtime: MemoryRuntime, on: str
+) -> None:
+    body = {"source": DATA, "deviceName": "archive"}
+    await api.done("instances.attachDisk", body, instance=on)
+    machine = (await api.instance())["id"]
+    volume = f"d{(await api.call('disks.get', disk='data'))['id']}"
+    assert runtime.running[machine].data_volumes == (("archive", volume),)
+    await api.done("instances.detachDisk", instance=on, deviceName="archive")
+    assert runtime.running[machine].data_volumes == ()
+    assert [disk["boot"] for disk in (await api.instance())["disks"]] == [True]
+    await api.done("disks.delete", disk="data")
+
+
+async def test_a_disk_that_is_only_read_may_be_plugged_into_several(
+    api: Client, spec: Any, runtime: MemoryRuntime, on: str
+) -> None:
+    await api.done("instances.insert", spec("other"))
+    for name in (on, "other"):
+        body = {"source": DATA, "deviceName": "archive", "mode": "READ_ONLY"}
+        await api.done("instances.attachDisk", body, instance=name)
+        machine = (await api.instance(name))["id"]
+        assert runtime.running[machine].read_only == {"archive"}
+
+
+async def test_a_disk_that_cannot_be_plugged_in_is_free_again(
+    api: Client, runtime: MemoryRuntime, on: str
+) -> None:
+    runtime.failures["plug"] = MachineError("no slot")
+    error = await api.failed("instances.attachDisk", {"source": DATA}, instance=on)
+    assert "no slot" in error["message"]
+    assert len((await api.instance())["disks"]) == 1
+    assert "users" not in await api.call("disks.get", disk="data")
+
+
+async def test_a_disk_that_cannot_be_taken_out_stays(
+    api: Client, runtime: MemoryRuntime, on: str
+) -> None:
+    await api.done("instances.attachDisk", {"source": DATA, "deviceName": "a"}, instance=on)
+    runtime.failures["unplug"] = MachineError("stuck")
+    await api.failed("instances.detachDisk", instance=on, deviceName="a")
+    assert (await api.call("disks.get", disk="data"))["users"]
+    await api.done("instances.detachDisk", instance=on, deviceName="a")
+
+
+async def test_a_suspended_instance_keeps_its_disks(api: Client, on: str) -> None:
+    await api.done("instances.suspend", instance=on)
+    refusal = await api.refused("instances.attachDisk", {"source": DATA}, instance=on)
+    assert refusal.reason == "resourceNotReady"
 
 
 def _path(resource: str) -> str:

@@ -175,6 +175,38 @@ class RuntimeTable:
             await lab.ready(spec)
         assert lab.exits == []
 
+    async def test_a_disk_is_plugged_into_a_running_machine_and_taken_to_another(
+        self, lab: Lab
+    ) -> None:
+        first, second = await booted(lab, 1), await booted(lab, 2)
+        await lab.runtime.create_volume("data", None, 10)
+        await lab.runtime.plug(first.id, "archive", "data", read_only=False)
+        await lab.write(first, ARCHIVED, "kept")
+        with pytest.raises(MachineError, match="volume data is in use"):
+            await lab.runtime.plug(second.id, "archive", "data", read_only=True)
+        with pytest.raises(VolumeError, match="in use"):
+            await lab.runtime.delete_volume("data")
+        await lab.runtime.unplug(first.id, "archive")
+        await lab.runtime.unplug(first.id, "archive")
+        assert await lab.read(first, ARCHIVED) is None
+        await lab.runtime.plug(second.id, "archive", "data", read_only=True)
+        assert await lab.read(second, ARCHIVED) == "kept"
+        await lab.runtime.unplug(second.id, "archive")
+        await lab.runtime.delete_volume("data")
+
+    async def test_a_plugged_disk_is_there_after_a_reboot(self, lab: Lab) -> None:
+        spec = await booted(lab)
+        await lab.runtime.create_volume("data", None, 10)
+        await lab.runtime.plug(spec.id, "archive", "data", read_only=False)
+        await lab.write(spec, ARCHIVED, "kept")
+        await lab.reboot_inside(spec)
+        assert await lab.read(spec, ARCHIVED) == "kept"
+        await lab.runtime.shut_down(spec.id, 30)
+        with pytest.raises(MachineError, match=f"machine {spec.id} is not running"):
+            await lab.runtime.plug(spec.id, "archive", "data", read_only=False)
+        await lab.runtime.unplug(spec.id, "archive")
+        await lab.runtime.delete_volume("data")
+
     async def test_stopping_the_runtime_stops_machines_and_keeps_volumes(self, lab: Lab) -> None:
         spec = await booted(lab)
         await lab.write(spec, NOTED, "kept")

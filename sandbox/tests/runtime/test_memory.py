@@ -39,7 +39,7 @@ class MemoryLab:
         assert self.runtime.is_running(spec.id)
 
     def _place(self, spec: MachineSpec, path: str) -> tuple[dict[str, str], str]:
-        for device, volume in spec.data_volumes:
+        for device, volume in self.runtime.running[spec.id].data_volumes:
             if path.startswith(f"/mnt/disks/{device}/"):
                 return self.runtime.volumes[volume].files, path.removeprefix(f"/mnt/disks/{device}")
         return self.runtime.volumes[spec.boot_volume].files, path

@@ -107,6 +107,16 @@ class Machine:
         """Cut the power at once."""
         await self._cloud.runtime.power_off(self.document["id"])
 
+    async def plug(self, attached: Document) -> None:
+        """Give the machine the disk of an AttachedDisk. Raises MachineError, LookupError."""
+        volume, read_only = self._volume(attached), attached["mode"] == "READ_ONLY"
+        machine, device = self.document["id"], attached["deviceName"]
+        await self._cloud.runtime.plug(machine, device, volume, read_only=read_only)
+
+    async def unplug(self, device: str) -> None:
+        """Take a disk from the machine, by its device's name. Raises MachineError."""
+        await self._cloud.runtime.unplug(self.document["id"], device)
+
     async def suspend(self) -> None:
         """Stop the machine and keep its memory. Raises MachineError."""
         await self._cloud.runtime.suspend(self.document["id"])

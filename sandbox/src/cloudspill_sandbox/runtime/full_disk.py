@@ -15,30 +15,16 @@ a reboot from inside ends it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
-import re
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cloudspill_sandbox.runtime.interface import MachineError
+from cloudspill_sandbox.runtime import guest_mounts
 from cloudspill_sandbox.runtime.processes import ProcessId
-
-_MS_NOSUID = 2
-_UMOUNT_NOFOLLOW, _MNT_DETACH = 8, 2
-_CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
-_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT = 428, 429
-_OPEN_TREE_CLONE, _MOVE_FROM_EMPTY_PATH = 1, 4
-"""https://man7.org/linux/man-pages/man2/move_mount.2.html; the numbers are every architecture's."""
 
 _SOURCE = "full-disk"
 _STAGE = Path("/run/full-disk")
 _SMALLEST = "size=64k,nr_inodes=512,mode=0700"
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def fill(init: ProcessId) -> None:
@@ -50,7 +36,7 @@ def fill(init: ProcessId) -> None:
     Raises:
         MachineError: the kernel refused, or the machine is gone; then nothing has been changed.
     """
-    _inside(init, _fill)
+    guest_mounts.inside(init, _fill, "full disk")
 
 
 def empty(init: ProcessId) -> None:
@@ -59,62 +45,16 @@ def empty(init: ProcessId) -> None:
     Raises:
         MachineError: the kernel refused, or the machine is gone.
     """
-    _inside(init, _empty)
-
-
-def _inside(init: ProcessId, work: Callable[[int], None]) -> None:
-    """Run something in the mounts of a process: in a thread of its own, which then ends.
-
-    Nothing of the machine may be run there, for it would have the sandbox's rights: no program,
-    and no module or codec that Python would only now look for among the machine's files.
-
-    Args:
-        work: gets a descriptor of the machine's mountinfo; its own /proc does not know us.
-    """
-    failures: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            with _opened(f"/proc/{init.pid}/mountinfo") as table:
-                with _opened(f"/proc/{init.pid}/ns/mnt") as namespace:
-                    _require(init)
-                    _check(_libc.unshare(_CLONE_FS), "part from the sandbox's root")
-                    _check(_libc.setns(namespace, _CLONE_NEWNS), "enter its mounts")
-                work(table)
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits, outside
-            failures.append(error)
-
-    thread = threading.Thread(target=body, name="full-disk")
-    thread.start()
-    thread.join()
-    for failure in failures:
-        if isinstance(failure, OSError):
-            raise MachineError(f"no full disk in the machine of process {init.pid}: {failure}")
-        raise failure
-
-
-def _require(init: ProcessId) -> None:
-    """Ask once its files are open: before, its id may have become another's, even the host's."""
-    if not init.exists():
-        raise ProcessLookupError(errno.ESRCH, "it has ended")
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    guest_mounts.inside(init, _empty, "full disk")
 
 
 def _fill(table: int) -> None:
-    mounts = _mounts(table)
+    mounts = guest_mounts.mounts(table)
     if any(source == _SOURCE for _, source in mounts):
         return
     inner = {point for point, _ in mounts}
     _STAGE.mkdir(mode=0o700, exist_ok=True)
-    _mount("tmpfs", _SOURCE, _STAGE, _SMALLEST)
+    guest_mounts.mount("tmpfs", _SOURCE, _STAGE, _SMALLEST)
     try:
         for folder in _root_folders():
             _cover(folder, [point for point in inner if folder in point.parents])
@@ -123,7 +63,7 @@ def _fill(table: int) -> None:
         _empty(table)
         raise
     finally:
-        _unmount(_STAGE)  # the overlays hold it
+        guest_mounts.unmount(_STAGE)  # the overlays hold it
         _STAGE.rmdir()
 
 
@@ -138,12 +78,14 @@ def _cover(folder: Path, inner: list[Path]) -> None:
     with contextlib.ExitStack() as stack:
         kept = []
         for point in sorted(inner):
-            tree = _open_tree(point)
+            tree = guest_mounts.open_tree(point)
             stack.callback(os.close, tree)
             kept.append((point, tree))
-        _mount("overlay", _SOURCE, folder, f"lowerdir={folder},upperdir={upper},workdir={work}")
+        guest_mounts.mount(
+            "overlay", _SOURCE, folder, f"lowerdir={folder},upperdir={upper},workdir={work}"
+        )
         for point, tree in kept:
-            _move_mount(tree, point)
+            guest_mounts.move_mount(tree, point)
 
 
 def _use_up(folder: Path) -> None:
@@ -176,9 +118,9 @@ def _write(descriptor: int) -> None:
 
 
 def _empty(table: int) -> None:
-    for point, source in reversed(_mounts(table)):
+    for point, source in reversed(guest_mounts.mounts(table)):
         if source == _SOURCE:
-            _unmount(point)
+            guest_mounts.unmount(point)
 
 
 def _root_folders() -> list[Path]:
@@ -191,50 +133,3 @@ def _root_folders() -> list[Path]:
             if entry.is_dir(follow_symlinks=False)
             and entry.stat(follow_symlinks=False).st_dev == device
         )
-
-
-def _mounts(table: int) -> list[tuple[Path, str]]:
-    """Return mount points and sources, the oldest first."""
-    os.lseek(table, 0, os.SEEK_SET)
-    text = b""
-    while part := os.read(table, 1 << 16):
-        text += part
-    found = []
-    for line in os.fsdecode(text).splitlines():
-        fields, _, rest = line.partition(" - ")
-        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields.split(" ")[4])
-        found.append((Path(point), rest.split(" ")[1]))
-    return found
-
-
-def _mount(kind: str, source: str, target: Path, options: str) -> None:
-    done = _libc.mount(
-        source.encode(), os.fsencode(target), kind.encode(), _MS_NOSUID, options.encode()
-    )
-    _check(done, f"mount {kind} on {target}")
-
-
-def _open_tree(point: Path) -> int:
-    """Return a copy of the mounts at and below a point, which are mounted nowhere yet."""
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
-    tree: int = _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(point), flags)
-    _check(min(tree, 0), f"copy the mount of {point}")
-    return tree
-
-
-def _move_mount(tree: int, point: Path) -> None:
-    done = _libc.syscall(
-        _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(point), _MOVE_FROM_EMPTY_PATH
-    )
-    _check(done, f"keep what is mounted on {point}")
-
-
-def _unmount(target: Path) -> None:
-    done = _libc.umount2(os.fsencode(target), _UMOUNT_NOFOLLOW | _MNT_DETACH)
-    _check(done, f"unmount {target}")
-
-
-def _check(result: int, action: str) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{action}: {os.strerror(code)}")

@@ -7,7 +7,7 @@ Two implementations pass the same tests: Podman (real machines) and memory (API 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -67,6 +67,21 @@ class MachineSpec:
         if self.boot_volume == volume:
             return True
         return bool(self.data_volumes) and any(volume == each for _, each in self.data_volumes)
+
+    def plugged(self, device: str, volume: str, *, read_only: bool) -> MachineSpec:
+        """Return the machine with a further disk."""
+        kept = self.unplugged(device)
+        also = frozenset({device}) if read_only else frozenset()
+        return replace(
+            kept,
+            data_volumes=(*kept.data_volumes, (device, volume)),
+            read_only=kept.read_only | also,
+        )
+
+    def unplugged(self, device: str) -> MachineSpec:
+        """Return the machine without one of its further disks."""
+        rest = tuple(each for each in self.data_volumes if each[0] != device)
+        return replace(self, data_volumes=rest, read_only=self.read_only - {device})
 
     @property
     def written_volumes(self) -> tuple[str, ...]:
@@ -160,6 +175,21 @@ class Runtime(Protocol):
         Raises:
             MachineError: it is on, a volume is missing, read-only or written by another machine, or
                 it could not be started (nothing is left of the attempt).
+        """
+
+    async def plug(self, machine: str, device: str, volume: str, *, read_only: bool) -> None:
+        """Give a running machine a further disk, for good: reboots keep it.
+
+        Raises:
+            MachineError: it is not on, another machine writes to the volume, or it could not be
+                done (nothing is left of the attempt).
+        """
+
+    async def unplug(self, machine: str, device: str) -> None:
+        """Take a further disk from a machine; no error when it is off or has none of this name.
+
+        Raises:
+            MachineError: it could not be done.
         """
 
     async def shut_down(self, machine: str, grace: float) -> None:

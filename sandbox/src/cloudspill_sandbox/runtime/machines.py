@@ -6,13 +6,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import signal
 import time
 from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 
-from cloudspill_sandbox.runtime import full_disk
+from cloudspill_sandbox.runtime import full_disk, hot_plugging
 from cloudspill_sandbox.runtime.adoption import EarlierLife, MachineRecord, MachineRecords
 from cloudspill_sandbox.runtime.cgroups import SandboxCgroup
 from cloudspill_sandbox.runtime.console import SerialConsole
@@ -26,16 +25,11 @@ from cloudspill_sandbox.runtime.interface import (
     VolumeError,
     check_shared,
 )
-from cloudspill_sandbox.runtime.leftovers import (
-    kernel_limits,
-    podman_directory,
-    probe_directory,
-    sweep,
-)
+from cloudspill_sandbox.runtime.leftovers import kernel_limits, podman_directory, sweep
 from cloudspill_sandbox.runtime.machine import Machine
-from cloudspill_sandbox.runtime.mounts import mount_overlay, overlay_options, unmount
 from cloudspill_sandbox.runtime.podman import Container, ContainerRequest, Podman
 from cloudspill_sandbox.runtime.processes import ProcessId, WatchedProcess
+from cloudspill_sandbox.runtime.proving import prove
 from cloudspill_sandbox.runtime.volumes import VolumeStore
 from cloudspill_sandbox.settings import Settings
 
@@ -84,7 +78,7 @@ class PodmanRuntime:
             adopted = await earlier.take_up([*expected])
             kernel_limits(self._settings).raise_all()
             if not adopted:
-                await self._probe()
+                await prove(self._settings, self._guest_image, self._podman)
         except BaseException:
             await self.stop()
             raise
@@ -103,17 +97,6 @@ class PodmanRuntime:
                 "`cloudspill-sandbox image build` makes it anew"
             ) from error
 
-    async def _probe(self) -> None:
-        probe = probe_directory(self._settings)
-        for part in ("u", "w", "m"):
-            (probe / part).mkdir(parents=True)
-        mount_overlay(probe / "m", overlay_options([self._guest_image], probe / "u", probe / "w"))
-        try:
-            await self._podman.start(probe / "m")
-        finally:
-            unmount(probe / "m", detach=True)
-            shutil.rmtree(probe)
-
     async def stop(self) -> None:
         """Stop every machine (shutdown scripts run, at most 30 s) and unmount; volumes stay."""
         await asyncio.gather(*(self.shut_down(name, _STOP_GRACE) for name in [*self._machines]))
@@ -130,11 +113,7 @@ class PodmanRuntime:
         return self._volumes.bases
 
     async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
-        """Make a writable volume, empty or with the content of another.
-
-        Raises:
-            VolumeError: the source does not exist or the copy failed (nothing is left).
-        """
+        """Make a writable volume, empty or with the content of another; see `Runtime`."""
         container = self._container_writing(source)
         await asyncio.to_thread(self._create, volume, source, size_gb, container)
 
@@ -187,24 +166,14 @@ class PodmanRuntime:
         return await asyncio.to_thread(self._volumes.stored_bytes, volume)
 
     async def delete_volume(self, volume: str) -> None:
-        """Remove a volume; content that others build on stays until they go.
-
-        No error when it is gone.
-
-        Raises:
-            VolumeError: a machine uses it.
-        """
+        """Remove a volume; content that others build on stays until they go; see `Runtime`."""
         await asyncio.to_thread(self._volumes.delete, volume)
         for machine in [*self._consoles]:
             if self._volumes.volume_of(machine) is None:
                 self._consoles.pop(machine, None)
 
     async def boot(self, spec: MachineSpec) -> None:
-        """Power a machine on; returns when its init runs. A reboot from inside is the runtime's.
-
-        Raises:
-            MachineError: it is on, or could not be started (nothing is left of the attempt).
-        """
+        """Power a machine on; returns when its init runs; see `Runtime`."""
         if spec.id in self._machines:
             raise MachineError(f"machine {spec.name} is on")
         others = [other.spec for other in self._machines.values()]
@@ -302,13 +271,45 @@ class PodmanRuntime:
 
     def _forget(self, machine: Machine) -> None:
         del self._machines[machine.spec.id]
+        self._let_go({*machine.spec.volumes})
+        machine.off.set()
+
+    def _let_go(self, volumes: set[str]) -> None:
         in_use = {volume for other in self._machines.values() for volume in other.spec.volumes}
-        for volume in {*machine.spec.volumes} - in_use:
+        for volume in volumes - in_use:
             try:
                 self._volumes.unmount(volume)
             except OSError as error:
                 _log.error("volume %s stays mounted: %s", volume, error)
-        machine.off.set()
+
+    async def plug(self, machine: str, device: str, volume: str, *, read_only: bool) -> None:
+        """Give a running machine a further disk; see `Runtime`."""
+        found, init = self._machines.get(machine), self._init_of(machine)
+        if found is None or found.container is None or init is None:
+            raise MachineError(f"machine {machine} is not running")
+        spec = found.spec.plugged(device, volume, read_only=read_only)
+        try:
+            check_shared(spec, [m.spec for m in self._machines.values() if m is not found])
+            folder = await asyncio.to_thread(self._volumes.mount, volume)
+            await asyncio.to_thread(hot_plugging.plug, init, device, folder, read_only=read_only)
+        except (OSError, VolumeError) as error:
+            raise MachineError(f"machine {spec.name} gets no disk {device}: {error}") from error
+        self._replace(found, spec)
+
+    async def unplug(self, machine: str, device: str) -> None:
+        """Take a further disk from a machine; see `Runtime`."""
+        found, init = self._machines.get(machine), self._init_of(machine)
+        if found is None or init is None:
+            return
+        await asyncio.to_thread(hot_plugging.unplug, init, device)
+        gone = {volume for each, volume in found.spec.data_volumes if each == device}
+        self._replace(found, found.spec.unplugged(device))
+        self._let_go(gone)
+
+    def _replace(self, machine: Machine, spec: MachineSpec) -> None:
+        machine.spec = spec
+        if machine.container is not None and not machine.asked_to_stop:
+            self._records.write(MachineRecord(spec, machine.container))
 
     async def shut_down(self, machine: str, grace: float) -> None:
         """Press the power button; cut the power after `grace` seconds. No error when it is off."""

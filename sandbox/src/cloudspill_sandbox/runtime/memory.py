@@ -134,6 +134,26 @@ class MemoryRuntime:
         if self.dies_at_boot:
             self.guest_power_off(spec.id, MachineExit.CRASH)
 
+    async def plug(self, machine: str, device: str, volume: str, *, read_only: bool) -> None:
+        """Give a running machine a further disk."""
+        self._fail("plug")
+        if machine not in self.running:
+            raise MachineError(f"machine {machine} is not running")
+        spec = self.running[machine].plugged(device, volume, read_only=read_only)
+        others = (other for other in self.running.values() if other.id != machine)
+        try:
+            self._volume(volume)
+            check_shared(spec, others)
+        except VolumeError as error:
+            raise MachineError(f"machine {spec.name} gets no disk {device}: {error}") from error
+        self.running[machine] = spec
+
+    async def unplug(self, machine: str, device: str) -> None:
+        """Take a further disk from a machine."""
+        self._fail("unplug")
+        if machine in self.running:
+            self.running[machine] = self.running[machine].unplugged(device)
+
     async def shut_down(self, machine: str, grace: float) -> None:  # noqa: ARG002
         """Power a machine off; guests in memory take no time."""
         self._fail("shut_down")

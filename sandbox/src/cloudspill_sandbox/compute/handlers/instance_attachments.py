@@ -6,13 +6,14 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfi
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, interfaces, names, quotas, refusals
+from cloudspill_sandbox.compute import disks, interfaces, machines, names, quotas, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work, Writes
 from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.store import Transaction
 
 
 async def _add_access_config(cloud: Cloud, call: Call) -> Document:
@@ -74,11 +75,11 @@ async def _settle(cloud: Cloud, operation: str, method: str, failed: Writes) -> 
 
 
 async def _attach_disk(cloud: Cloud, call: Call) -> Document:
-    """Attach a disk to a stopped instance; the sandbox has no hot-plugging (docs/fidelity.md)."""
+    """https://cloud.google.com/compute/docs/disks/add-persistent-disk#api"""
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        _check_off(name, instance)
+        running = _is_on(name, instance)
         if not call.body.get("source"):
             raise refusals.missing("source")
         disk = disks.existing(cloud, tx, name, call.body, "resource")
@@ -94,12 +95,19 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
         disks.check_device_names("disks", attached)
         tx.put(name, instance | {"disks": attached})
         disks.use(cloud, tx, names.relative(disk["selfLink"]), name)
+        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "attachDisk", name)
-        cloud.operations.close(tx, operation)
-    return found(cloud.store, operation)
+    machine = machines.Machine(cloud, name)
+
+    async def plug() -> None:
+        await machine.plug(new)
+
+    steps = (Step("instances.attachDisk.plug", plug),) if running else ()
+    return await cloud.operations.perform(operation, Work(steps, failed=failed))
 
 
 async def _detach_disk(cloud: Cloud, call: Call) -> Document:
+    """What a guest has open on a disk that goes is lost to it, as on Google Cloud."""
     name = zonal(call, "instances", "instance")
     device = call.query["deviceName"]
     with cloud.transaction() as tx:
@@ -109,21 +117,30 @@ async def _detach_disk(cloud: Cloud, call: Call) -> Document:
             raise refusals.invalid_usage(
                 "To detach the boot disk, the instance must be in TERMINATED state."
             )
-        _check_off(name, instance)
-        rest = [entry for entry in instance["disks"] if entry["deviceName"] != device]
-        tx.put(name, instance | {"disks": rest})
-        disks.let_go(cloud, tx, names.relative(going["source"]), name)
+        running = _is_on(name, instance)
         operation = cloud.operations.open(tx, call, "detachDisk", name)
-        cloud.operations.close(tx, operation)
-    return found(cloud.store, operation)
+    machine = machines.Machine(cloud, name)
+
+    async def unplug() -> None:
+        await machine.unplug(device)
+
+    def done(tx: Transaction) -> None:
+        now = found(tx, name)
+        if going not in now["disks"]:
+            return  # another call was first
+        rest = [entry for entry in now["disks"] if entry != going]
+        tx.put(name, now | {"disks": rest})
+        disks.let_go(cloud, tx, names.relative(going["source"]), name)
+
+    steps = (Step("instances.detachDisk.unplug", unplug),) if running else ()
+    return await cloud.operations.perform(operation, Work(steps, done))
 
 
-def _check_off(name: str, instance: Document) -> None:
-    if instance["status"] != "TERMINATED":
-        raise refusals.invalid_usage(
-            f"The sandbox attaches and detaches disks of stopped instances only; {name} is "
-            f"{instance['status']}"
-        )
+def _is_on(name: str, instance: Document) -> bool:
+    """Whether an instance runs; it is off otherwise. Raises ApiError for what is in between."""
+    if instance["status"] not in {"RUNNING", "TERMINATED"}:
+        raise refusals.not_ready(name)
+    return bool(instance["status"] == "RUNNING")
 
 
 METHODS: Methods = {
