@@ -163,7 +163,12 @@ class Machine:
 async def machine(lab: Lab, tmp_path: Path) -> Machine:
     script = await asyncio.to_thread(startup_script, tmp_path, 60.0)
     vm = await lab.booted(1, startup_script=script, enable_guest_attributes="TRUE")
-    return Machine(lab, vm)
+    machine = Machine(lab, vm)
+    until = time.monotonic() + 30
+    # ssh is there before the startup script is through.
+    while (await machine.run("sudo -n test -S /run/cloudspill-burst/keeper.sock")).returncode:
+        assert time.monotonic() < until, "no keeper"
+    return machine
 
 
 NASTY = {
