@@ -11,7 +11,7 @@ OUT = ("make", "made", "ready", "handed", "sent", "called", "confirmed")
 HOME = ("handed", "sent", "called", "confirmed")
 
 
-@pytest.mark.parametrize("who", ["playbook", "both"])
+@pytest.mark.parametrize("who", ["playbook", pytest.param("both", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("point", OUT)
 def test_tasks_get_there_all_the_same(bench: Bench, point: str, who: str) -> None:
     bench.start()
@@ -24,7 +24,7 @@ def test_tasks_get_there_all_the_same(bench: Bench, point: str, who: str) -> Non
     bench.audit()
 
 
-@pytest.mark.parametrize("who", ["playbook", "both"])
+@pytest.mark.parametrize("who", ["playbook", pytest.param("both", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("point", HOME)
 def test_tasks_get_home_all_the_same(bench: Bench, point: str, who: str) -> None:
     bench.start()

@@ -36,8 +36,11 @@ def build(
     task, and nobody would answer. Raises JournalError.
     """
     controller = journal.controller()
-    for words in leftovers.end_leftovers(controller):
-        reporter.notice(f"ended what an earlier monitor left: {words}")
+    try:
+        for words in leftovers.end_leftovers(controller):
+            reporter.notice(f"ended what an earlier monitor left: {words}")
+    except leftovers.LeftoverError as error:  # its move is over: whatever it asks is refused
+        reporter.error(str(error))
     playbooks = AnsiblePlaybooks(inventory, controller, config.state_dir, reporter.notice)
 
     def make_link(vm: BurstVm) -> VmLink:
