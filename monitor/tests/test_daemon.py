@@ -4,188 +4,28 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from cloudspill_monitor.clock import boot_id
-from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.config_file import ConfigError, load
-from cloudspill_monitor.control import ControlRefusal, Handler
-from cloudspill_monitor.daemon import Daemon, Surroundings
-from cloudspill_monitor.drain import DrainOrder
-from cloudspill_monitor.executor import Announcer, AwayLoad, MoveError
-from cloudspill_monitor.journal import Journal
+from cloudspill_monitor.control import ControlRefusal
+from cloudspill_monitor.executor import Announcer
 from cloudspill_monitor.placement import Placement
 from cloudspill_monitor.policy_types import LOCAL, ScaleIn, ScaleOut
-from cloudspill_monitor.sampler import HostCpu, Sampler
-from cloudspill_monitor.sd_notify import Notifier
-from cloudspill_monitor.snapshot import Snapshot, VmView, from_json
-from cloudspill_monitor.workload import TaskEvent, Workload
+from cloudspill_monitor.snapshot import from_json
 
 from .conftest import FakeClock
-from .test_metrics import VM
-
-CONFIG = """\
-state_dir: state
-stop: {}
-tasks:
-  - {name: stays, command: sleep 600, movable: false}
-  - {name: moves, command: sleep 600}
-""".replace("stop: {}\n", "")
-
-
-@dataclass
-class Listener:
-    """A Reporter that remembers."""
-
-    samples: list[Snapshot] = field(default_factory=list)
-    decisions: list[tuple[str, str, str]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    def sample(self, snapshot: Snapshot) -> None:
-        self.samples.append(snapshot)
-
-    def decision(self, action: str, words: str, reason: str) -> None:
-        self.decisions.append((action, words, reason))
-
-    def task(self, event: TaskEvent) -> None:
-        self.said.append(f"{event.task} {event.text}")
-
-    def log(self, task: str, line: str, place: str = LOCAL) -> None:
-        self.said.append(f"[{task}] {line}")
-
-    def notice(self, text: str) -> None:
-        self.said.append(text)
-
-    def error(self, text: str) -> None:
-        self.said.append(f"ERROR {text}")
-
-
-class Cloud:
-    """An executor whose moves take until they are let go, and may fail."""
-
-    def __init__(self) -> None:
-        self.asked: list[ScaleOut | ScaleIn] = []
-        self.go = asyncio.Event()
-        self.failure: str | None = None
-        self.placement = Placement()
-        self.drained = False
-        self.closed: list[bool] = []
-
-    def describe(self, action: ScaleOut | ScaleIn) -> str:
-        return f"moving {', '.join(action.tasks)}"
-
-    def configure(self, config: MonitorConfig) -> None:
-        pass
-
-    def handlers(self) -> dict[str, Handler]:
-        return {}
-
-    def loads(self) -> tuple[AwayLoad, ...]:
-        return ()
-
-    def vms(self, now: float, wall: float) -> tuple[VmView, ...]:
-        return (VM,) if self.placement.away else ()
-
-    def cost(self, wall: float) -> float:
-        return 0.5
-
-    async def start(self) -> None:
-        pass
-
-    async def carry_out(self, action: ScaleOut | ScaleIn, decision: int) -> None:
-        self.asked.append(action)
-        await self.go.wait()
-        if self.failure:
-            raise MoveError(self.failure, "stock-out", "Name zones.")
-        place = "vm-1" if isinstance(action, ScaleOut) else LOCAL
-        self.placement = self.placement.moved(action.tasks, place)
-
-    async def close(self, *, hurry: bool) -> None:
-        self.closed.append(hurry)
-
-
-class Told(Notifier):
-    """A notifier that remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-
-    def _say(self, *words: str) -> None:
-        self.words += words
-
-
-class Machine:
-    """A monitor on a machine whose CPU is what the test says, one interval a tick."""
-
-    def __init__(self, directory: Path, clock: FakeClock) -> None:
-        self.clock = clock
-        self.cpu = 0.0
-        self.listener = Listener()
-        self.notifier = Told()
-        self.cloud: Cloud | Announcer = Cloud()
-        self.path = directory / "monitor.yml"
-        self.path.write_text(CONFIG)
-        config = load(self.path)
-        config.state_dir.mkdir()
-        self.journal = Journal(config.state_dir / "journal.db")
-        self.workload = Workload(self.journal, clock, config.state_dir, boot_id())
-        self._busy = self._total = 0.0
-        self.config = config
-
-    def start(self) -> Daemon:
-        given = Surroundings(
-            journal=self.journal,
-            workload=self.workload,
-            make_executor=lambda _, __: self.cloud,
-            clock=self.clock,
-            reporter=self.listener,
-            boot_id=boot_id(),
-            make_sampler=self._sampler,
-            load_config=lambda: load(self.path),
-            drain_order=DrainOrder(self.config.state_dir),
-            notifier=self.notifier,
-            config_path=self.path,
-            dry_run=False,
-        )
-        self.daemon = Daemon(self.config, given)
-        if not self.workload.tasks:
-            self.workload.adopt(self.config.tasks, 1)
-        self.daemon.tick()
-        return self.daemon
-
-    async def run(self, cpu: float, seconds: int) -> None:
-        self.cpu = cpu
-        for _ in range(seconds):
-            self.clock.now += 1.0
-            self.daemon.tick()
-            await asyncio.sleep(0)  # lets a move go on
-            await asyncio.sleep(0)
-
-    def _sampler(self, _: MonitorConfig) -> Sampler:
-        def read() -> HostCpu:
-            self._total += 4.0
-            self._busy += 4.0 * self.cpu / 100.0
-            return HostCpu(self._busy, self._total)
-
-        return Sampler((), read, lambda: 10.0, cores=4)
+from .daemon_machine import CONFIG, Cloud, Machine
 
 
 @pytest.fixture
 def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     made = Machine(tmp_path, clock)
     yield made
-    made.workload.stop_all()
-    clock.now += 3600.0
-    while made.workload.stopping:
-        made.workload.poll()
-    made.journal.close()
+    made.close()
 
 
 async def test_a_move_is_written_down_before_it_is_begun(machine: Machine) -> None:
@@ -383,58 +223,6 @@ async def test_a_reload_cannot_move_the_state(machine: Machine) -> None:
     machine.path.write_text(CONFIG.replace("state_dir: state", "state_dir: elsewhere"))
     daemon._reload()
     assert any("restart of the monitor" in line for line in machine.listener.said)
-
-
-async def test_a_drain_brings_every_task_home_and_keeps_it_there(machine: Machine) -> None:
-    cloud = Cloud()
-    cloud.go.set()
-    machine.cloud = cloud
-    daemon = machine.start()
-    await machine.run(90.0, 12)
-    assert [t.place for t in machine.listener.samples[-1].tasks] == [LOCAL, "vm-1"]
-    daemon.drain({"do": "drain", "on": True})
-    assert cloud.drained
-    await machine.run(90.0, 2)  # at once, however busy the machine is
-    assert [type(action) for action in cloud.asked] == [ScaleOut, ScaleIn]
-    await machine.run(90.0, 60)
-    assert len(cloud.asked) == 2
-    assert machine.listener.samples[-1].drained_wall is not None
-    daemon.drain({"do": "drain", "on": False})
-    await machine.run(90.0, 12)
-    assert [type(action) for action in cloud.asked] == [ScaleOut, ScaleIn, ScaleOut]
-    assert machine.listener.samples[-1].drained_wall is None
-
-
-async def test_a_drain_outlives_a_restart(machine: Machine) -> None:
-    machine.start().drain({"do": "drain", "on": True})
-    machine.cloud = cloud = Cloud()
-    daemon = machine.start()
-    assert cloud.drained
-    await machine.run(90.0, 30)
-    assert cloud.asked == []
-    assert machine.listener.samples[-1].drained_wall is not None
-    daemon.drain({"do": "drain", "on": False})
-    machine.start()
-    await machine.run(90.0, 12)
-    assert len(cloud.asked) == 1
-
-
-async def test_a_drain_that_cannot_be_kept_is_refused(machine: Machine) -> None:
-    daemon = machine.start()
-    shutil.rmtree(machine.config.state_dir)
-    with pytest.raises(ControlRefusal, match="the order cannot be kept"):
-        daemon.drain({"do": "drain", "on": True})
-
-
-async def test_a_service_manager_hears_of_every_look_and_of_the_end(machine: Machine) -> None:
-    machine.cloud = cloud = Cloud()
-    daemon = machine.start()
-    await machine.run(50.0, 3)
-    assert machine.notifier.words.count("WATCHDOG=1") == 4
-    assert any(word.startswith("STATUS=cpu 50.0 %") for word in machine.notifier.words)
-    await daemon._stop()
-    assert cloud.closed == [False]
-    assert "STOPPING=1" in machine.notifier.words
 
 
 def test_a_task_has_one_place() -> None:
