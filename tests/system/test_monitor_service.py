@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.system.sandbox import ROOT, Play, Sandbox, eventually
+from tests.system.sandbox import BIN, ROOT, Play, Sandbox, eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
 MACHINE = "monitor-1"
 WATCHDOG = 5
@@ -57,6 +57,8 @@ class Service:
         self.wheels = wheels
         self.tasks: list[dict[str, Any]] = [TASK]
         self.threshold = 75
+        self.moves: dict[str, Any] = {}
+        self.burst: dict[str, Any] = {}
 
     def make(self) -> None:
         """Have the machine, with all that pip needs."""
@@ -82,7 +84,9 @@ class Service:
                 "interval": 0.5,
                 "threshold_high": self.threshold,
                 "tasks": self.tasks,
+                "burst": self.burst,
             },
+            **self.moves,
         }
         playbook = str(ROOT / "tests" / "system" / "monitor_service.yml")
         done = self.sandbox.run(
@@ -219,6 +223,27 @@ def test_a_restart_ends_the_tasks_in_order_and_starts_them_anew(service: Service
     assert not any(service.alive(pid) for pid in tasks.values())
     assert service.task_pids().keys() == tasks.keys()
     assert service.shown("NRestarts") == "0"
+
+
+def test_what_moves_need_is_installed_and_found(service: Service, tmp_path: Path) -> None:
+    galaxy = [str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(tmp_path)]
+    subprocess.run(galaxy, cwd=ROOT, check=True, capture_output=True)
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "hosts").write_text("localhost ansible_connection=local\n")
+    service.moves = {
+        "monitor_collections": [str(next(tmp_path.glob("cloudspill-gcp-*.tar.gz")))],
+        "monitor_galaxy_arguments": ["--no-deps", "--offline"],
+        "monitor_inventory": str(tmp_path / "inventory"),
+    }
+    service.burst = {"inventory": "inventory"}
+    before = service.pid
+    play = service.play()
+    assert play.status == 0, play.output
+    assert service.pid != before  # burst.inventory is read at the start alone
+    found = service.there("cloudspill-monitor", "check")
+    assert "moves are made by /opt/cloudspill-monitor/venv/bin/ansible-playbook" in found
+    play = service.play()
+    assert (play.status, play.changed) == (0, 0), play.output
 
 
 def test_a_removal_leaves_no_process_and_keeps_what_was_done(service: Service) -> None:
