@@ -8,11 +8,13 @@ the playbooks, a wire that can be cut, and processes for VMs.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -36,13 +38,12 @@ class Bench:
 
     def __init__(self, folder: Path, **burst: Any) -> None:
         self.folder = folder
-        self.cloud = folder / "cloud"
+        self.cloud = Path(tempfile.mkdtemp(prefix="burst-"))  # short: sockets are in it
         self.state = folder / "state"
         self.intervals = folder / "intervals"
         self.cpu = folder / "cpu"
         self.steps = folder / "steps"
-        for path in (self.cloud, self.intervals):
-            path.mkdir()
+        self.intervals.mkdir()
         self.movers = tuple(burst.pop("movers", ("mover",)))
         self._burst, self._mover = burst, dict(burst.pop("mover", {}))
         self.write_config()
@@ -276,7 +277,7 @@ class Bench:
     def told(self) -> str:
         """What the monitor and the keepers said, for a test that fails."""
         logs = [self.folder / "monitor.log", *self.cloud.glob("*/keeper.log")]
-        said = [f"== {path.relative_to(self.folder)}\n{_tail(path)}" for path in logs]
+        said = [f"== {path.parent.name}/{path.name}\n{_tail(path)}" for path in logs]
         state = [str(row) for row in self.rows("SELECT * FROM runs")]
         state += [str(row) for row in self.rows("SELECT * FROM moves")]
         state += [str(row) for row in self.rows("SELECT * FROM vms")]
@@ -292,6 +293,7 @@ class Bench:
                 with suppress(ProcessLookupError):
                     os.kill(int(words.split()[0]), signal.SIGKILL)
             time.sleep(_POLL)
+        shutil.rmtree(self.cloud)
 
     def write_config(self, *, without: tuple[str, ...] = ()) -> None:
         """Write the monitor's configuration; `without` has tasks that it does not know."""
