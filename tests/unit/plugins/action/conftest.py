@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,16 @@ class Tasks:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[LocalVm]:
+def folder() -> Iterator[Path]:
+    """One whose path is short enough for a socket's address."""
+    with tempfile.TemporaryDirectory(prefix="burst-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def machine(folder: Path) -> Iterator[LocalVm]:
     """A VM whose keeper answers."""
-    vm = LocalVm(tmp_path / "vm", lease=30.0, tick=0.1)
+    vm = LocalVm(folder / "vm", lease=30.0, tick=0.1)
     vm.boot()
     try:
         vm.wait_ready()
@@ -93,14 +101,14 @@ def machine(tmp_path: Path) -> Iterator[LocalVm]:
 
 
 @pytest.fixture
-def monitor(tmp_path: Path) -> Iterator[MonitorStandIn]:
+def monitor(folder: Path) -> Iterator[MonitorStandIn]:
     """A monitor that listens."""
-    subject = MonitorStandIn(tmp_path)
+    subject = MonitorStandIn(folder)
     with subject.listening():
         yield subject
 
 
 @pytest.fixture
-def tasks(tmp_path: Path, monitor: MonitorStandIn, machine: LocalVm) -> Tasks:
+def tasks(folder: Path, monitor: MonitorStandIn, machine: LocalVm) -> Tasks:
     """The role, with all that it needs."""
-    return Tasks(tmp_path, monitor, str(machine.ssh))
+    return Tasks(folder, monitor, str(machine.ssh))
