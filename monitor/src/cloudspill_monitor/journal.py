@@ -122,6 +122,10 @@ class Journal(MoveJournal):
         """Runs that have not ended as far as is known."""
         return self._runs("WHERE ended_wall IS NULL ORDER BY run")
 
+    def run(self, number: int) -> Run | None:
+        """The run of that number, if it is remembered."""
+        return next(iter(self._runs(f"WHERE run = {int(number)}")), None)
+
     def last_runs(self) -> dict[str, Run]:
         """The newest run of each task."""
         rows = self._runs("WHERE run IN (SELECT MAX(run) FROM runs GROUP BY task)")

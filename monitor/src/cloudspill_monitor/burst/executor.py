@@ -8,7 +8,7 @@ need is done as soon as its stream says so, and at least once a second.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cloudspill_monitor import checkpoints
 from cloudspill_monitor.burst import assignment, views
 from cloudspill_monitor.burst.failures import FailureKind, advice
 from cloudspill_monitor.burst.fleet import Duties, Fleet, FleetSurroundings
-from cloudspill_monitor.burst.handover import Handover
+from cloudspill_monitor.burst.handover import Handover, refusing
 from cloudspill_monitor.burst.homecoming import Homecoming
 from cloudspill_monitor.burst.link import VmLink
 from cloudspill_monitor.burst.move import Move
@@ -26,7 +26,7 @@ from cloudspill_monitor.burst.playbooks import Playbooks, PlayError
 from cloudspill_monitor.burst.settling import Settling
 from cloudspill_monitor.burst.vm import BurstVm
 from cloudspill_monitor.clock import Clock
-from cloudspill_monitor.config import MonitorConfig
+from cloudspill_monitor.config import BurstConfig, MonitorConfig, TaskConfig
 from cloudspill_monitor.console import Reporter
 from cloudspill_monitor.control import ControlRefusal, Handler
 from cloudspill_monitor.executor import AwayLoad, MoveError
@@ -115,9 +115,9 @@ class BurstExecutor:
     def handlers(self) -> dict[str, Handler]:
         """What the control socket answers for the playbooks."""
         return {
-            "vm_ready": self._vm_ready,
-            "handover": self._handover.handover,
-            "confirm": self._handover.confirm,
+            "vm_ready": refusing(self._vm_ready),
+            "handover": refusing(self._handover.handover),
+            "confirm": refusing(self._handover.confirm),
         }
 
     @property
@@ -218,10 +218,13 @@ class BurstExecutor:
             self._given.reporter.error(f"not everything came home: {error}")
             shares = tuple(VmShare(name, delete=True) for name in names)
             await self._play("in", shares, None)
-        self._deleted(shares)
+        await self._deleted(shares)
 
     async def _scale_out(self, tasks: tuple[str, ...], decision: int | None) -> None:
         fleet = self._fleet
+        tasks = tuple(task for task in tasks if self._is_alive(task))  # this waited for its turn
+        if not tasks:
+            return
         usable, room = fleet.usable()
         if not room and (doomed := fleet.doomed()):
             await self._delete_now(doomed)
@@ -231,12 +234,21 @@ class BurstExecutor:
             raise MoveError(
                 f"none of the {fleet.burst.max_vms} VM(s) that max_vms allows takes tasks now"
             )
-        planned = [fleet.plan() for _ in range(new)]
-        loads = {name: usable.get(name, 0) for name in (*existing, *(vm.name for vm in planned))}
-        given = assignment.spread(tasks, loads)
+        configs = {task: self._given.workload.config(task) for task in tasks}
+        burst = fleet.burst  # what a VM is planned with it is made with, if that changes meanwhile
+        planned: list[BurstVm] = []
         try:
-            shares = tuple([await self._share(name, names) for name, names in given.items()])
-            await self._play("out", shares, decision)
+            for _ in range(new):
+                planned.append(fleet.plan())  # noqa: PERF401 - each is known if the next one fails
+            names = (*existing, *(vm.name for vm in planned))
+            given = assignment.spread(tasks, {name: usable.get(name, 0) for name in names})
+            shares = tuple(
+                [
+                    await self._share(name, [configs[task] for task in share])
+                    for name, share in given.items()
+                ]
+            )
+            await self._play("out", shares, decision, burst)
         finally:
             for vm in planned:
                 if vm.record.state == "planned":
@@ -279,25 +291,28 @@ class BurstExecutor:
         self._given.reporter.notice(f"deleting {', '.join(names)}")
         try:
             await self._play("in", shares, None)
-        except MoveError as error:
+            await self._deleted(shares)
+        except (MoveError, JournalError, OSError) as error:
             self._fleet.not_deleted(names)
             self._given.reporter.error(f"{', '.join(names)} could not be deleted: {error}")
-        else:
-            self._deleted(shares)
 
-    def _deleted(self, shares: tuple[VmShare, ...]) -> None:
+    async def _deleted(self, shares: tuple[VmShare, ...]) -> None:
         for share in shares:
             for run in self._given.journal.live_runs():
                 if run.place == share.name:  # whatever ran there runs no more
-                    self._settling.homecoming.without_word(run)
+                    await self._settling.homecoming.without_word(run)
             self._fleet.gone(share.name)
             self._given.reporter.notice(f"{share.name} is deleted")
 
     async def _play(
-        self, direction: Direction, shares: tuple[VmShare, ...], decision: int | None
+        self,
+        direction: Direction,
+        shares: tuple[VmShare, ...],
+        decision: int | None,
+        burst: BurstConfig | None = None,
     ) -> None:
         """One playbook, from its first to its last line in the journal. Raises MoveError."""
-        given, burst = self._given, self._config.burst
+        given, burst = self._given, burst or self._config.burst
         tasks = {task: share.name for share in shares for task in share.tasks}
         names = tuple(share.name for share in shares)
         number = given.journal.begin_move(
@@ -323,8 +338,8 @@ class BurstExecutor:
         finally:
             await move.end()
             self._move = None
-            given.journal.end_move(number, given.clock.wall(), outcome)
             self._forget_staged(move, shares)
+            given.journal.end_move(number, given.clock.wall(), outcome)
         for share in shares:
             if share.tasks:
                 await self._settle(self._fleet.vms[share.name])
@@ -360,8 +375,8 @@ class BurstExecutor:
         self._fleet.open(vm)
         return {}
 
-    async def _share(self, vm: str, tasks: tuple[str, ...]) -> VmShare:
-        configs = [self._given.workload.config(task) for task in tasks]
+    async def _share(self, vm: str, configs: Sequence[TaskConfig]) -> VmShare:
+        tasks = tuple(config.name for config in configs)
         if not any(config.files for config in configs):
             return VmShare(vm, tasks)
         archive = self._staging / f"files.{vm}.tar"

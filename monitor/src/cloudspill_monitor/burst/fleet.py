@@ -26,6 +26,7 @@ from cloudspill_monitor.workload import Workload
 _TEND_EVERY = 1.0  # seconds
 _DELETE_RETRY = 15.0  # seconds, doubled up to _DELETE_RETRY_MOST
 _DELETE_RETRY_MOST = 300.0
+_RETIRE_AGAIN = 15.0  # seconds
 _LAST_WORDS = 10.0  # seconds that the rest of a log is waited for
 
 
@@ -93,7 +94,8 @@ class Fleet:
         """
         now = self._given.clock.boottime()
         away = [run.place for run in self._runs_away()]
-        usable = {n: away.count(n) for n, vm in self.vms.items() if vm.takes_tasks(now)}
+        fit = [n for n, vm in self.vms.items() if vm.takes_tasks(now) and n not in self._doomed]
+        usable = {name: away.count(name) for name in fit}
         return usable, max(0, self.burst.max_vms - len(self.vms))
 
     def plan(self) -> BurstVm:
@@ -138,13 +140,12 @@ class Fleet:
         """A VM is to be deleted, as soon as no task is there."""
         if vm.name in self._doomed:
             return
+        self._doomed[vm.name] = 0.0, _DELETE_RETRY
         try:
             self._given.journal.vm_deleting(vm.name)
-        except JournalError as error:
+            vm.record = self._record(vm.name)
+        except JournalError as error:  # the next monitor finds it idle, or not up yet
             self._given.reporter.error(str(error))
-            return
-        vm.record = self._record(vm.name)
-        self._doomed[vm.name] = 0.0, _DELETE_RETRY
 
     def doomed(self) -> tuple[str, ...]:
         """VMs that can be deleted now: they are to go, no task is there, and it is time to try."""
@@ -155,25 +156,26 @@ class Fleet:
     def not_deleted(self, names: tuple[str, ...]) -> None:
         """Their deletion failed: it is tried again later."""
         now = self._given.clock.boottime()
-        for name in names:
+        for name in self.vms.keys() & names:
             _, delay = self._doomed.get(name, (0.0, _DELETE_RETRY))
             self._doomed[name] = now + delay, min(2 * delay, _DELETE_RETRY_MOST)
 
     def gone(self, name: str) -> None:
-        """The VM does not exist (any more)."""
+        """The VM does not exist (any more). Raises JournalError: the next monitor looks for it."""
         vm = self.vms.pop(name)
         vm.gone = True
         vm.changed.set()
         self._doomed.pop(name, None)
-        self._given.journal.vm_gone(name, self._given.clock.wall())
         closing = asyncio.create_task(vm.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
+        self._given.journal.vm_gone(name, self._given.clock.wall())
 
     def release(self, run: Run) -> None:
         """The run is home: once its log is too, its VM may forget it."""
         vm = self.vms.get(run.place)
-        if vm is not None and vm.connected:
+        if vm is not None and vm.connected and run.run not in vm.releasing:
+            vm.releasing.add(run.run)
             self.spawn(self._release(vm, run))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -183,24 +185,44 @@ class Fleet:
         job.add_done_callback(self._ended)
 
     async def _tend(self, vm: BurstVm) -> None:
+        trouble = ""
         while not vm.gone:
+            # Not wait_for(): before Python 3.12 it loses a cancellation when there is news as well.
             with suppress(TimeoutError):
-                await asyncio.wait_for(vm.changed.wait(), _TEND_EVERY)
+                async with asyncio.timeout(_TEND_EVERY):
+                    await vm.changed.wait()
             vm.changed.clear()
             if not vm.gone:
-                await self._duties.settle(vm)
-                self._consider_end(vm)
+                trouble = await self._tried(self._look_after(vm), trouble)
+
+    async def _look_after(self, vm: BurstVm) -> None:
+        await self._duties.settle(vm)
+        self._consider_end(vm)
+
+    async def _tried(self, step: Awaitable[None], told: str) -> str:
+        """Do a step of a watch, which must go on: or a VM bills and nobody sees. What went wrong
+        is said unless it was `told`, and returned.
+        """
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001 - a fault too
+            trouble = str(error) if isinstance(error, JournalError) else f"a fault: {error!r}"
+            if trouble != told:
+                self._given.reporter.error(trouble)
+            return trouble
+        return ""
 
     def _consider_end(self, vm: BurstVm) -> None:
         """Is it idle for long, or soon over? Then it goes, its tasks first."""
         now = self._given.clock.boottime()
         tasks = tuple(run.task for run in self._runs_away() if run.place == vm.name)
-        if self.closing or self._duties.in_play():
-            vm.idle_since = None
-            return
         if tasks:
             vm.idle_since = None
-            if vm.over_soon(now) and vm.connected:
+        if self.closing or self._duties.in_play():
+            return
+        if tasks:
+            if vm.over_soon(now) and vm.connected and now >= vm.retire_at:
+                vm.retire_at = now + _RETIRE_AGAIN
                 self._given.reporter.notice(f"{vm.name} is near max_lifetime: its tasks come home")
                 self.spawn(self._retire(vm, tasks))
             return
@@ -214,22 +236,31 @@ class Fleet:
         await self._duties.retire(vm, tasks)
 
     async def _sweep(self) -> None:
+        trouble = ""
         while True:
-            if not self.closing and (names := self.doomed()):
-                await self._duties.delete(names)
+            trouble = await self._tried(self._delete_doomed(), trouble)
             await asyncio.sleep(_TEND_EVERY)
 
+    async def _delete_doomed(self) -> None:
+        if not self.closing and (names := self.doomed()):
+            await self._duties.delete(names)
+
     async def _release(self, vm: BurstVm, run: Run) -> None:
+        vm.follow(run)
         try:
             # Asked for: the last tick may be older than the run's last words.
             sizes = {r["run"]: r["log_size"] for r in (await vm.ask("status"))["runs"]}
             if vm.link is not None and run.run in sizes:
                 await vm.link.log_home(run.run, sizes[run.run], _LAST_WORDS)
         except LinkError as error:
-            self._given.reporter.error(f"the last lines of {run.task} at {vm.name}: {error}")
-        with suppress(LinkError):
-            await vm.ask("release", run=run.run)
-        vm.unfollow(run.run)
+            if vm.connected:  # else it is done once more when the VM answers again
+                self._given.reporter.error(f"the last lines of {run.task} at {vm.name}: {error}")
+        try:
+            with suppress(LinkError):
+                await vm.ask("release", run=run.run)
+        finally:
+            vm.unfollow(run.run)
+            vm.releasing.discard(run.run)
 
     def _take_up(self, record: Vm) -> BurstVm:
         given = self._given

@@ -9,7 +9,7 @@ refused, and that play ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,20 @@ class Handover:
         seconds = move.arrived(task, self.clock.boottime())
         ran = "" if seconds is None else f"; it ran nowhere for {seconds:.2f} s"
         self.reporter.notice(f"{task} {where}{ran}")
+
+
+def refusing(
+    handler: Callable[[Request], Awaitable[Answer]],
+) -> Callable[[Request], Awaitable[Answer]]:
+    """`handler`, which refuses while the journal cannot be written: the play tells why it ends."""
+
+    async def answer(request: Request) -> Answer:
+        try:
+            return await handler(request)
+        except JournalError as error:
+            raise ControlRefusal("disk-full-here", str(error)) from error
+
+    return answer
 
 
 def _start_request(move: Move, run: int, config: TaskConfig, sha256: str, archive: Path) -> Answer:

@@ -218,7 +218,9 @@ async def _follow(process: Process, steps: _Steps) -> End | None:
     assert process.stdout is not None
     while True:
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), _SLOW)
+            # Not wait_for(): before Python 3.12 it loses a cancellation that comes with a line.
+            async with asyncio.timeout(_SLOW):
+                line = await process.stdout.readline()
         except TimeoutError:
             steps.tell()
             continue

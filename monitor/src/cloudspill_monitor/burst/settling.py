@@ -19,6 +19,7 @@ from cloudspill_monitor.control import ControlRefusal
 from cloudspill_monitor.journal import Journal, JournalError, Run
 from cloudspill_monitor.workload import Workload
 
+_FETCH_AGAIN = 5.0  # seconds
 _WHY_HOME = {
     Verdict.NEVER_BEGAN: "was never begun at {vm}: it goes on here",
     Verdict.LOST: "can run at {vm} no more: it goes on here from the checkpoint fetched last",
@@ -44,8 +45,9 @@ class Settling:
         async with vm.lock:
             live = [run for run in self.journal.live_runs() if run.place == vm.name]
             for run in live:
-                # A move may hang where nothing answers: what runs there no more is not its.
-                if not self._in_current(run) or vm.state.lease_over:
+                # One may have come home meanwhile. A move may hang where nothing answers: what
+                # runs there no more is not its.
+                if self._is_live(run.run) and (not self._in_current(run) or vm.state.lease_over):
                     await self._settle_run(vm, run)
             await self._forget_others(vm)
 
@@ -53,7 +55,8 @@ class Settling:
         try:
             verdict = self._judge(vm, run)
             if verdict is Verdict.FENCE:
-                await vm.fence(self.journal.last_move())
+                assert run.move is not None  # a later one may be under way
+                await vm.fence(run.move)
                 verdict = self._judge(vm, run)
             await self._act(vm, run, verdict)
         except LinkError as error:
@@ -76,16 +79,18 @@ class Settling:
         if verdict in (Verdict.CONFIRM, Verdict.STAY):
             vm.follow(run)
             await self._watch(vm, run)
-        elif verdict in (Verdict.FETCH, Verdict.FETCH_ENDED):
-            await self._fetch(vm, run)
-            self._tell(vm, run, verdict)
+            return
+        came = False
+        if verdict in (Verdict.FETCH, Verdict.FETCH_ENDED):
+            came = self._may_fetch(vm, run) and await self._fetch(vm, run)
         elif verdict in (Verdict.LOST, Verdict.NEVER_BEGAN):
-            self.homecoming.without_word(run)
+            came = await self.homecoming.without_word(run)
+        if came:
             self._tell(vm, run, verdict)
 
     async def _watch(self, vm: BurstVm, run: Run) -> None:
         """Of a run that is where it should be: is it wanted, is its checkpoint recent?"""
-        if run.task in self.workload.unwanted_away():
+        if run.task in self.workload.unwanted_away() and self._may_fetch(vm, run):
             await vm.ask("stop", run=run.run)
             return
         config = self.workload.config(run.task)
@@ -95,21 +100,35 @@ class Settling:
             vm.pulled_at[run.run] = now  # one that fails is tried again when the next is due
             archive = self.staging / f"run-{run.run}.pull.tar"
             await self._pull(vm, run, archive)
-            self._keep(run, archive)
+            await self.homecoming.keep(run, archive)
 
-    async def _fetch(self, vm: BurstVm, run: Run) -> None:
+    def _may_fetch(self, vm: BurstVm, run: Run) -> bool:
+        """Not at once after it failed: each time a task stops for it, or much is sent in vain."""
+        return self.clock.boottime() >= vm.fetch_at.get(run.run, 0.0)
+
+    async def _fetch(self, vm: BurstVm, run: Run) -> bool:
         vm.follow(run)  # its last words too
         archive = self.staging / f"run-{run.run}.final.tar"
         try:
             pulled = await self._pull(vm, run, archive)
-            guest = vm.runs.get(run.run)
-            await self.homecoming.arrive(run, {**(guest or {}), **pulled}, archive)
-        except ControlRefusal as error:
-            guest = vm.runs.get(run.run)
-            if guest is not None and guest["state"] == "stopped" and not vm.preempted:
-                await vm.ask("resume", run=run.run)
-                raise ControlRefusal(error.kind, f"{error}; it goes on at {vm.name}") from error
+            return await self.homecoming.arrive(
+                run, {**vm.runs.get(run.run, {}), **pulled}, archive
+            )
+        except (ControlRefusal, JournalError, LinkError) as error:
+            if not (isinstance(error, LinkError) and error.kind == "lost"):
+                await self._leave(vm, run, error)
             raise
+        finally:
+            archive.unlink(missing_ok=True)
+
+    async def _leave(self, vm: BurstVm, run: Run, why: Exception) -> None:
+        """What cannot come home now goes on where it is, if it stopped for that alone."""
+        vm.fetch_at[run.run] = self.clock.boottime() + _FETCH_AGAIN
+        guest = vm.runs.get(run.run)
+        stopped = guest is not None and guest["state"] == "stopped"
+        if stopped and not vm.preempted and self._is_live(run.run):
+            await vm.ask("resume", run=run.run)
+            self.reporter.notice(f"{run.task} goes on at {vm.name}, because {why}")
 
     async def _pull(self, vm: BurstVm, run: Run, archive: Path) -> Pulled:
         if vm.link is None:
@@ -121,32 +140,21 @@ class Settling:
                 raise
             raise ControlRefusal(error.kind, f"the checkpoint of {run.task}: {error}") from error
 
-    def _keep(self, run: Run, archive: Path) -> None:
-        """Keep what was fetched while it ran, unless it has come home with something newer."""
-        if self._in_current(run) or not self._is_live(run.run):
-            archive.unlink(missing_ok=True)
-            return
-        try:
-            self.workload.waiting.keep(self.workload.slug(run.task), archive)
-        except ValueError as error:
-            raise ControlRefusal("failed", f"the checkpoint of {run.task}: {error}") from error
-        except OSError as error:
-            raise ControlRefusal(
-                "disk-full-here", f"the checkpoint of {run.task} cannot be kept here: {error}"
-            ) from error
-
     def _is_live(self, run: int) -> bool:
         return any(live.run == run for live in self.journal.live_runs())
 
     async def _forget_others(self, vm: BurstVm) -> None:
         """What the VM still has of runs that are home: a message to it was lost."""
         for number, guest in list(vm.runs.items()):
-            if guest["state"] == "released" or self._is_live(number):
+            if guest["state"] == "released" or number in vm.releasing or self._is_live(number):
                 continue
             try:
                 if guest["state"] == "running":
                     await vm.ask("stop", run=number)
-                await vm.ask("release", run=number)
+                if (known := self.journal.run(number)) is not None:
+                    self.homecoming.release(known)
+                else:
+                    await vm.ask("release", run=number)
             except LinkError:
                 return
 

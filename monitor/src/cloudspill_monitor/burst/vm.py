@@ -27,7 +27,9 @@ _OVER_SOON_MOST = 300.0  # seconds
 class BurstVm:
     """A VM that is up, or was. `changed` is set whenever there may be something to do about it;
     `runs` is what it said last, if it was `heard` since the stream came about; Google ends it at
-    `expires_at` (seconds since boot).
+    `expires_at` (seconds since boot). `fenced`: its lease is over, and nothing runs there any more.
+    `pulled_at`, `fetch_at` and `retire_at` have when something was or will be done next, by run;
+    `releasing` the runs that it is about to forget.
     """
 
     record: Vm
@@ -46,6 +48,9 @@ class BurstVm:
     gone: bool = False
     idle_since: float | None = None
     pulled_at: dict[int, float] = field(default_factory=dict)
+    fetch_at: dict[int, float] = field(default_factory=dict)
+    retire_at: float = 0.0
+    releasing: set[int] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _followed: dict[int, RemoteLog] = field(default_factory=dict)
@@ -115,8 +120,10 @@ class BurstVm:
         preempted = bool(tick["preempted"])
         if preempted and not self.preempted:
             self.reporter.error(f"{self.name} is being preempted: its tasks come home")
-        news = preempted != self.preempted or bool(tick["fenced"]) != self.fenced
-        self.preempted, self.fenced = preempted, bool(tick["fenced"])
+        # It says so from when it begins to kill: what it runs at that instant is not dead yet.
+        fenced = bool(tick["fenced"]) and all(run["state"] != "running" for run in tick["runs"])
+        news = preempted != self.preempted or fenced != self.fenced
+        self.preempted, self.fenced = preempted, fenced
         if news or before != {number: run["state"] for number, run in self.runs.items()}:
             self.changed.set()
 
