@@ -37,6 +37,7 @@ from cloudspill_monitor.task_views import task_views
 from cloudspill_monitor.workload import TaskEvent, Workload
 
 _STOPPING_POLL = 0.05  # seconds between looks at tasks that were asked to stop
+_STOP_LOOK = 1.0
 _STOP_PATIENCE = 60.0  # seconds without a word that a service manager is asked for meanwhile
 _SHOWN_DECISIONS = 10
 
@@ -190,6 +191,7 @@ class Daemon:
         given = self._given
         direction = "out" if isinstance(action, ScaleOut) else "in"
         try:
+            words = self._executor.describe(action)
             decision = given.journal.record_decision(
                 given.boot_id,
                 now,
@@ -200,12 +202,10 @@ class Daemon:
             )
         except JournalError:
             self._state = policy.completed(
-                self._policy, self._state, now, failure="the journal cannot be written"
+                self._policy, self._state, now, failure="the journal cannot be used"
             )
             raise
-        given.reporter.decision(
-            f"scale {direction}", self._executor.describe(action), action.reason
-        )
+        given.reporter.decision(f"scale {direction}", words, action.reason)
         self._move = asyncio.create_task(self._carry_out(action, direction, decision))
 
     async def _carry_out(self, action: ScaleOut | ScaleIn, direction: str, decision: int) -> None:
@@ -213,19 +213,13 @@ class Daemon:
         failure: str | None = None
         try:
             await self._executor.carry_out(action, decision)
-        except MoveError as error:
-            failure = str(error)
-            self._failure = FailureView(
-                given.clock.wall(), f"scale {direction}", error.kind, failure, error.advice
-            )
-            kind = f" ({error.kind})" if error.kind else ""
-            advice = f"; {error.advice}" if error.advice else ""
-            given.reporter.error(f"scale {direction} failed{kind}: {failure}{advice}")
         except asyncio.CancelledError:
             self._attempt(
                 lambda: given.journal.end_decision(decision, "cut short: the monitor ends")
             )
             raise
+        except Exception as error:  # noqa: BLE001 - else this move would be under way for ever
+            failure = self._tell_failure(f"scale {direction}", error)
         self._state = policy.completed(
             self._policy, self._state, given.clock.boottime(), failure=failure
         )
@@ -239,6 +233,19 @@ class Daemon:
         except JournalError as error:
             given.reporter.error(str(error))
 
+    def _tell_failure(self, move: str, error: Exception) -> str:
+        if not isinstance(error, MoveError):
+            asyncio.get_running_loop().call_exception_handler({"message": move, "exception": error})
+            error = MoveError(f"the monitor has a fault: {error!r}")
+        failure = str(error)
+        self._failure = FailureView(
+            self._given.clock.wall(), move, error.kind, failure, error.advice
+        )
+        kind = f" ({error.kind})" if error.kind else ""
+        advice = f"; {error.advice}" if error.advice else ""
+        self._given.reporter.error(f"{move} failed{kind}: {failure}{advice}")
+        return failure
+
     def _reload(self) -> None:
         self._reload_asked = False
         reporter = self._given.reporter
@@ -247,10 +254,10 @@ class Daemon:
         except ConfigError as error:
             reporter.error(f"the configuration is kept as it was, because\n{error}")
             return
-        if fresh.state_dir != self._config.state_dir or fresh.metrics != self._config.metrics:
+        if _fixed(fresh) != _fixed(self._config):
             reporter.error(
-                "the configuration is kept as it was: state_dir and metrics only change with a "
-                "restart of the monitor"
+                "the configuration is kept as it was: state_dir, metrics and burst.inventory only "
+                "change with a restart of the monitor"
             )
             return
         measured_otherwise = fresh.ignore_cgroups != self._config.ignore_cgroups
@@ -345,7 +352,9 @@ class Daemon:
         given = self._given
         if self._move is not None:
             self._move.cancel()
-            await asyncio.wait([self._move])
+            while not self._move.done():  # a task that is on its way out has its grace first
+                given.notifier.stopping(_STOP_PATIENCE, "ending a move")
+                await asyncio.wait([self._move], timeout=_STOP_LOOK)
         given.reporter.notice("stopping every task (ask again to stop without grace)")
         given.workload.stop_all()
         closing = asyncio.create_task(self._close())
@@ -375,3 +384,8 @@ class Daemon:
             await closing
         except (MoveError, JournalError) as error:
             self._given.reporter.error(f"a VM may be left, until its lease ends: {error}")
+
+
+def _fixed(config: MonitorConfig) -> tuple[object, ...]:
+    """What holds until the monitor ends."""
+    return config.state_dir, config.metrics, config.burst.inventory
