@@ -195,10 +195,10 @@ def test_a_disk_that_is_in_use(
 
 def test_a_method_that_the_sandbox_does_not_have(compute: Any, sandbox_only: Target) -> None:
     # https://cloud.google.com/apis/design/errors#handling_errors (UNIMPLEMENTED is 501)
-    refusal = refused(compute.routes().list(project=sandbox_only.project))
+    refusal = refused(compute.routes().insert(project=sandbox_only.project, body={"name": "own"}))
     assert refusal.status == 501
     assert refusal.error["errors"][0]["reason"] == "notImplemented"
-    assert refusal.reported.startswith("compute.routes.list is not implemented")
+    assert refusal.reported.startswith("compute.routes.insert is not implemented")
 
 
 def with_token(target: Target, token: str | None) -> requests.Response:
