@@ -78,6 +78,14 @@ def test_a_run_differs_in_what_is_new_or_failed_and_a_complete_one_in_what_is_go
     assert len(differences({}, kept, complete=False)) == 3, "two methods and a way"
 
 
+def test_whether_a_client_had_to_wait_makes_no_difference() -> None:
+    wait = ["apache-libcloud", "proxy", "compute.zoneOperations.wait"]
+    fast, slow = results([(False, [GET])]), results([(False, [GET, wait])])
+    assert differences(fast, slow, complete=True) == differences(slow, fast, complete=True) == []
+    failed = results([(False, [GET]), (True, [wait])])
+    assert differences(slow, failed, complete=True), "but a wait that fails does"
+
+
 def test_a_client_that_did_not_run_stays_as_it_is_kept() -> None:
     assert differences(results([(False, [GET])]), {}, complete=True) == []
 
