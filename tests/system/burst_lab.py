@@ -89,6 +89,15 @@ class BurstLab:
         }
         (self.folder / "monitor.yml").write_text(yaml.safe_dump(self.document))
 
+    def reload(self, **burst: Any) -> None:
+        """Change the section `burst`, and have the running monitor read it again."""
+        self.document["burst"].update(burst)
+        (self.folder / "monitor.yml").write_text(yaml.safe_dump(self.document))
+        since = len(self.lines)
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+        self.says("was read again", 20, since)
+
     def _task(self, number: int, tasks: int) -> Document:
         cwd = self.folder / f"task-{number}"
         cwd.mkdir(exist_ok=True)

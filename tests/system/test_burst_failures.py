@@ -85,12 +85,14 @@ def test_a_vm_that_does_not_boot_tells_why_and_goes(lab: BurstLab) -> None:
 
 
 def test_a_playbook_that_takes_too_long_is_ended_with_all_it_began(lab: BurstLab) -> None:
+    lab.reload(playbook_timeout=10)
     lab.fault(
         *("operation-slow", "--method", "compute.instances.insert", "--delay", "100"),
         *("--step", "boot", "--match", "burst-*"),
     )
     fail_once(lab, "timeout")
     assert plays() == []
+    lab.reload(playbook_timeout=40)
     lab.sandbox.cli("faults", "clear")
     nothing_left(lab)
 

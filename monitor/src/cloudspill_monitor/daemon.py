@@ -244,7 +244,7 @@ class Daemon:
         kind = f" ({error.kind})" if error.kind else ""
         advice = f"; {error.advice}" if error.advice else ""
         self._given.reporter.error(f"{move} failed{kind}: {failure}{advice}")
-        return failure
+        return failure.partition("\n")[0]  # what is said at every sample is one line
 
     def _reload(self) -> None:
         self._reload_asked = False

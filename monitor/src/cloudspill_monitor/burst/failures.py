@@ -77,7 +77,7 @@ _SIGNS: tuple[tuple[FailureKind, str], ...] = (
         FailureKind.INVENTORY,
         r"\binventory\b|environment\.json|no project: set GCP_PROJECT",
     ),
-    (FailureKind.TIMEOUT, r"was ended after \S+ s|timed out|deadline"),
+    (FailureKind.TIMEOUT, r"was ended after \S+ s|timed out|deadline|not done in time"),
 )
 _SERIAL_LINES = "its last serial lines:"
 _COMPILED = tuple((kind, re.compile(signs, re.IGNORECASE)) for kind, signs in _SIGNS)
