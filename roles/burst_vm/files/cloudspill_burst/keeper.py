@@ -174,7 +174,8 @@ class Keeper:
             return
         async with lock:
             run = self.run(number)
-            if run.phase == "running" and self._life.has_ended(run):
+            # One whose start went wrong may be left as starting, with or without a unit.
+            if run.phase in ("starting", "running") and self._life.has_ended(run):
                 await self._life.pack(await self._life.over(run, "ended"))
 
     async def recover(self) -> None:

@@ -43,6 +43,7 @@ class RunLife:
         self._folders, self._boot, self._owner = folders, boot, owner
         self._runs, self._units = runs, units
         self._on_change: list[Callable[[], None]] = []
+        self._looking = asyncio.Lock()
         self.seen: dict[int, UnitState] = {}
 
     def describe(self, run: Run) -> Document:
@@ -120,7 +121,7 @@ class RunLife:
         except Refusal:
             await self._not_launched(run)
             raise
-        self.seen = await self._units.observe()
+        await self._look()
         run = replace(run, phase="running")
         await asyncio.to_thread(self._runs.save, run)
         self.changed()
@@ -138,9 +139,14 @@ class RunLife:
     async def observe(self) -> None:
         """Look at all units."""
         before = {run: seen.pid for run, seen in self.seen.items()}
-        self.seen = await self._units.observe()
+        await self._look()
         if before != {run: seen.pid for run, seen in self.seen.items()}:
             self.changed()
+
+    async def _look(self) -> None:
+        """One after another: a late answer to an early look would lack what runs since."""
+        async with self._looking:
+            self.seen = await self._units.observe()
 
     def has_ended(self, run: Run) -> bool:
         """Whether a run that was started is over by itself."""

@@ -47,7 +47,7 @@ class Vigil:
             looked = loop.time()
             await _noted(self._life.observe())
             for run in self._runs.live():
-                if run.phase == "running" and self._life.has_ended(run):
+                if run.phase in ("starting", "running") and self._life.has_ended(run):
                     await _noted(self._keeper.settle(run.run))
 
     async def finish(self) -> None:
