@@ -106,7 +106,7 @@ class Stage:
         )
         return BurstExecutor(self.config, given)
 
-    def _link(self, vm: BurstVm) -> Any:
+    def _link(self, vm: BurstVm, _: float) -> Any:
         self.links[vm.name] = Link(self.progress)
         return self.links[vm.name]
 

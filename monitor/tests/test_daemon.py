@@ -209,6 +209,23 @@ async def test_first_and_last_words_of_a_task_are_shown(machine: Machine) -> Non
     assert machine.listener.said.index("[moves] last") < stopped
 
 
+async def test_a_fault_in_a_move_leaves_the_next_one_possible(machine: Machine) -> None:
+    class Faulty(Cloud):
+        async def carry_out(self, action: ScaleOut | ScaleIn, decision: int) -> None:
+            self.asked.append(action)
+            raise KeyError("moves")
+
+    machine.cloud = cloud = Faulty()
+    machine.start()
+    await machine.run(90.0, 60)
+    assert len(cloud.asked) == 2
+    assert any("a fault: KeyError('moves')" in line for line in machine.listener.said)
+    assert (
+        machine.journal.decisions(2)[1].outcome
+        == "failed: the monitor has a fault: KeyError('moves')"
+    )
+
+
 async def test_a_move_that_is_cut_short_is_written_down(machine: Machine) -> None:
     machine.cloud = Cloud()
     daemon = machine.start()

@@ -24,6 +24,7 @@ from cloudspill_monitor.drain import DrainOrder
 from cloudspill_monitor.executor import Announcer, Executor
 from cloudspill_monitor.journal import Journal, JournalError
 from cloudspill_monitor.lock import LockedError, StateLock
+from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.sampler import CpuDelta, Sampler
 from cloudspill_monitor.sd_notify import take
 from cloudspill_monitor.workload import Workload
@@ -87,6 +88,9 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
         )
         if not dry_run and inventory is None:
             reporter.notice("moves are only announced: burst.inventory names no inventory")
+        if given.dry_run and (away := [run for run in journal.live_runs() if run.place != LOCAL]):
+            where = ", ".join(f"{run.task} at {run.place}" for run in away)
+            reporter.error(f"{where}: only a monitor that moves tasks brings them home")
         daemon = Daemon(config, given)
         if config.metrics is not None:
             _serve_metrics(config, daemon, clock, reporter, stack)

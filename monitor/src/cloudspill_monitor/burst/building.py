@@ -43,12 +43,12 @@ def build(
         reporter.error(str(error))
     playbooks = AnsiblePlaybooks(inventory, controller, config.state_dir, reporter.notice)
 
-    def make_link(vm: BurstVm) -> VmLink:
+    def make_link(vm: BurstVm, margin: float) -> VmLink:
         record = vm.record
         return VmLink(
             record.ssh_command,
             record.lease,
-            config.burst.lease_margin,
+            margin,
             clock,
             vm,
             initial_lease=max(record.lease, _FIRST_LEASE),

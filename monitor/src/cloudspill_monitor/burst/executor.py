@@ -49,7 +49,7 @@ class BurstSurroundings:
     state_dir: Path
     control: Path
     playbooks: Playbooks
-    make_link: Callable[[BurstVm], VmLink]
+    make_link: Callable[[BurstVm, float], VmLink]
     poll: Callable[[], None]
 
 

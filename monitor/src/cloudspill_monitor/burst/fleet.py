@@ -52,7 +52,7 @@ class FleetSurroundings:
     clock: Clock
     reporter: Reporter
     boot_id: str
-    make_link: Callable[[BurstVm], VmLink]
+    make_link: Callable[[BurstVm, float], VmLink]
 
 
 class Fleet:
@@ -118,7 +118,8 @@ class Fleet:
     def open(self, vm: BurstVm) -> None:
         """Connect to a VM that is up, and tend it from now on."""
         if vm.link is None:
-            vm.open(self._given.make_link)
+            margin = self.burst.lease_margin
+            vm.open(lambda vm: self._given.make_link(vm, margin))
             self.spawn(self._tend(vm))
 
     def up(self, vm: BurstVm, found: Mapping[str, Any]) -> None:

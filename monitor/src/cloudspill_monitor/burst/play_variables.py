@@ -49,6 +49,8 @@ def play_variables(
         "burst_vm_max_lifetime": round(burst.max_lifetime),
         "burst_vm_lease": round(burst.lease),
         "burst_vm_controller": controller,
+        # 300 by default; whoever gives a play longer has large checkpoints, or patient tasks.
+        "burst_tasks_timeout": max(1, round(burst.playbook_timeout / 2)),
     }
     if burst.service_account is not None:
         variables["burst_vm_service_account"] = burst.service_account
