@@ -75,16 +75,22 @@ def table(methods: dict[str, list[str]]) -> str:
 
 
 def contract(implemented: dict[str, list[str]]) -> str:
-    """Return the Markdown of which client passed its tests of which implemented method."""
+    """Return the Markdown of which client passed its tests of which implemented method.
+
+    Methods of a resource that fared alike share a row.
+    """
     clients = json.loads(CONTRACT.read_text())
     names = sorted(clients)
-    lines = ["", "| | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    lines = ["", "| | | " + " | ".join(names) + " |", "| --- |" + " --- |" * (len(names) + 1)]
     ways = [" and ".join(clients[name]["ways"]) for name in names]
-    lines.append("| *tested by* | " + " | ".join(ways) + " |")
+    lines.append("| *tested by* | | " + " | ".join(ways) + " |")
+    rows = defaultdict(list)
     for methods in implemented.values():
         for method in methods:
-            cells = [_cell(clients[name], method) for name in names]
-            lines.append(f"| {method.removeprefix('compute.')} | {' | '.join(cells)} |")
+            resource, _, verb = method.removeprefix("compute.").rpartition(".")
+            rows[resource, *(_cell(clients[name], method) for name in names)].append(verb)
+    for (resource, *cells), verbs in rows.items():
+        lines.append(f"| {resource} | {', '.join(verbs)} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", ""])
 
 
