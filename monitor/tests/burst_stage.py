@@ -39,6 +39,7 @@ class Link:
         self.pulling.set()
         self.runs: list[GuestRun] = []
         self.stopped = False
+        self.on_stop: Callable[[], None] = lambda: None
 
     def start(self) -> None: ...
 
@@ -60,6 +61,8 @@ class Link:
         self.asked.append(" ".join([do, *map(str, fields.values())]))
         if do in self.failing:
             raise self.failing[do]
+        if do == "stop":
+            self.on_stop()
         return {"runs": self.runs, "fenced_move": fields.get("move", 0)}
 
     async def pull(self, run: int, to: Path) -> Pulled:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from cloudspill_monitor.burst import fleet
+from cloudspill_monitor.burst.failures import FailureKind
 from cloudspill_monitor.burst.link_error import LinkError
+from cloudspill_monitor.burst.playbooks import PlayError
 from cloudspill_monitor.config import BurstConfig
 from cloudspill_monitor.control import ControlRefusal
 from cloudspill_monitor.executor import MoveError
+from cloudspill_monitor.journal import JournalError
 from cloudspill_monitor.policy_types import LOCAL, ScaleIn, ScaleOut
 
 from .burst_stage import Stage
@@ -166,6 +169,21 @@ async def test_a_full_disk_ends_neither_the_watch_over_vms_nor_their_deletion(
     assert stage.links[vm.name].stopped
 
 
+async def test_a_deletion_that_cannot_be_written_down_is_tried_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise JournalError("the disk is full")
+
+    vm = stage.vm()
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.host.journal, "begin_move", full)
+        stage.executor._fleet.doom(vm)
+        await stage.until(lambda: any("disk is full" in said for said in stage.listener.said))
+    stage.clock.now += 100.0
+    await stage.until(lambda: stage.host.journal.vms() == [])
+
+
 async def test_a_vm_that_a_full_disk_kept_from_being_made_bars_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +229,26 @@ async def test_a_vm_is_made_with_what_it_was_planned_with(
     with pytest.raises(MoveError):
         await stage.executor.carry_out(ScaleOut(("t",), "why"))
     assert leases[0] == stage.host.journal.vms()[0].lease == 120.0
+
+
+async def test_what_a_failed_play_left_comes_home_before_its_vm_goes(stage: Stage) -> None:
+    vm = stage.vm()
+    run = await stage.send(vm)
+    link = stage.links[vm.name]
+    link.on_stop = lambda: stage.tick(vm, run.run, "stopped")
+    link.pulling.clear()
+    stage.progress.write_text("5")
+    stage.play_fails = PlayError(FailureKind.PLAYBOOK, "another task cannot come home")
+    stage.host.workload.stop_all()
+    closing = asyncio.create_task(stage.executor.close(hurry=False))
+    await stage.until(lambda: f"pull {run.run}" in link.asked)
+    await asyncio.wait([closing], timeout=0.3)
+    assert len(stage.plays) <= 1  # not yet the one that only deletes
+    link.pulling.set()
+    with pytest.raises(MoveError):
+        await closing
+    await stage.until(lambda: stage.host.workload.task("t") is None)
+    assert (len(stage.plays), stage.at_home()) == (2, "5")
 
 
 async def test_news_of_a_vm_at_the_end_do_not_hold_it_up(stage: Stage) -> None:
