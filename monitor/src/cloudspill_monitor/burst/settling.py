@@ -96,7 +96,8 @@ class Settling:
         config = self.workload.config(run.task)
         now = self.clock.boottime()
         due = vm.pulled_at.setdefault(run.run, now) + config.checkpoint_interval
-        if config.checkpoint_paths and now >= due:
+        # Of one that is being preempted the final one is about to be there, and there is no time.
+        if config.checkpoint_paths and now >= due and not vm.preempted:
             vm.pulled_at[run.run] = now  # one that fails is tried again when the next is due
             archive = self.staging / f"run-{run.run}.pull.tar"
             await self._pull(vm, run, archive)
