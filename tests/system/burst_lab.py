@@ -144,7 +144,7 @@ class BurstLab:
         """Let the load rise until tasks 3 and 4 are away; their (only) VM."""
         since = len(self.lines)
         self.cpu(BUSY)
-        found = [self.says(rf"Task {n} runs on (\S+?);? ?", 90, since)[1] for n in (3, 4)]
+        found = [self.says(rf"Task {n} runs on ([\w-]+)", 90, since)[1] for n in (3, 4)]
         assert found[0] == found[1]
         return found[0]
 
@@ -221,7 +221,8 @@ class BurstLab:
     def audit(self, safe: dict[str, int] | None = None) -> list[Interval]:
         """The intervals, which overlap nowhere and lose nothing that was safe (`safe`, by task)."""
         found = self.intervals()
-        assert intervals.faults(found, safe) == []
+        faults = intervals.faults(found, safe)
+        assert not faults, "\n".join([*faults, self.tail()])
         return found
 
     def _collect(self) -> None:

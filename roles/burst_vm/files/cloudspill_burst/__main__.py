@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line: `cloudspill-burst keeper | call | stream`."""
+"""The command line: `cloudspill-burst keeper | call | stream | farewell`."""
 
 import sys
 
@@ -18,7 +18,11 @@ def main(arguments: "list[str]") -> int:
         from .service import main as keep
 
         return keep()
-    sys.stderr.write("usage: cloudspill-burst keeper | call | stream\n")
+    if arguments == ["farewell"]:
+        from .client import farewell
+
+        return farewell()
+    sys.stderr.write("usage: cloudspill-burst keeper | call | stream | farewell\n")
     return 2
 
 

@@ -81,9 +81,9 @@ def _cover(folder: Path, inner: list[Path]) -> None:
             tree = guest_mounts.open_tree(point)
             stack.callback(os.close, tree)
             kept.append((point, tree))
-        guest_mounts.mount(
-            "overlay", _SOURCE, folder, f"lowerdir={folder},upperdir={upper},workdir={work}"
-        )
+        options = f"lowerdir={folder},upperdir={upper},workdir={work}"
+        # Programs such as sudo are in these folders, and work on a full disk too.
+        guest_mounts.mount("overlay", _SOURCE, folder, options, nosuid=False)
         for point, tree in kept:
             guest_mounts.move_mount(tree, point)
 

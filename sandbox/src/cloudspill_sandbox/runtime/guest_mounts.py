@@ -92,10 +92,10 @@ def mounts(table: int) -> list[tuple[Path, str]]:
     return found
 
 
-def mount(kind: str, source: str, target: Path, options: str) -> None:
+def mount(kind: str, source: str, target: Path, options: str, *, nosuid: bool = True) -> None:
     """Mount a file system of its own. Raises OSError."""
     done = _libc.mount(
-        source.encode(), os.fsencode(target), kind.encode(), _MS_NOSUID, options.encode()
+        source.encode(), os.fsencode(target), kind.encode(), nosuid * _MS_NOSUID, options.encode()
     )
     _check(done, f"mount {kind} on {target}")
 
