@@ -98,18 +98,27 @@ def test_a_killed_monitor_takes_its_tasks_up_where_they_are(lab: BurstLab) -> No
     lab.audit()
 
 
-def test_a_link_that_is_cut_for_a_moment_loses_no_line_and_repeats_none(lab: BurstLab) -> None:
-    vm = lab.places()["Task 3"]
-    lab.fault("network-cut", "--match", vm, "--for", "6")
-    lab.says(rf"{vm} does not answer", 20)
-    wait_until(lambda: lab.status()["vms"][0]["connected"], 30, "the stream is there again")
-    assert lab.places()["Task 3"] == vm
-    assert lab.end() == 0
-    (log,) = (lab.folder / "state" / "logs").glob(f"Task_3.{vm}.*.log")
-    told = [int(line.split()[-1]) for line in log.read_text().splitlines()]
-    steps = [later - earlier for earlier, later in pairwise(told[1:-1])]
-    assert set(steps) == {50}, told  # a line each 50 counts
-    lab.audit()
+def test_a_link_that_is_cut_for_a_moment_loses_no_line_and_repeats_none(
+    running: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lab = BurstLab(running, tmp_path_factory.mktemp("burst"))
+    lab.configure(burst={"lease": 60})  # far longer than the cut
+    try:
+        lab.start()
+        vm = lab.spill()
+        lab.cpu(BETWEEN)
+        lab.fault("network-cut", "--match", vm, "--for", "6")
+        lab.says(rf"{vm} does not answer", 20)
+        wait_until(lambda: lab.status()["vms"][0]["connected"], 40, "the stream is there again")
+        assert lab.places()["Task 3"] == vm
+        assert lab.end() == 0
+        (log,) = (lab.folder / "state" / "logs").glob(f"Task_3.{vm}.*.log")
+        told = [int(line.split()[-1]) for line in log.read_text().splitlines()]
+        steps = [later - earlier for earlier, later in pairwise(told[1:-1])]
+        assert set(steps) == {50}, told  # a line each 50 counts
+        lab.audit()
+    finally:
+        lab.destroy()
 
 
 def test_a_link_that_heals_after_the_lease_makes_nothing_run_twice(lab: BurstLab) -> None:
