@@ -25,10 +25,12 @@ down:  ## Stop the sandbox; its cloud's state is kept
 	@$(AS_ROOT) $(BIN)/cloudspill-sandbox down
 
 # Side by side on all processors; what runs machines stays in one process (conftest.py).
-PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
-.PHONY: test test-all
+PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder --durations 25
+.PHONY: test test-ci test-all
 test: lint  ## Lint, and every test that is not slow (10 minutes at most)
 	$(PYTEST) -m "not slow"
+test-ci: lint  ## Lint, and every test but those that repeat another at length
+	$(PYTEST) -m "not exhaustive"
 test-all: lint  ## Lint, and every test
 	$(PYTEST)
 

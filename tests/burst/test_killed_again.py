@@ -10,6 +10,7 @@ from tests.burst.bench import Bench
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("instant", killing.instants(killing.AGAIN, killing.END))
 def test_a_killed_monitor_loses_nothing(bench: Bench, instant: str) -> None:
     killing.survives(bench, instant)

@@ -19,6 +19,7 @@ LEASE = 6
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_no_task_runs_twice_and_all_come_home(
     make_bench: Callable[..., Bench], seed: int

@@ -11,7 +11,10 @@ OUT = ("make", "made", "ready", "handed", "sent", "called", "confirmed")
 HOME = ("handed", "sent", "called", "confirmed")
 
 
-@pytest.mark.parametrize("who", ["playbook", pytest.param("both", marks=pytest.mark.slow)])
+BOTH = pytest.param("both", marks=[pytest.mark.slow, pytest.mark.exhaustive])
+
+
+@pytest.mark.parametrize("who", ["playbook", BOTH])
 @pytest.mark.parametrize("point", OUT)
 def test_tasks_get_there_all_the_same(bench: Bench, point: str, who: str) -> None:
     bench.start()
@@ -24,7 +27,7 @@ def test_tasks_get_there_all_the_same(bench: Bench, point: str, who: str) -> Non
     bench.audit()
 
 
-@pytest.mark.parametrize("who", ["playbook", pytest.param("both", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("who", ["playbook", BOTH])
 @pytest.mark.parametrize("point", HOME)
 def test_tasks_get_home_all_the_same(bench: Bench, point: str, who: str) -> None:
     bench.start()

@@ -67,6 +67,7 @@ def test_a_vm_whose_monitor_is_gone_for_good_ends_its_tasks_and_itself(lab: Burs
     ended_by(lab, killed + LEASE + 1.0)
 
 
+@pytest.mark.exhaustive
 def test_one_that_may_not_delete_itself_goes_at_max_lifetime(
     running: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

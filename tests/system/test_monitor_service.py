@@ -19,7 +19,12 @@ import pytest
 
 from tests.system.sandbox import BIN, ROOT, Play, Sandbox, eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.slow,
+    pytest.mark.exhaustive,
+    pytest.mark.timeout(280),
+]
 
 MACHINE = "monitor-1"
 WATCHDOG = 5
