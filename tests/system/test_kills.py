@@ -13,7 +13,12 @@ from cloudspill_sandbox.settings import Settings
 from tests.lives.__main__ import free_port
 from tests.lives.survival import figure, survived
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.slow,
+    pytest.mark.exhaustive,
+    pytest.mark.timeout(900),
+]
 
 
 def test_kills_with_real_machines_lose_nothing(
