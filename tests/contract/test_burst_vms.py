@@ -55,7 +55,7 @@ def given(labels: dict[str, str], tmp_path: Path, named: Named) -> dict[str, Any
         "burst_vms": [{"name": named("vm"), "tasks": ["Task 3"], "files": None, "delete": True}],
         "burst_vm_controller": CONTROLLER,
         "burst_vm_service_account": "",
-        "burst_vm_timeout": 2,
+        "burst_vm_timeout": 6,
     }
 
 
@@ -252,7 +252,7 @@ def test_the_narrow_grants_are_enough_for_a_vm_that_can_delete_itself(
     email = f"{burst_account['project_setup_burst_account']}@{rest.project}.iam.gserviceaccount.com"
     given["burst_vm_service_account"] = email
     made = account.run("scale_out.yml", **given)
-    assert f"{name} is RUNNING at " in made.output, "and more is not to be had in memory"
+    assert f"{name} is RUNNING at " in made.output, made.output
     assert "it is deleted; its last serial lines" in made.output
     assert "Required" not in made.output
     given["burst_vms"][0]["tasks"] = []
