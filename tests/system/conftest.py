@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,14 +37,16 @@ def host() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def sandbox(host: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(host: None) -> Iterator[Sandbox]:
     """A sandbox that does not run yet; whatever a test leaves of it is removed afterwards."""
-    subject = Sandbox(tmp_path_factory.mktemp("home"), VARIABLES)
-    subject.destroy()
-    try:
-        yield subject
-    finally:
+    # ssh keeps its shared connections below the home, and the path of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True) as home:
+        subject = Sandbox(Path(home), VARIABLES)
         subject.destroy()
+        try:
+            yield subject
+        finally:
+            subject.destroy()
 
 
 @pytest.fixture(scope="module")
