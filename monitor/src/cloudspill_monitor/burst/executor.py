@@ -8,6 +8,7 @@ need is done as soon as its stream says so, and at least once a second.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,7 +259,7 @@ class BurstExecutor:
         """A VM that did not come up; it may exist, unless its name is a stranger's."""
         failure = self._last_failure
         taken = failure is not None and failure.kind is FailureKind.NAME_TAKEN
-        if taken and vm.name in str(failure):
+        if taken and re.search(rf"{re.escape(vm.name)}\b", str(failure)):  # -1 is not -12
             self._fleet.gone(vm.name)
         else:
             self._fleet.doom(vm)

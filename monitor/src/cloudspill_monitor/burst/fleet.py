@@ -38,7 +38,7 @@ class Duties:
     """
 
     settle: Callable[[BurstVm], Awaitable[None]]
-    retire: Callable[[BurstVm, tuple[str, ...]], Awaitable[None]]
+    retire: Callable[[BurstVm, tuple[str, ...]], Coroutine[Any, Any, None]]
     delete: Callable[[tuple[str, ...]], Awaitable[None]]
     in_play: Callable[[], bool]
 
@@ -225,16 +225,13 @@ class Fleet:
             if vm.over_soon(now) and vm.connected and now >= vm.retire_at:
                 vm.retire_at = now + _RETIRE_AGAIN
                 self._given.reporter.notice(f"{vm.name} is near max_lifetime: its tasks come home")
-                self.spawn(self._retire(vm, tasks))
+                self.spawn(self._duties.retire(vm, tasks))
             return
         vm.idle_since = now if vm.idle_since is None else vm.idle_since
         timeout = 0.0 if self.drained else self.burst.idle_timeout
         idle = timeout is not None and now - vm.idle_since >= timeout
         if idle or vm.over_soon(now) or vm.state.lease_over or vm.preempted:
             self.doom(vm)
-
-    async def _retire(self, vm: BurstVm, tasks: tuple[str, ...]) -> None:
-        await self._duties.retire(vm, tasks)
 
     async def _sweep(self) -> None:
         trouble = ""
