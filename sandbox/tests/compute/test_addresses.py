@@ -15,7 +15,7 @@ from .conftest import Client
 async def test_a_reserved_address_is_used_by_one_and_freed(api: Client, spec: Any) -> None:
     await api.done("addresses.insert", {"name": "front", "labels": {"a": "b"}})
     address = await api.call("addresses.get", address="front")
-    assert (address["status"], address["address"]) == ("RESERVED", "198.18.0.2")
+    assert (address["status"], address["address"]) == ("RESERVED", "198.19.0.2")
     interface = [{"accessConfigs": [{"natIP": address["address"]}]}]
     await api.done("instances.insert", spec("one", networkInterfaces=interface))
     used = await api.call("addresses.get", address="front")
@@ -34,7 +34,7 @@ async def test_a_reserved_address_is_given_to_nobody_else(api: Client, spec: Any
     await api.done("addresses.insert", {"name": "front"})
     await api.done("instances.insert", spec())
     config = (await api.instance())["networkInterfaces"][0]["accessConfigs"][0]
-    assert config["natIP"] == "198.18.0.3"
+    assert config["natIP"] == "198.19.0.3"
 
 
 async def test_an_address_of_another_region_is_not_found(api: Client, spec: Any) -> None:
@@ -50,8 +50,8 @@ async def test_refusals(api: Client) -> None:
     assert (await api.refused("addresses.insert", {"name": "a"})).status == 409
     assert (await api.refused("addresses.insert", {"name": "A"})).status == 400
     for given, sentence in (
-        ({"address": "198.18.7.7"}, "was not found in region 'us-west1'"),
-        ({"address": "198.18.0.2"}, "is in-use and would result in a conflict"),
+        ({"address": "198.19.7.7"}, "was not found in region 'us-west1'"),
+        ({"address": "198.19.0.2"}, "is in-use and would result in a conflict"),
         ({"purpose": "GCE_ENDPOINT"}, "cannot be specified with external address"),
         ({"addressType": "INTERNAL", "address": "192.168.1.1"}, "must be a usable one of"),
         ({"addressType": "INTERNAL", "purpose": "VPC_PEERING"}, "Not supported by this sandbox"),

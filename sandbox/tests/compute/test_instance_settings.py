@@ -162,7 +162,7 @@ async def test_external_addresses_come_and_go(api: Client, network: MemoryNetwor
     missing = await api.refused("instances.deleteAccessConfig", accessConfig="nat", **there)
     assert "'nat' does not exist" in missing.message
     await api.done("instances.addAccessConfig", {"name": "again"}, **there)
-    assert network.topology.nics[0].external_ip == "198.18.0.3"
+    assert network.topology.nics[0].external_ip == "198.19.0.3"
     second = await api.refused("instances.addAccessConfig", {"name": "two"}, **there)
     assert "At most one access config" in second.message
 

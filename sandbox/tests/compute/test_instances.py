@@ -41,13 +41,13 @@ async def test_insert_makes_a_running_machine(
     assert interface["network"] == f"{ROOT}/global/networks/default"
     assert interface["subnetwork"] == f"{ROOT}/regions/us-west1/subnetworks/default"
     assert interface["networkIP"] == "10.138.0.2"
-    assert interface["accessConfigs"][0]["natIP"] == "198.18.0.2"
+    assert interface["accessConfigs"][0]["natIP"] == "198.19.0.2"
     machine = runtime.running[instance["id"]]
     assert machine.hostname == "vm.us-west1-b.c.cloudspill-sandbox.internal"
     assert (machine.vcpus, machine.memory_mb) == (1.0, 614)
     assert machine.nic.internal_ip == "10.138.0.2"
     assert network.attached["10.138.0.2"] == network.topology.nics[0]
-    assert network.topology.nics[0].external_ip == "198.18.0.2"
+    assert network.topology.nics[0].external_ip == "198.19.0.2"
 
 
 async def test_boot_disk_is_a_clone_of_the_family_image(
@@ -200,9 +200,9 @@ REFUSALS: list[tuple[dict[str, Any], int, str]] = [
     ({"networkInterfaces": [{"networkIP": "10.138.0.1"}]}, 400, "networkIP"),
     ({"networkInterfaces": [{"networkIP": "nonsense"}]}, 400, "networkIP"),
     (
-        {"networkInterfaces": [{"accessConfigs": [{"natIP": "198.18.9.9"}]}]},
+        {"networkInterfaces": [{"accessConfigs": [{"natIP": "198.19.9.9"}]}]},
         400,
-        "The specified external IP address '198.18.9.9' was not found in region 'us-west1'.",
+        "The specified external IP address '198.19.9.9' was not found in region 'us-west1'.",
     ),
     ({"networkInterfaces": [{}, {}]}, 400, "one network interface"),
     ({"tags": {"items": ["Web_1"]}}, 400, f"Must be a match of regex '{NAME_REGEX}'"),

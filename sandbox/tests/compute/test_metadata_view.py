@@ -56,7 +56,7 @@ async def test_the_tree_of_an_instance(view: MetadataView, api: Client) -> None:
     assert "/ubuntu-os-cloud/global/images/" in instance["image"]
     assert instance["networkInterfaces"] == [
         {
-            "accessConfigs": [{"externalIp": "198.18.0.2", "type": "ONE_TO_ONE_NAT"}],
+            "accessConfigs": [{"externalIp": "198.19.0.2", "type": "ONE_TO_ONE_NAT"}],
             "dnsServers": ["169.254.169.254"],
             "forwardedIps": [],
             "gateway": "10.138.0.1",
@@ -88,7 +88,7 @@ async def test_each_sees_only_itself(view: MetadataView) -> None:
 async def test_an_external_address_is_no_identity(view: MetadataView, api: Client) -> None:
     await api.done("addresses.insert", {"name": "front"})
     static = (await api.call("addresses.get", address="front"))["address"]
-    assert view.tree("198.18.0.2") is None
+    assert view.tree("198.19.0.2") is None
     assert view.tree(static) is None
 
 

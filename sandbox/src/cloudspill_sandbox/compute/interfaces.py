@@ -164,7 +164,7 @@ def access_config(
     if asked := body.get("natIP"):
         _use_static(tx, instance, f"{field}.natIP", asked)
         return config | {"natIP": asked}
-    return config | {"natIP": cloud.addresses.allocate(tx, leases.EXTERNAL_RANGE, instance)}
+    return config | {"natIP": cloud.addresses.allocate(tx, cloud.network.external_range, instance)}
 
 
 def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
@@ -234,7 +234,7 @@ def with_ephemeral(cloud: Cloud, tx: Transaction, name: str, instance: Document)
     def started(config: Document) -> Document:
         if "natIP" in config:
             return config
-        return config | {"natIP": cloud.addresses.allocate(tx, leases.EXTERNAL_RANGE, name)}
+        return config | {"natIP": cloud.addresses.allocate(tx, cloud.network.external_range, name)}
 
     return _with_configs(instance, started)
 

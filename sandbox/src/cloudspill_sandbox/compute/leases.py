@@ -2,8 +2,7 @@
 """Who holds which address. A lease is a document, so it is durable and goes with its transaction.
 
 Internal addresses are unique in the sandbox, not only in their network: the metadata server knows
-an instance by its address alone. External ones come from 198.18.0.0/16 (RFC 2544), never routed
-beyond the host.
+an instance by its address alone. External ones come from the network's own range.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from cloudspill_sandbox.compute import refusals
 from cloudspill_sandbox.engine.store import Store, Transaction
 
-EXTERNAL_RANGE = ipaddress.IPv4Network("198.18.0.0/16")
 _COLLECTION = "leases"
 _RESERVED_HEAD = 2
 _RESERVED_TAIL = 2

@@ -49,8 +49,8 @@ def reserved(cloud: Cloud, tx: Transaction, name: str, body: Document) -> Docume
             )
     kept = {"addressType": "EXTERNAL", "networkTier": body.get("networkTier") or "PREMIUM"}
     if asked := body.get("address"):
-        return kept | _taken(tx, name, region, leases.EXTERNAL_RANGE, asked)
-    address = cloud.addresses.allocate(tx, leases.EXTERNAL_RANGE, name)
+        return kept | _taken(tx, name, region, cloud.network.external_range, asked)
+    address = cloud.addresses.allocate(tx, cloud.network.external_range, name)
     return kept | {"address": address, "status": "RESERVED"}
 
 

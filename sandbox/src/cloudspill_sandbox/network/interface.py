@@ -90,7 +90,13 @@ class NetworkError(RuntimeError):
 
 
 class Network(Protocol):
-    """The VPC of a sandbox."""
+    """The VPC of a sandbox.
+
+    Attributes:
+        external_range: where instances get their external addresses from.
+    """
+
+    external_range: ipaddress.IPv4Network
 
     async def start(self) -> None:
         """Make the router, or take up the one that outlived a sandbox of this name."""

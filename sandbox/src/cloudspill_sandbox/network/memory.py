@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Iterable
 
@@ -13,11 +14,15 @@ class MemoryNetwork:
     """Implements interface.Network without a packet; sockets are opened on loopback.
 
     Attributes:
+        external_range: no address of it is ever a machine's, even while a sandbox with a real
+            network runs on this host.
         running: between start() and stop().
         attached: internal address → interface.
         topology: what apply() was last given.
         applied: how often apply() was called.
     """
+
+    external_range = ipaddress.IPv4Network("198.19.0.0/17")
 
     def __init__(self) -> None:
         self.running = False

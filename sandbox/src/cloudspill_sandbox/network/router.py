@@ -63,6 +63,8 @@ class NamespaceNetwork:
         ValueError: a reachable range lies in the VPC's own internal addresses.
     """
 
+    external_range = EXTERNAL_RANGE
+
     def __init__(self, settings: Settings, reachable: Sequence[ipaddress.IPv4Network] = ()) -> None:
         for network in reachable:
             if network.overlaps(INTERNAL_RANGE):
