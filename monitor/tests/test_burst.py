@@ -166,7 +166,7 @@ async def test_a_full_disk_ends_neither_the_watch_over_vms_nor_their_deletion(
     stage.clock.now += 700.0
     await stage.until(lambda: stage.host.journal.vms() == [])
     assert ("scale_in", [vm.name]) in stage.plays
-    assert stage.links[vm.name].stopped
+    await stage.until(lambda: stage.links[vm.name].stopped)
 
 
 async def test_a_deletion_that_cannot_be_written_down_is_tried_again(
