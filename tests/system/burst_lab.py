@@ -76,6 +76,7 @@ class BurstLab:
             "high_duration": 1,
             "low_duration": 1,
             "min_dwell": 1,
+            "backoff_window": 0,  # tests send tasks out again at once, on purpose
             "retry_backoff": 2,
             "tasks": [self._task(number, tasks) for number in range(1, tasks + 1)],
             **keys,
