@@ -64,6 +64,11 @@ def test_commands_are_split_like_a_shell_but_not_given_to_one(tmp_path: Path) ->
         ("treshold_high: 80\n" + TASKS, 1, "unknown key 'treshold_high' (did you mean"),
         ("guard: true\nthreshold_low: 75\n" + TASKS, 2, "must be below threshold_high (75)"),
         ("threshold_high: 50\n" + TASKS, 1, "threshold_low (60) must be below"),
+        (
+            "burst: {playbook_timeout: 2m}\ntasks: [{name: a, command: 'true', stop_grace: 60}]\n",
+            2,
+            "'a' may take 60 s to stop (stop_grace), and is to move within 60 s: raise burst.",
+        ),
         ("high_duration: 0\n" + TASKS, 1, "greater than 0"),
         ("interval: 1\nlow_duration: -5s\n" + TASKS, 2, "not a duration"),
         ("low_duration: -5\n" + TASKS, 1, "greater than 0"),

@@ -7,6 +7,7 @@ directory of the configuration file.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -196,6 +197,11 @@ class BurstConfig(_Strict):
         return lease
 
     @property
+    def handover_timeout(self) -> float:
+        """Seconds that one task may take to stop and be sent: the playbook has others to move."""
+        return self.playbook_timeout / 2
+
+    @property
     def image(self) -> str:
         """The image family of the VMs' boot disks, as a reference."""
         return f"projects/{self.image_project}/global/images/family/{self.image_family}"
@@ -249,6 +255,21 @@ class MonitorConfig(_Strict):
             if task.slug in seen:
                 raise ValueError(f"two tasks are called {task.name!r}")
             seen.add(task.slug)
+        return tasks
+
+    @field_validator("tasks")
+    @classmethod
+    def _stops_in_time(
+        cls, tasks: tuple[TaskConfig, ...], info: ValidationInfo
+    ) -> tuple[TaskConfig, ...]:
+        burst: BurstConfig | None = info.data.get("burst")
+        most = burst.handover_timeout if burst is not None else math.inf
+        for task in tasks:
+            if task.movable and task.stop_grace >= most:
+                raise ValueError(
+                    f"{task.name!r} may take {task.stop_grace:g} s to stop (stop_grace), and is to "
+                    f"move within {most:g} s: raise burst.playbook_timeout, of which that is half"
+                )
         return tasks
 
     def policy(self) -> PolicyConfig:

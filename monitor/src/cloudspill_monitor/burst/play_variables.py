@@ -50,7 +50,7 @@ def play_variables(
         "burst_vm_lease": round(burst.lease),
         "burst_vm_controller": controller,
         # 300 by default; whoever gives a play longer has large checkpoints, or patient tasks.
-        "burst_tasks_timeout": max(1, round(burst.playbook_timeout / 2)),
+        "burst_tasks_timeout": max(1, round(burst.handover_timeout)),
     }
     if burst.service_account is not None:
         variables["burst_vm_service_account"] = burst.service_account
