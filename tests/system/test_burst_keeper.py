@@ -282,6 +282,13 @@ async def test_at_the_end_of_its_lease_all_is_dead_and_no_reboot_changes_that(
     assert (await machine.run("pgrep -u cloudspill-task")).stdout == ""
 
 
+async def test_a_login_ends_after_the_farewell(machine: Machine) -> None:
+    """As logind would make it, which these machines do not run."""
+    scope = "session-77.scope"
+    command = f"sudo systemd-run --quiet --scope --unit={scope} systemctl show -p Before {scope}"
+    assert "cloudspill-burst-farewell.service" in await machine.output(command)
+
+
 async def test_the_startup_script_runs_again_without_disturbing_anything(
     machine: Machine,
 ) -> None:
