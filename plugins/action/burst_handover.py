@@ -14,9 +14,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.burst_connection import guest_of
 from ..module_utils.burst_control import STALE, Control, ControlError
 from ..module_utils.burst_guest import LOST, UNREACHABLE, Guest, GuestError
+from ..plugin_utils.burst_connection import guest_of
 
 Document = dict[str, Any]
 
@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         """Hand the task over and say how long it ran nowhere."""
         result: Document = super().run(tmp, task_vars)
         given: Document
-        _, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
+        _validation, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
         machine = str((task_vars or {})["inventory_hostname"])
         if self._task.check_mode:
             return {

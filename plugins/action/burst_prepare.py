@@ -16,9 +16,9 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.burst_connection import guest_of
 from ..module_utils.burst_control import STALE, Control, ControlError
 from ..module_utils.burst_guest import LOST, SILENT, UNREACHABLE, Guest, GuestError
+from ..plugin_utils.burst_connection import guest_of
 
 Document = dict[str, Any]
 
@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
         """Wait for the keeper, tell the monitor, bring the files."""
         result: Document = super().run(tmp, task_vars)
         given: Document
-        _, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
+        _validation, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
         machine = str((task_vars or {})["inventory_hostname"])
         if self._task.check_mode:
             said = f"would make {machine} ready for tasks"

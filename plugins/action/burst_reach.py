@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         """Ask every keeper until it answers."""
         result: Document = super().run(tmp, task_vars)
         given: Document
-        _, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
+        _validation, given = self.validate_argument_spec(_ARGUMENTS)  # type: ignore[no-untyped-call]
         if self._task.check_mode:
             return {**result, "changed": False, "machines": []}
         until = time.monotonic() + given["timeout"]

@@ -12,7 +12,7 @@ description:
     endpoint does not answer, with an error about an error. This filter turns such a result into one
     sentence with Google's reason and what to do about it.
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 positional: _input
 options:
   _input:

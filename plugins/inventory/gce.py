@@ -19,7 +19,7 @@ description:
     C(zone_ZONE) and C(status_STATUS).
   - Claims only files whose names end in C(.gce.yml) or C(.gce.yaml).
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 options:
   plugin:
     description: The name of this plugin.
@@ -48,7 +48,7 @@ options:
   auth_kind:
     description:
       - The kind of credentials; if not set, V(serviceaccount) where a key is given by
-        O(service_account_file) or O(service_account_contents), else V(application).
+        C(service_account_file) or C(service_account_contents), else V(application).
     type: str
     choices: [application, serviceaccount, machineaccount, accesstoken]
     env:
@@ -72,7 +72,7 @@ options:
     default: ~/.config/cloudspill/ssh_key
   more_filters:
     description:
-      - Filters beside O(filters), which must hold, too. The service applies them, so that what they
+      - Filters beside C(filters), which must hold, too. The service applies them, so that what they
         leave out costs nothing.
     type: list
     elements: str
@@ -84,8 +84,8 @@ options:
       - The fields of an instance to ask for beside those that the plugin needs, in the form of
         U(https://cloud.google.com/compute/docs/api/performance-tips#partial-response);
         V(*) asks for all. What is not asked for costs nothing and is no variable.
-      - If not set, the machine type and the tags; all fields where O(compose), O(groups),
-        O(keyed_groups) or O(retrieve_image_info) may need any.
+      - If not set, the machine type and the tags; all fields where C(compose), C(groups),
+        C(keyed_groups) or C(retrieve_image_info) may need any.
     type: list
     elements: str
   host_keys:

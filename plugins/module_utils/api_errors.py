@@ -9,6 +9,7 @@ older form, https://cloud.google.com/compute/docs/troubleshooting/troubleshootin
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 _PERMISSION = re.compile(r"'(?P<permission>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)'")
@@ -29,6 +30,17 @@ class CloudError(Exception):
         """Keep the sentence."""
         super().__init__(sentence)
         self.sentence = sentence
+
+
+class MissingLibraryError(CloudError):
+    """Python packages that the collection needs are not there."""
+
+    def __init__(self, error: ImportError) -> None:
+        """Say which Python lacks what; the packages are asked for together."""
+        super().__init__(
+            f"{sys.executable} lacks Python packages of this collection ({error}): install them "
+            f"with `{sys.executable} -m pip install google-auth requests`"
+        )
 
 
 class CredentialsError(CloudError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from .projects import require_project
 
@@ -73,11 +73,8 @@ def storage_client(module: AnsibleModule) -> Storage:
 
 
 def _transport(module: AnsibleModule) -> Transport:
-    try:
-        from .transport import Transport
-    except ImportError as error:
-        module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=str(error))
     from .credentials import load_credentials
+    from .transport import Transport
 
     require_project(module.params["project"])
     return Transport(load_credentials(module.params))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 KEEPER = "sudo -n /usr/local/bin/cloudspill-burst call"
 """The remote command line."""
@@ -150,13 +150,11 @@ class Call:
 
     @property
     def _input(self) -> IO[bytes]:
-        assert self._process.stdin is not None
-        return self._process.stdin
+        return cast("IO[bytes]", self._process.stdin)  # a pipe, since it was asked for
 
     @property
     def _output(self) -> IO[bytes]:
-        assert self._process.stdout is not None
-        return self._process.stdout
+        return cast("IO[bytes]", self._process.stdout)
 
     def _send(self, request: dict[str, Any], archive: Path | None) -> None:
         try:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .api_errors import CredentialsError
+from .api_errors import CredentialsError, MissingLibraryError
 
 COMPUTE_SCOPE = "https://www.googleapis.com/auth/compute"
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -37,7 +37,15 @@ def load_credentials(options: dict[str, Any]) -> Any:
 
     Raises:
         CredentialsError: they are missing, malformed, or a key that everybody can read.
+        MissingLibraryError: google-auth is not installed.
     """
+    try:
+        return _credentials(options)
+    except ImportError as error:
+        raise MissingLibraryError(error) from error
+
+
+def _credentials(options: dict[str, Any]) -> Any:
     scopes = options.get("scopes") or [CLOUD_PLATFORM_SCOPE]
     kind = options["auth_kind"]
     if kind == "serviceaccount":

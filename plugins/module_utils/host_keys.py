@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 """Tell ssh the host keys of an instance, as the instance published them to Google's API.
@@ -185,4 +184,4 @@ if __name__ == "__main__":
     folder = Path(__file__).resolve().parent
     sys.path.insert(0, str(folder.parent))
     __package__ = folder.name
-    sys.exit(main())
+    raise SystemExit(main())

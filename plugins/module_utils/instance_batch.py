@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .compute import Compute, PendingChange
 
 Document = dict[str, Any]
-Plan = Callable[[Document], Document | None]
+Plan = Callable[[Document], "Document | None"]
 
 AT_ONCE = 16
 """Requests for new instances under way at a time: Google limits requests a second."""

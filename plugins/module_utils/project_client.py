@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from .api_errors import CloudError, NotFoundError, PermissionDeniedError
 from .projects import require_project
@@ -114,11 +114,8 @@ def project_client(module: AnsibleModule, *, repeats: bool = True) -> ProjectCli
     Raises:
         CloudError: the project is none, or the credentials are missing or malformed.
     """
-    try:
-        from .transport import Transport
-    except ImportError as error:
-        module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=str(error))
     from .credentials import load_credentials
+    from .transport import Transport
 
     require_project(module.params["project"])
     once: dict[str, Any] = {} if repeats else {"delays": lambda: iter(())}

@@ -12,12 +12,22 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
-from google.auth.transport.requests import AuthorizedSession
-from requests.adapters import HTTPAdapter
+from .api_errors import (
+    CredentialsError,
+    MissingLibraryError,
+    RateLimitError,
+    UnreachableError,
+    error_from_response,
+)
 
-from .api_errors import CredentialsError, RateLimitError, UnreachableError, error_from_response
+_missing: ImportError | None = None
+try:
+    import requests
+    from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+    from google.auth.transport.requests import AuthorizedSession
+    from requests.adapters import HTTPAdapter
+except ImportError as error:
+    _missing = error  # said once a session is wanted, in a sentence
 
 REPEATED_STATUSES = frozenset({429, 502, 503, 504})
 """Answers that ask for another try: https://cloud.google.com/apis/design/errors#error_retries.
@@ -68,7 +78,12 @@ class Transport:
             credentials: google-auth credentials.
             delays: makes the pauses between attempts, in seconds.
             sleep: waits that long.
+
+        Raises:
+            MissingLibraryError: google-auth or requests is not installed.
         """
+        if _missing is not None:
+            raise MissingLibraryError(_missing)
         # A token is renewed when it expires; one that is turned down before that will stay so.
         self._session = AuthorizedSession(credentials, refresh_status_codes=())
         # Connections that threads have opened are kept for those that follow.

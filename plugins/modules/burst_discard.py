@@ -59,7 +59,7 @@ attributes:
     description: Shows the VMs.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

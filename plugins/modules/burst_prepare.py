@@ -56,7 +56,7 @@ attributes:
     description: There is nothing to compare.
     support: none
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -50,7 +50,7 @@ attributes:
     description: There is nothing to compare.
     support: none
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -128,7 +128,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_NAMESPACE, _KEY = "cloudspill", "lease"
+_LEASE = "cloudspill/lease"
+"""The guest attribute by which a VM says until when it is leased."""
 
 
 def run(module: AnsibleModule, compute: Compute) -> Document:
@@ -167,9 +168,8 @@ def published_lease(compute: Compute, instance: str) -> Document | None:
 
     https://cloud.google.com/compute/docs/metadata/manage-guest-attributes
     """
-    path = f"{_NAMESPACE}/{_KEY}"
     try:
-        found = compute.find(f"{instance}/getGuestAttributes", queryPath=path)
+        found = compute.find(f"{instance}/getGuestAttributes", queryPath=_LEASE)
     except PreconditionError:
         return None  # guest attributes are off, by the instance's metadata or by a policy
     items = ((found or {}).get("queryValue") or {}).get("items") or []

@@ -44,7 +44,7 @@ attributes:
     description: Changes nothing.
     support: N/A
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -124,7 +124,7 @@ def main() -> None:
             **connection_arguments(),
             "instance": {"type": "str", "required": True, "aliases": ["name"]},
             "zone": {"type": "str", "required": True},
-            "key": {"type": "str", "required": True},
+            "key": {"type": "str", "required": True, "no_log": False},
             "pattern": {"type": "str", "default": ".*"},
             "timeout": {"type": "int", "default": 60},
         },

@@ -149,7 +149,7 @@ attributes:
     description: Shows which instances there were and will be.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

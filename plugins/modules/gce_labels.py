@@ -39,7 +39,7 @@ attributes:
     description: Shows the labels before and after.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -46,7 +46,7 @@ attributes:
         public, the lines that are added or removed.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -66,7 +66,7 @@ attributes:
     description: Shows whether there was a snapshot and will be.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

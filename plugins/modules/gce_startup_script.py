@@ -57,7 +57,7 @@ attributes:
     description: Changes no settings.
     support: N/A
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

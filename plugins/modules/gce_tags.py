@@ -49,7 +49,7 @@ attributes:
     description: Shows the tags before and after.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

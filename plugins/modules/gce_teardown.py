@@ -42,7 +42,7 @@ attributes:
     description: Shows what there was.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

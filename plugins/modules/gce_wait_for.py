@@ -63,7 +63,7 @@ attributes:
     description: Changes nothing.
     support: N/A
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

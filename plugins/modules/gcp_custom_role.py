@@ -52,7 +52,7 @@ attributes:
     description: Shows title and permissions.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -66,7 +66,7 @@ seealso:
     description: Etags, versions and conditions.
     link: https://cloud.google.com/iam/docs/allow-policies
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -47,7 +47,7 @@ attributes:
     description: Shows its display name.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -38,7 +38,7 @@ attributes:
     description: Shows no difference, since keys are secret.
     support: none
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -34,7 +34,7 @@ attributes:
 seealso:
   - module: google.cloud.gcp_serviceusage_service
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -63,7 +63,7 @@ attributes:
     description: Shows the settings that change, before and after.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -54,7 +54,7 @@ attributes:
     description: Shows which objects change, by their MD5, and never what they hold.
     support: full
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

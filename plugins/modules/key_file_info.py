@@ -24,7 +24,7 @@ attributes:
     description: Changes nothing.
     support: N/A
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -43,9 +43,9 @@ email:
 
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.api_errors import CredentialsError
+from ..module_utils.api_errors import CloudError
 from ..module_utils.credentials import load_credentials
 
 
@@ -53,7 +53,7 @@ def email_of(path: Path) -> str:
     """Return the address of the account that a key file is of.
 
     Raises:
-        CredentialsError: it is absent, unreadable, readable by everybody, or no key.
+        CloudError: it is absent, unreadable, readable by everybody, or no key.
     """
     options = {"auth_kind": "serviceaccount", "service_account_file": str(path)}
     return str(load_credentials(options).service_account_email)
@@ -66,9 +66,7 @@ def main() -> None:
     )
     try:
         module.exit_json(changed=False, email=email_of(Path(module.params["path"])))
-    except ImportError as error:
-        module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=str(error))
-    except CredentialsError as error:
+    except CloudError as error:
         module.fail_json(msg=error.sentence)
 
 

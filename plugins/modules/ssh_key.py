@@ -31,7 +31,7 @@ attributes:
 requirements:
   - ssh-keygen
 author:
-  - The cloudspill project
+  - The cloudspill authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

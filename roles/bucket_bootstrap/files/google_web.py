@@ -106,17 +106,18 @@ class Web:
         handlers = [urllib.request.ProxyHandler({})] if direct else []
         opener = urllib.request.build_opener(*handlers)
         pause = 0.5
+        failure: LaunchError
         while True:
             try:
                 with opener.open(request, timeout=REQUEST_TIMEOUT) as answer:
                     document: Document = json.loads(answer.read() or b"{}")
                     return document
             except urllib.error.HTTPError as error:
-                with error:
-                    refusal = ApiError(about, error.code, error.read())
+                refusal = ApiError(about, error.code, error.read())
+                error.close()
                 if not refusal.may_pass:
                     raise refusal from error
-                failure: LaunchError = refusal
+                failure = refusal
             except (OSError, ValueError) as error:
                 cause = getattr(error, "reason", None) or error
                 failure = LaunchError(f"{about}: no answer: {cause}", os.EX_UNAVAILABLE)

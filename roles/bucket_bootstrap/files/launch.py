@@ -197,7 +197,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
     try:
         arguments = parser.parse_args(command_line)
     except SystemExit as error:
-        return os.EX_USAGE if error.code else os.EX_OK
+        return os.EX_OK if error.code in (None, os.EX_OK) else os.EX_USAGE
     try:
         run(arguments)
     except LaunchError as error:

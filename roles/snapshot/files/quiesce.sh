@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Brings a machine to a stand for a snapshot of its disk, and lets it go on.
 #

@@ -74,7 +74,7 @@ def unpack(archive: Path, folder: Path, owner: Owner) -> None:
                 own_folder(folder, owner)
                 for member, path in members:
                     _unpack_member(tar, member, folder / path, folder, owner)
-                for touched in {folder, *((folder / path).parent for _, path in members)}:
+                for touched in {folder, *((folder / path).parent for _member, path in members)}:
                     sync_folder(touched)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise bad_request(f"the archive is damaged: {error}") from error

@@ -110,7 +110,7 @@ def _exchange(keeper: socket.socket, answer_ends: bool) -> bytes:
     beginning = b""
     sources = [0, keeper.fileno()]
     while True:
-        ready, _, _ = select.select(sources, [], [])
+        ready, _writable, _failed = select.select(sources, [], [])
         if keeper.fileno() in ready:
             data = _receive(keeper)
             beginning = beginning or data[:16]

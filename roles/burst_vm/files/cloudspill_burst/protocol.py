@@ -97,7 +97,7 @@ def number(document: Document, name: str, default: int | None = None) -> int:
         Refusal: it is missing without a default, or something else.
     """
     value = document.get(name, default)
-    if type(value) is not int or not 0 <= value < 1 << 62:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
         raise bad_request(f"{name} must be a whole number, not negative: {_shown(value)}")
     return value
 

@@ -157,7 +157,7 @@ class Stream:
             self._writer.write(encode(document))
             await self._writer.drain()
 
-    async def _tell_status(self, _: Document) -> Document:
+    async def _tell_status(self, _document: Document) -> Document:
         return self._status()
 
     async def _fence(self, document: Document) -> Document:

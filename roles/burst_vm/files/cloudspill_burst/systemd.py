@@ -113,7 +113,7 @@ class SystemdUnits:
     async def stop(self, run: int, grace: float) -> None:
         """Have systemd stop a service, and kill it after a grace."""
         stopping = asyncio.ensure_future(_run("systemctl", "stop", _NAME.format(run)))
-        done, _ = await asyncio.wait([stopping], timeout=grace)
+        done, _pending = await asyncio.wait([stopping], timeout=grace)
         if not done:
             await self.kill(run)
         await stopping
@@ -173,5 +173,5 @@ async def _run(*command: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate()
+    output, _errors = await process.communicate()
     return process.returncode or 0, output.decode(errors="replace")

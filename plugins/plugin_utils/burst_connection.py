@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.path import unfrackpath
 
-from .burst_guest import UNREACHABLE, Guest, GuestError
+from ..module_utils.burst_guest import UNREACHABLE, Guest, GuestError
 
 
 def guest_of(connection: Any, name: str, ssh_command: str) -> Guest:
@@ -26,7 +26,7 @@ def guest_of(connection: Any, name: str, ssh_command: str) -> Guest:
         GuestError: the VM cannot be reached.
     """
     try:
-        status, _, said = connection.exec_command("true", sudoable=False)
+        status, _output, said = connection.exec_command("true", sudoable=False)
     except AnsibleConnectionFailure as error:
         words = " ".join(str(error).split())
         raise GuestError(f"{name} does not let us in by ssh: {words}", UNREACHABLE) from error
