@@ -204,7 +204,6 @@ REFUSALS: list[tuple[dict[str, Any], int, str]] = [
         400,
         "The specified external IP address '198.19.9.9' was not found in region 'us-west1'.",
     ),
-    ({"networkInterfaces": [{}, {}]}, 400, "one network interface"),
     ({"tags": {"items": ["Web_1"]}}, 400, f"Must be a match of regex '{NAME_REGEX}'"),
     ({"labels": {"Up": "x"}}, 400, "Label key 'Up' violates format constraints."),
     ({"labels": {"ok": "Up"}}, 400, "Label value 'Up' violates format constraints."),

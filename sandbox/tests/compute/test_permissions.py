@@ -133,13 +133,27 @@ def test_a_labelled_address_needs_the_right_to_label(api: Client) -> None:
     assert labelled == {"addresses.create": name, "addresses.setLabels": name}
 
 
+async def test_moving_an_interface_needs_the_subnetwork_that_it_moves_to(
+    furnished: Client,
+) -> None:
+    """https://cloud.google.com/vpc/docs/migrate-vm-network#iam-permissions"""
+    there = {"instance": "vm", "networkInterface": "nic0"}
+    method = "instances.updateNetworkInterface"
+    own = {method: ["zones/us-west1-b/instances/vm"]}
+    assert asked(furnished, method, {}, **there) == own
+    used = {"subnetworks.use": ["regions/us-west1/subnetworks/default"]}
+    body = {"network": "global/networks/default"}
+    assert asked(furnished, method, body, **there) == own | used
+
+
 async def test_a_static_address_is_used(furnished: Client) -> None:
     address = (await furnished.call("addresses.get", address="fixed"))["address"]
     config = {"natIP": address}
     expected = ["regions/us-west1/addresses/fixed"]
     body = instance("new", networkInterfaces=[{"accessConfigs": [config]}])
     assert asked(furnished, "instances.insert", body)["addresses.use"] == expected
-    added = asked(furnished, "instances.addAccessConfig", config, instance="vm")
+    there = {"instance": "vm", "networkInterface": "nic0"}
+    added = asked(furnished, "instances.addAccessConfig", config, **there)
     assert added["addresses.use"] == expected
     assert added["subnetworks.useExternalIp"] == ["regions/us-west1/subnetworks/default"]
 

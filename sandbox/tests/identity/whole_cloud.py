@@ -52,6 +52,7 @@ _NAMES = {
 
 _NO_ACL = {"projection": "noAcl"}
 _MINIMAL: Mapping[str, tuple[Document, Document]] = {
+    "compute.instances.addAccessConfig": ({"networkInterface": "nic0"}, {}),
     "compute.instances.setDiskAutoDelete": ({"deviceName": "persistent-disk-0"}, {}),
     "compute.snapshots.insert": ({}, {"sourceDisk": f"zones/{ZONE}/disks/vm"}),
     "storage.buckets.patch": (_NO_ACL, {}),

@@ -15,13 +15,13 @@ async def test_it_remembers_what_it_was_told() -> None:
     network = MemoryNetwork()
     checked: Network = network
     await checked.start()
-    assert (await checked.attach(NIC)).endswith("0a8a0002")
-    await checked.attach(NIC)
+    assert (await checked.attach((NIC,))).endswith("0a8a0002")
+    await checked.attach((NIC,))
     await checked.apply(Topology((NIC,)))
     assert network.attached == {"10.138.0.2": NIC}
     assert (network.topology, network.applied) == (Topology((NIC,)), 1)
-    await checked.detach(NIC)
-    await checked.detach(NIC)
+    await checked.detach((NIC,))
+    await checked.detach((NIC,))
     assert network.attached == {}
     await checked.stop()
     assert (network.running, network.topology) == (False, Topology())

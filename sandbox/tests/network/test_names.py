@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from dnslib import QTYPE, RCODE, DNSRecord  # type: ignore[import-untyped]
 
@@ -23,6 +25,7 @@ ZONE = Zone(
             _nic("10.138.0.3", "db.us-west1-b"),
             _nic("10.128.0.2", "db.us-central1-a"),
             _nic("10.9.0.2", "hidden.us-west1-b", "other"),
+            replace(_nic("10.9.0.3", "web.us-west1-b", "other"), index=1),
         )
     ),
     ["git.cloudspill.internal"],
@@ -72,6 +75,16 @@ def test_an_instance_of_another_network_is_known_there_only() -> None:
     assert _ask("hidden", asker="10.9.0.2") == (RCODE.NOERROR, ["10.9.0.2"])
     assert _ask("db", asker="10.9.0.2") == (RCODE.NXDOMAIN, [])
     assert _ask("db", asker="10.138.0.99") == (RCODE.NXDOMAIN, [])
+
+
+def test_an_instance_with_several_interfaces_has_its_name_at_the_first_alone() -> None:
+    """https://cloud.google.com/vpc/docs/multiple-interfaces-concepts#dns_resolution"""
+    assert _ask("web", asker="10.9.0.2") == (RCODE.NXDOMAIN, [])
+    assert _ask("3.0.9.10.in-addr.arpa", "PTR", "10.9.0.2") == (RCODE.NXDOMAIN, [])
+    assert _ask("2.0.9.10.in-addr.arpa", "PTR", "10.9.0.3") == (
+        RCODE.NOERROR,
+        [f"hidden.us-west1-b.{PROJECT}."],
+    )
 
 
 @pytest.mark.parametrize("name", ["gnu.org", "googleapis.com.evil.example", "notgoogleapis.com"])

@@ -30,7 +30,7 @@ async def network(host: None, tmp_path: Path) -> AsyncIterator[NamespaceNetwork]
     running = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
     await running.start()
     try:
-        await asyncio.gather(*(running.attach(nic) for nic in (A, B, C)))
+        await asyncio.gather(*(running.attach((nic,)) for nic in (A, B, C)))
         yield running
     finally:
         await running.stop()

@@ -30,14 +30,14 @@ async def test_thirty_instances_are_attached_at_once_and_detached(
     network: NamespaceNetwork,
 ) -> None:
     nics = [instance(number) for number in range(10, 40)]
-    paths = await asyncio.gather(*(network.attach(nic) for nic in nics))
+    paths = await asyncio.gather(*(network.attach((nic,)) for nic in nics))
     assert paths == [str(at(nic)) for nic in nics]
     await network.apply(Topology((A, *nics), OPEN))
     for nic in nics:
         with server(at(nic), 5000):
             assert connect(at(A), nic.internal_ip, 5000) == "open"
             assert connect(HOST, nic.external_ip or "", 5000) == "open"
-    await asyncio.gather(*(network.detach(nic) for nic in nics))
+    await asyncio.gather(*(network.detach((nic,)) for nic in nics))
     assert not any(at(nic).exists() for nic in nics)
     with inside(NAMESPACES / f"{NAME}-vpc"):
         names = {name for _, name in socket.if_nameindex()}
@@ -46,11 +46,11 @@ async def test_thirty_instances_are_attached_at_once_and_detached(
 
 async def test_attaching_twice_keeps_the_namespace(network: NamespaceNetwork) -> None:
     inode = at(A).stat().st_ino
-    await asyncio.gather(*(network.attach(A) for _ in range(5)))
+    await asyncio.gather(*(network.attach((A,)) for _ in range(5)))
     assert at(A).stat().st_ino == inode
-    await network.detach(A)
-    await network.detach(A)
-    await network.attach(A)
+    await network.detach((A,))
+    await network.detach((A,))
+    await network.attach((A,))
     await network.apply(Topology((A,), OPEN))
     with server(at(A), 5000):
         assert connect(HOST, "198.18.0.2", 5000) == "open"
@@ -59,7 +59,7 @@ async def test_attaching_twice_keeps_the_namespace(network: NamespaceNetwork) ->
 async def test_a_file_that_a_reboot_left_is_no_namespace(network: NamespaceNetwork) -> None:
     stale = instance(50)
     at(stale).touch()
-    await network.attach(stale)
+    await network.attach((stale,))
     await network.apply(Topology((A, stale), OPEN))
     with server(at(stale), 5000):
         assert connect(HOST, "198.18.0.50", 5000) == "open"

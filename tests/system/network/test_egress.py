@@ -102,7 +102,7 @@ async def test_egress_passes_a_closed_forward_chain_and_leaves_it_as_it_was(
     network = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
     await network.start()
     try:
-        await network.attach(A)
+        await network.attach((A,))
         await network.apply(Topology((A,)))
         with server(WORLD, 80), server(LAN, 80):
             assert connect(at(A), "203.0.113.80", 80) == "open"
@@ -139,7 +139,7 @@ async def test_a_host_that_forwards_goes_on_doing_so_but_not_to_guests(
     network = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
     await network.start()
     try:
-        await network.attach(A)
+        await network.attach((A,))
         await network.apply(Topology((A,), OPEN))
         with server(at(A), 5000), server(LAN, 5000), server(WORLD, 80):
             assert connect(HOST, "198.18.0.2", 5000) == "open"

@@ -34,7 +34,7 @@ async def test_stop_leaves_the_host_as_it_was(host: None, tmp_path: Path) -> Non
     before = host_state()
     network = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
     await network.start()
-    await asyncio.gather(*(network.attach(nic) for nic in (A, B, C)))
+    await asyncio.gather(*(network.attach((nic,)) for nic in (A, B, C)))
     await network.apply(Topology((A, B, C), OPEN))
     assert host_state() != before
     await network.stop()
@@ -55,7 +55,7 @@ async def main():
     network = NamespaceNetwork(Settings(name=sys.argv[1], state_root=Path(sys.argv[2])))
     await network.start()
     nic = Nic("10.138.0.2", "198.18.0.2", "default", "10.138.0.0/20", frozenset(), "a.internal")
-    await network.attach(nic)
+    await network.attach((nic,))
     await network.apply(Topology((nic,)))
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -76,7 +76,7 @@ async def test_what_a_killed_sandbox_left_is_swept(
     try:
         if state_kept:
             await network.start()
-            await network.attach(A)
+            await network.attach((A,))
             await network.apply(Topology((A,), OPEN))
             with server(at(A), 5000):
                 assert connect(HOST, "198.18.0.2", 5000) == "open"

@@ -61,18 +61,19 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
     refusals.check_supported("resource", body, *_UNSUPPORTED)
     base = documents.resource("instance", name, cloud.clock())
     attached, new_disks = _disks(cloud, tx, name, body.get("disks") or [])
+    size = checked_machine_type(cloud, zone, "resource.machineType", body.get("machineType"))
     document = base | {
         "status": "PROVISIONING",
-        "machineType": checked_machine_type(
-            cloud, zone, "resource.machineType", body.get("machineType")
-        ),
+        "machineType": size,
         "tags": tags.checked("resource.tags", body.get("tags")),
         "metadata": instance_metadata.checked("resource.metadata", body.get("metadata")),
         "scheduling": scheduling.checked(
             "resource.scheduling", body.get("scheduling"), cloud.clock()
         ),
         "disks": attached,
-        "networkInterfaces": interfaces.plan(cloud, tx, name, body.get("networkInterfaces") or []),
+        "networkInterfaces": interfaces.plan(
+            cloud, tx, name, body.get("networkInterfaces") or [], size
+        ),
         "canIpForward": bool(body.get("canIpForward")),
         "deletionProtection": bool(body.get("deletionProtection")),
         "startRestricted": False,

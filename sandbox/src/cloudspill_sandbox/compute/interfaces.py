@@ -2,16 +2,17 @@
 """Network interfaces and external addresses of instances.
 
 https://cloud.google.com/compute/docs/networking/network-overview,
-https://cloud.google.com/compute/docs/ip-addresses.
+https://cloud.google.com/compute/docs/ip-addresses,
+https://cloud.google.com/vpc/docs/multiple-interfaces-concepts.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, leases, names, refusals
+from cloudspill_sandbox.compute import documents, interface_rules, leases, names, refusals
 from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -22,26 +23,28 @@ if TYPE_CHECKING:
 _FIELD = "resource.networkInterfaces"
 
 
-def plan(cloud: Cloud, tx: Transaction, instance: str, body: list[Document]) -> list[Document]:
+def plan(
+    cloud: Cloud, tx: Transaction, instance: str, body: list[Document], size: str
+) -> list[Document]:
     """Return the interfaces of a new instance, addresses leased in the transaction.
 
     Args:
         instance: its relative name.
         body: `networkInterfaces` of the request.
+        size: link of a machine type that is in the catalogue.
 
     Raises:
         ApiError: 400 for what Google would refuse, 403 when no address is free.
     """
     if not body:
         raise refusals.invalid_value(_FIELD, "", "At least one network interface is required.")
-    if len(body) > 1:
-        raise refusals.invalid_value(
-            _FIELD, "", "This sandbox gives an instance one network interface (docs/fidelity.md)."
-        )
-    return [
-        _plan_one(cloud, tx, instance, f"{_FIELD}[{at}]", f"nic{at}", interface)
-        for at, interface in enumerate(body)
-    ]
+    interface_rules.check_count(_FIELD, len(body), size)
+    planned: list[Document] = []
+    for at, asked in enumerate(body):
+        interface = _plan_one(cloud, tx, instance, f"{_FIELD}[{at}]", f"nic{at}", asked)
+        interface_rules.check_apart(tx, f"{_FIELD}[{at}]", asked, interface, planned)
+        planned.append(interface)
+    return planned
 
 
 def _plan_one(
@@ -65,6 +68,42 @@ def _plan_one(
         at = f"{field}.accessConfigs[0]"
         planned["accessConfigs"] = [access_config(cloud, tx, instance, at, configs[0])]
     return stamped(planned)
+
+
+def moved(
+    cloud: Cloud, tx: Transaction, instance: Document, interface: Document, body: Document
+) -> Document:
+    """Return an interface in the subnetwork that a request names, its address leased there.
+
+    One that stays where it is keeps its address. External addresses are not touched.
+    https://cloud.google.com/vpc/docs/migrate-vm-network
+
+    Args:
+        interface: one of the instance's.
+        body: NetworkInterface of the request.
+
+    Raises:
+        ApiError: 400 for what Google would refuse, 403 when no address is free.
+    """
+    field, name = "resource", names.relative(instance["selfLink"])
+    if not (body.get("network") or body.get("subnetwork")):
+        body = {"subnetwork": interface["subnetwork"]} | body
+    region = ZONES[name.split("/")[3]].name
+    subnetwork = subnetwork_of(cloud, tx, field, region, body)
+    address = body.get("networkIP")
+    if subnetwork["selfLink"] == interface["subnetwork"]:
+        if address not in (None, interface["networkIP"]):
+            raise refusals.invalid_value(
+                f"{field}.networkIP",
+                address,
+                "The address of an interface changes only with its network or subnetwork.",
+            )
+        return interface
+    where = {"network": subnetwork["network"], "subnetwork": subnetwork["selfLink"]}
+    others = [each for each in instance["networkInterfaces"] if each["name"] != interface["name"]]
+    interface_rules.check_apart(tx, field, body, interface | where, others)
+    leased = _internal(cloud, tx, name, field, subnetwork, address)
+    return stamped(interface | where | {"networkIP": leased})
 
 
 def stamped(interface: Document) -> Document:
@@ -203,13 +242,29 @@ def release(tx: Transaction, instance: str, address: str) -> bool:
     return False
 
 
+def release_strays(store: Store, tx: Transaction, name: str) -> None:
+    """Give back what an instance holds and has no interface for: a change was cut short."""
+    instance = store.get(name) or {"networkInterfaces": []}
+    own = {address for interface in instance["networkInterfaces"] for address in _of(interface)}
+    for address, lease in store.children(leases.COLLECTION).items():
+        holder = lease["holder"]
+        users = (store.get(holder) or {}).get("users", ())
+        if address not in own and (holder == name or names.link(name) in users):
+            release(tx, name, address)
+
+
+def _of(interface: Document) -> Iterator[str]:
+    yield interface["networkIP"]
+    for config in interface.get("accessConfigs", ()):
+        if "natIP" in config:
+            yield config["natIP"]
+
+
 def release_all(tx: Transaction, name: str, instance: Document) -> None:
     """Give back every address of an instance that goes away."""
     for interface in instance["networkInterfaces"]:
-        release(tx, name, interface["networkIP"])
-        for config in interface.get("accessConfigs", ()):
-            if "natIP" in config:
-                release(tx, name, config["natIP"])
+        for address in _of(interface):
+            release(tx, name, address)
 
 
 def without_ephemeral(tx: Transaction, name: str, instance: Document) -> Document:

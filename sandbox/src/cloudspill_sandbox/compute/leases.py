@@ -13,25 +13,27 @@ from collections.abc import Iterator
 from cloudspill_sandbox.compute import refusals
 from cloudspill_sandbox.engine.store import Store, Transaction
 
-_COLLECTION = "leases"
+COLLECTION = "leases"
+"""Documents by address."""
+
 _RESERVED_HEAD = 2
 _RESERVED_TAIL = 2
 
 
 def holder(store: Store | Transaction, address: str) -> str | None:
     """Return the relative name of the resource that holds an address, or None."""
-    document = store.get(f"{_COLLECTION}/{address}")
+    document = store.get(f"{COLLECTION}/{address}")
     return document["holder"] if document else None
 
 
 def take(tx: Transaction, address: str, holder: str) -> None:
     """Record that `holder` (a relative name) has the address."""
-    tx.put(f"{_COLLECTION}/{address}", {"holder": holder})
+    tx.put(f"{COLLECTION}/{address}", {"holder": holder})
 
 
 def release(tx: Transaction, address: str) -> None:
     """Give an address back."""
-    tx.delete(f"{_COLLECTION}/{address}")
+    tx.delete(f"{COLLECTION}/{address}")
 
 
 class Allocator:
@@ -52,7 +54,7 @@ class Allocator:
         """
         for offset in self._offsets(network):
             address = str(network[offset])
-            if tx.get(f"{_COLLECTION}/{address}") is None:
+            if tx.get(f"{COLLECTION}/{address}") is None:
                 take(tx, address, holder)
                 self._next[network] = offset + 1
                 return address

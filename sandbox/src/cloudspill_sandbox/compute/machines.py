@@ -79,15 +79,14 @@ class Machine:
         return topology.nics(self._cloud.store, self.document)
 
     async def connect(self) -> None:
-        """Make the interface's namespace, and let the network know addresses and tags."""
+        """Make the instance's namespace, and let the network know addresses and tags."""
         await all_ended(self._attach(), self._cloud.topology.settle())
 
     async def _attach(self) -> None:
-        attached = await all_ended(*map(self._cloud.network.attach, self.nics()))
-        self._namespace = attached[0]
+        self._namespace = await self._cloud.network.attach(self.nics())
 
     async def expected(self) -> MachineSpec:
-        """Make the interface's namespace unless it is there; return what runs in it if on.
+        """Make the instance's namespace unless it is there; return what runs in it if on.
 
         Raises NetworkError, LookupError.
         """
@@ -96,7 +95,7 @@ class Machine:
 
     async def disconnect(self) -> None:
         """Remove what `connect` made."""
-        await all_ended(*map(self._cloud.network.detach, self.nics()))
+        await self._cloud.network.detach(self.nics())
 
     async def power_on(self) -> None:
         """Boot; `connect` came before. Raises MachineError."""

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import endings, machines, names, removal, topology
+from cloudspill_sandbox.compute import endings, interfaces, machines, names, removal, topology
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Transaction
 from cloudspill_sandbox.network.interface import NetworkError
 from cloudspill_sandbox.runtime.interface import ExitCallback, MachineError, VolumeError
 
@@ -81,18 +82,23 @@ async def settle_operations(cloud: Cloud) -> None:
                     tx.delete(name)
     with cloud.transaction() as tx:
         for name, operation in pending.items():
-            if state := _interrupted(operation):
-                cloud.operations.fail(tx, name, _interruption(operation, state))
-            else:
-                cloud.operations.close(tx, name)
+            _end(cloud, tx, name, operation)
+
+
+def _end(cloud: Cloud, tx: Transaction, name: str, operation: Document) -> None:
+    """End an operation that was under way, whose target is whole or gone by now."""
+    if operation["operationType"] == "updateNetworkInterface":
+        interfaces.release_strays(cloud.store, tx, names.relative(operation["targetLink"]))
+    if state := _interrupted(operation):
+        cloud.operations.fail(tx, name, _interruption(operation, state))
+    else:
+        cloud.operations.close(tx, name)
 
 
 async def detach_strangers(cloud: Cloud) -> None:
     """Remove the interfaces of instances that are not there: the operations' ends came before."""
     await cloud.network.retain(
-        nic
-        for _, instance in _documents(cloud, "instances")
-        for nic in topology.nics(cloud.store, instance)
+        topology.nics(cloud.store, instance) for _, instance in _documents(cloud, "instances")
     )
 
 

@@ -218,11 +218,17 @@ def _static(asking: Asking, verb: str, address: str | None) -> Iterator[Requirem
 
 
 def _access_config(asking: Asking, body: Document) -> Iterator[Requirement]:
-    interface = next(iter(_instance_of(asking).get("networkInterfaces", ())), None)
-    if interface is not None:
-        subnetwork = names.relative(interface["subnetwork"])
-        yield asking.on("compute.subnetworks.useExternalIp", subnetwork)
+    for interface in _instance_of(asking).get("networkInterfaces", ()):
+        if interface["name"] == asking.call.query.get("networkInterface"):
+            subnetwork = names.relative(interface["subnetwork"])
+            yield asking.on("compute.subnetworks.useExternalIp", subnetwork)
     yield from _external_address(asking, body)
+
+
+def _moved_interface(asking: Asking, body: Document) -> Iterator[Requirement]:
+    """https://cloud.google.com/vpc/docs/migrate-vm-network#iam-permissions"""
+    if body.get("network") or body.get("subnetwork"):
+        yield from _interface(asking, body)
 
 
 def _metadata(asking: Asking, _: Document) -> Iterator[Requirement]:
@@ -332,6 +338,7 @@ _BY_METHOD: Mapping[str, _References] = {
     "compute.instances.setDiskAutoDelete": _auto_delete,
     "compute.instances.setMetadata": _metadata,
     "compute.instances.setServiceAccount": _service_account,
+    "compute.instances.updateNetworkInterface": _moved_interface,
     "compute.projects.setCommonInstanceMetadata": _common_metadata,
     "compute.snapshots.insert": _snapshot,
     "compute.subnetworks.delete": _subnetwork,

@@ -39,8 +39,9 @@ def nics(store: Store, instance: Document) -> tuple[Nic, ...]:
             hostname=hostname(instance),
             service_account=accounts[0]["email"],
             can_ip_forward=bool(instance.get("canIpForward")),
+            index=index,
         )
-        for interface in instance["networkInterfaces"]
+        for index, interface in enumerate(instance["networkInterfaces"])
     )
 
 

@@ -56,9 +56,9 @@ class HostNames:
         """The router's namespace."""
         return NAMESPACES / f"{self.sandbox}-vpc"
 
-    def namespace(self, nic: Nic) -> Path:
-        """The namespace of an instance's interface."""
-        return NAMESPACES / f"{self.sandbox}-{nic.hex_address}"
+    def namespace(self, first: Nic) -> Path:
+        """The namespace of an instance, by its first interface."""
+        return NAMESPACES / f"{self.sandbox}-{first.hex_address}"
 
     def all_namespaces(self) -> list[Path]:
         """Every namespace that carries this sandbox's name, those of its instances first."""
@@ -70,6 +70,11 @@ class HostNames:
 def router_interface(nic: Nic) -> str:
     """The router's end of an instance's link."""
     return f"i{nic.hex_address}"
+
+
+def guest_interface(nic: Nic) -> str:
+    """The instance's end of the link."""
+    return f"eth{nic.index}"
 
 
 def gateway(nic: Nic) -> str:

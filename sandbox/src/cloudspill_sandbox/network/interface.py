@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -24,11 +24,14 @@ class Nic:
         network: relative name of the VPC network.
         subnet: CIDR range of its subnetwork.
         tags: network tags of the instance.
-        hostname: fully qualified internal name, for the name service and /etc/hosts.
+        hostname: fully qualified internal name of the instance, for the name service and
+            /etc/hosts.
         service_account: email of the instance's service account, "" without one.
         can_ip_forward: whether foreign source addresses are let through.
         cut_from: what no packet passes to or from: `host` (the host and the world behind it),
             `api` (metadata server and API). Flows under way are cut too.
+        index: its place among the instance's interfaces. The first one, 0, has the name and the
+            way to everything that no interface is nearer to.
     """
 
     internal_ip: str
@@ -40,6 +43,7 @@ class Nic:
     service_account: str = ""
     can_ip_forward: bool = False
     cut_from: frozenset[str] = frozenset()
+    index: int = 0
 
     @property
     def hex_address(self) -> str:
@@ -104,17 +108,18 @@ class Network(Protocol):
     async def stop(self) -> None:
         """Remove every namespace, link, route, table and sysctl that start() or attach() set."""
 
-    async def retain(self, nics: Iterable[Nic]) -> None:
-        """Detach every interface of an earlier life but these."""
+    async def retain(self, instances: Iterable[Sequence[Nic]]) -> None:
+        """Detach every instance of an earlier life but these, each the interfaces of one."""
 
-    async def attach(self, nic: Nic) -> str:
-        """Make the interface's namespace and links; return the namespace's path for the runtime.
+    async def attach(self, nics: Sequence[Nic]) -> str:
+        """Make an instance's namespace, with its interfaces; return its path for the runtime.
 
-        Idempotent. The namespace outlives stops and starts of the machine.
+        Idempotent. The namespace outlives stops and starts of the machine. The first interface
+        names it.
         """
 
-    async def detach(self, nic: Nic) -> None:
-        """Remove what attach() made; no error when it is gone."""
+    async def detach(self, nics: Sequence[Nic]) -> None:
+        """Remove what attach() made of the same interfaces; no error when it is gone."""
 
     async def apply(self, topology: Topology) -> None:
         """Put addresses, tags and firewall rules into force in one transaction."""

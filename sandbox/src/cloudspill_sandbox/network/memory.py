@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cloudspill_sandbox.network.interface import Nic, Topology
 
@@ -42,19 +42,20 @@ class MemoryNetwork:
         self.attached.clear()
         self.topology = Topology()
 
-    async def retain(self, nics: Iterable[Nic]) -> None:
+    async def retain(self, instances: Iterable[Sequence[Nic]]) -> None:
         """Forget every interface but these."""
-        kept = {nic.internal_ip for nic in nics}
+        kept = {nic.internal_ip for nics in instances for nic in nics}
         self.attached = {ip: nic for ip, nic in self.attached.items() if ip in kept}
 
-    async def attach(self, nic: Nic) -> str:
-        """Remember the interface and return a path that does not exist."""
-        self.attached[nic.internal_ip] = nic
-        return f"/nonexistent/netns/{nic.hex_address}"
+    async def attach(self, nics: Sequence[Nic]) -> str:
+        """Remember the interfaces and return a path that does not exist."""
+        self.attached |= {nic.internal_ip: nic for nic in nics}
+        return f"/nonexistent/netns/{nics[0].hex_address}"
 
-    async def detach(self, nic: Nic) -> None:
-        """Forget the interface."""
-        self.attached.pop(nic.internal_ip, None)
+    async def detach(self, nics: Sequence[Nic]) -> None:
+        """Forget the interfaces."""
+        for nic in nics:
+            self.attached.pop(nic.internal_ip, None)
 
     async def apply(self, topology: Topology) -> None:
         """Remember the topology."""

@@ -32,7 +32,10 @@ class Zone:
 
     def __init__(self, topology: Topology, api_names: Iterable[str] = ()) -> None:
         self._by_address = {nic.internal_ip: nic for nic in topology.nics}
-        self._by_name = {(nic.network, nic.hostname.lower()): nic for nic in topology.nics}
+        # An instance's name is that of its first interface, in the network of that one:
+        # https://cloud.google.com/vpc/docs/multiple-interfaces-concepts#dns_resolution.
+        first = [nic for nic in topology.nics if nic.index == 0]
+        self._by_name = {(nic.network, nic.hostname.lower()): nic for nic in first}
         names = ["*.googleapis.com", *map(str.lower, api_names)]
         self._exact = {name for name in names if not name.startswith("*.")}
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
@@ -75,7 +78,12 @@ class Zone:
         if str(address) == METADATA_ADDRESS:
             return _reply(query, PTR(_METADATA_NAME), QTYPE.PTR)
         found = self._by_address.get(str(address))
-        if found is not None and asker is not None and found.network == asker.network:
+        if (
+            found is not None
+            and found.index == 0
+            and asker is not None
+            and found.network == asker.network
+        ):
             return _reply(query, PTR(found.hostname), QTYPE.PTR)
         if found is not None or any(address in network for network in SPECIAL_RANGES):
             return _no_such_name(query)  # what private addresses mean on the host is no answer

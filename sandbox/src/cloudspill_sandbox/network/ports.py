@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The link of one instance's interface to the router, and how a whole one is known again.
+"""The links of an instance's interfaces to the router, and how a whole one is known again.
 
 The router's end carries what it was made for as its alias (`ip link show`), set last: an end
 without one was being made when the sandbox died.
@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
-from cloudspill_sandbox.network.addressing import MTU, gateway, router_interface
+from cloudspill_sandbox.network.addressing import MTU, gateway, guest_interface, router_interface
 from cloudspill_sandbox.network.commands import ip_batch, ip_json
 from cloudspill_sandbox.network.interface import NetworkError, Nic
 
 _NAME = re.compile(r"i[0-9a-f]{8}")
 
 
-def mark(nic: Nic) -> str:
-    """Return what the links of an interface depend on, apart from its address."""
-    return f"{gateway(nic)} {'forwards' if nic.can_ip_forward else 'is an end'}"
+def mark(nic: Nic, namespace: Path) -> str:
+    """Return what the link of an interface depends on, apart from its address."""
+    role = "forwards" if nic.can_ip_forward else "is an end"
+    return f"{gateway(nic)} {role} to {_reached(nic)} as {guest_interface(nic)} of {namespace.name}"
 
 
-def complete(nic: Nic) -> str:
-    """Mark the router's end, in whose namespace this thread is, as whole; return the mark."""
-    ip_batch([f'link set dev {router_interface(nic)} alias "{mark(nic)}"'])
-    return mark(nic)
+def is_of(mark: str, namespace: Path) -> bool:
+    """Whether a mark is that of a link to an instance's namespace."""
+    return mark.endswith(f" of {namespace.name}")
+
+
+def complete(nics: Iterable[Nic], namespace: Path) -> dict[str, str]:
+    """Mark the router's ends, in whose namespace this thread is, as whole; return the marks."""
+    marks = {router_interface(nic): mark(nic, namespace) for nic in nics}
+    ip_batch([f'link set dev {name} alias "{whole}"' for name, whole in marks.items()])
+    return marks
 
 
 def all_names() -> list[str]:
@@ -56,25 +64,40 @@ def whole() -> dict[str, str]:
     }
 
 
-def guest_commands(nic: Nic, router: Path) -> list[str]:
-    """Return the `ip` commands that make the link, for the instance's namespace."""
-    return [
-        f"link add eth0 mtu {MTU} address {nic.mac} type veth"
-        f" peer name {router_interface(nic)} mtu {MTU} netns {router.name}",
-        f"addr add {nic.internal_ip}/32 dev eth0",
-        "link set lo up",
-        "link set eth0 up",
-        f"route add {gateway(nic)} dev eth0 scope link",
-        f"route add default via {gateway(nic)} dev eth0",
-    ]
+def guest_commands(nics: Iterable[Nic], router: Path) -> list[str]:
+    """Return the `ip` commands that make the links, for the instance's namespace.
+
+    As DHCP has it on Compute Engine, each interface leads to its own subnetwork and the first one
+    to all else: https://cloud.google.com/vpc/docs/multiple-interfaces-concepts.
+    """
+    commands = ["link set lo up"]
+    for nic in nics:
+        interface = guest_interface(nic)
+        commands += [
+            f"link add {interface} mtu {MTU} address {nic.mac} type veth"
+            f" peer name {router_interface(nic)} mtu {MTU} netns {router.name}",
+            f"addr add {nic.internal_ip}/32 dev {interface}",
+            f"link set {interface} up",
+            f"route add {gateway(nic)} dev {interface} scope link",
+            f"route add {_reached(nic)} via {gateway(nic)} dev {interface}",
+        ]
+    return commands
 
 
-def router_commands(nic: Nic) -> list[str]:
-    """Return the `ip` commands that lead packets over the link, for the router's namespace."""
-    interface = router_interface(nic)
-    return [
-        f"addr replace {gateway(nic)}/32 dev lo",
-        f"link set {interface} up",
-        f"neigh replace {nic.internal_ip} lladdr {nic.mac} dev {interface} nud permanent",
-        f"route replace {nic.internal_ip}/32 dev {interface}",
-    ]
+def router_commands(nics: Iterable[Nic]) -> list[str]:
+    """Return the `ip` commands that lead packets over the links, for the router's namespace."""
+    commands = []
+    for nic in nics:
+        interface = router_interface(nic)
+        commands += [
+            f"addr replace {gateway(nic)}/32 dev lo",
+            f"link set {interface} up",
+            f"neigh replace {nic.internal_ip} lladdr {nic.mac} dev {interface} nud permanent",
+            f"route replace {nic.internal_ip}/32 dev {interface}",
+        ]
+    return commands
+
+
+def _reached(nic: Nic) -> str:
+    """Return what an instance reaches by an interface and by no nearer one."""
+    return nic.subnet if nic.index else "default"

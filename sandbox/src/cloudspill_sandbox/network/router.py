@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The VPC in network namespaces: one is the router, each interface of an instance has its own.
+"""The VPC in network namespaces: one is the router, each instance has its own.
 
-Instances hang on the router by routed veths, no bridge: a guest has an address of /32 and a
+Instances hang on the router by routed veths, no bridge: each interface has an address of /32 and a
 gateway, so that every packet passes the router's nft table (ruleset.py, firewall.py).
 """
 
@@ -12,6 +12,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from cloudspill_sandbox.network import host, links, namespaces, ports
@@ -22,6 +23,7 @@ from cloudspill_sandbox.network.addressing import (
     LINK_RANGE,
     LINK_ROUTER,
     HostNames,
+    guest_interface,
     router_interface,
 )
 from cloudspill_sandbox.network.commands import ip_batch
@@ -96,21 +98,23 @@ class NamespaceNetwork:
         """Leave the host as start() found it; also sweeps after a sandbox that was killed."""
         await self._work(self._stop)
 
-    async def retain(self, nics: Iterable[Nic]) -> None:
-        """Detach every interface of an earlier life but these."""
-        await self._work(self._retain, frozenset(nic.hex_address for nic in nics))
+    async def retain(self, instances: Iterable[Sequence[Nic]]) -> None:
+        """Detach every instance of an earlier life but these."""
+        await self._work(self._retain, tuple(instances))
 
-    async def attach(self, nic: Nic) -> str:
-        """Make the interface's namespace and links; the address works once apply() knows it."""
-        async with self._changing.setdefault(nic.internal_ip, asyncio.Lock()):
-            await self._work(self._attach, nic)
-        return str(self._names.namespace(nic))
+    async def attach(self, nics: Sequence[Nic]) -> str:
+        """Make an instance's namespace and links; an address works once apply() knows it."""
+        path = self._names.namespace(nics[0])
+        async with self._changing.setdefault(path.name, asyncio.Lock()):
+            await self._work(self._attach, path, nics)
+        return str(path)
 
-    async def detach(self, nic: Nic) -> None:
+    async def detach(self, nics: Sequence[Nic]) -> None:
         """Remove what attach() made; no error when it is gone."""
-        async with self._changing.setdefault(nic.internal_ip, asyncio.Lock()):
-            await self._work(self._detach, nic)
-        self._changing.pop(nic.internal_ip, None)
+        path = self._names.namespace(nics[0])
+        async with self._changing.setdefault(path.name, asyncio.Lock()):
+            await self._work(self._detach, path, nics)
+        self._changing.pop(path.name, None)
 
     async def apply(self, topology: Topology) -> None:
         """Put a topology into force; of several that wait, only the last is loaded."""
@@ -174,7 +178,7 @@ class NamespaceNetwork:
             namespaces.exists(self._names.router) and host.is_linked(self._names, self._record)
         ):
             return False
-        return self._has_link("wan")
+        return "wan" in self._links()
 
     def _make(self) -> None:
         ruleset = self._ruleset()
@@ -210,46 +214,63 @@ class NamespaceNetwork:
         self._firewall.load(self._fixed_rules + compile_topology(topology, TABLE))
         self._fixed_rules = ""
 
-    def _retain(self, addresses: frozenset[str]) -> None:
-        kept = {f"i{address}" for address in addresses}
+    def _retain(self, instances: Sequence[Sequence[Nic]]) -> None:
+        links_kept = {router_interface(nic) for nics in instances for nic in nics}
+        namespaces_kept = {self._names.namespace(nics[0]) for nics in instances}
         with namespaces.inside(self._names.router):
-            for name in set(ports.all_names()) - kept:
+            for name in set(ports.all_names()) - links_kept:
                 ports.remove(name)
-        for path in self._names.all_namespaces():
-            if path != self._names.router and path.name.rpartition("-")[2] not in addresses:
-                namespaces.remove(path)
+        for path in set(self._names.all_namespaces()) - namespaces_kept - {self._names.router}:
+            namespaces.remove(path)
 
-    def _attach(self, nic: Nic) -> None:
-        path, interface = self._names.namespace(nic), router_interface(nic)
+    def _attach(self, path: Path, nics: Sequence[Nic]) -> None:
         if (
-            self._ports.get(interface) == ports.mark(nic)
+            all(self._ports.get(router_interface(nic)) == ports.mark(nic, path) for nic in nics)
             and namespaces.exists(path)
-            and self._has_link(interface)
+            and self._links().issuperset(map(router_interface, nics))
         ):
             return
-        self._detach(nic)
+        self._clear(path, map(router_interface, nics))
         with namespaces.inside_new(path):
             namespaces.write_sysctls(_GUEST_SYSCTLS)
-            ip_batch(ports.guest_commands(nic, self._names.router))
+            ip_batch(ports.guest_commands(nics, self._names.router))
             with namespaces.inside(self._names.router):
-                ip_batch(ports.router_commands(nic))
-                links.settle(interface)
-                if nic.can_ip_forward:
-                    namespaces.write_sysctls({f"net/ipv4/conf/{interface}/rp_filter": "0"})
-                self._ports[interface] = ports.complete(nic)
-            links.settle("eth0")
+                ip_batch(ports.router_commands(nics))
+                links.settle(*map(router_interface, nics))
+                for nic in nics:
+                    if nic.can_ip_forward:
+                        name = f"net/ipv4/conf/{router_interface(nic)}/rp_filter"
+                        namespaces.write_sysctls({name: "0"})
+                self._ports |= ports.complete(nics, path)
+            links.settle(*map(guest_interface, nics))
 
-    def _detach(self, nic: Nic) -> None:
-        path, interface = self._names.namespace(nic), router_interface(nic)
-        self._ports.pop(interface, None)
-        if namespaces.exists(self._names.router) and self._has_link(interface):
-            with namespaces.inside(self._names.router):
-                ip_batch([f"link delete {interface}"])
+    def _detach(self, path: Path, nics: Sequence[Nic]) -> None:
+        # An address may have moved on to another namespace, with its link.
+        self._clear(
+            path,
+            (
+                name
+                for name in map(router_interface, nics)
+                if name not in self._ports or ports.is_of(self._ports[name], path)
+            ),
+        )
+
+    def _clear(self, path: Path, interfaces: Iterable[str]) -> None:
+        """Remove links, and the namespace that they lead to."""
+        standing = self._links()
+        for name in interfaces:
+            self._ports.pop(name, None)
+            if name in standing:
+                with namespaces.inside(self._names.router):
+                    ports.remove(name)
         namespaces.remove(path)
 
-    def _has_link(self, interface: str) -> bool:
+    def _links(self) -> set[str]:
+        """Return the router's ends of all links; none when there is no router."""
+        if not namespaces.exists(self._names.router):
+            return set()
         with namespaces.inside(self._names.router):
-            return any(name == interface for _, name in socket.if_nameindex())
+            return {name for _, name in socket.if_nameindex()}
 
 
 def _router_commands() -> list[str]:

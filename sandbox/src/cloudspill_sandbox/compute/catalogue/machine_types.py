@@ -17,6 +17,8 @@ from types import MappingProxyType
 
 _CUSTOM = re.compile(r"(?:(n1|n2|n2d|n4|e2|c2|c3)-)?custom-(\d{1,3})-(\d{3,7})(-ext)?")
 _CUSTOM_MEMORY_STEP_MB = 256
+_FEWEST_INTERFACES, _MOST_INTERFACES = 2, 10
+"""What each machine type may have at least, and any of them at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class MachineType:
     vcpus: int
     memory_mb: int
     shared: bool = False
+
+    @property
+    def most_interfaces(self) -> int:
+        """https://cloud.google.com/vpc/docs/create-use-multiple-interfaces#max-interfaces"""
+        return min(max(self.vcpus, _FEWEST_INTERFACES), _MOST_INTERFACES)
 
     @property
     def description(self) -> str:

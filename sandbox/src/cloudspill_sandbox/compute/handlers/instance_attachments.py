@@ -1,77 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""External addresses and disks that come to and go from an instance.
+"""Disks that come to and go from an instance.
 
-https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfig and …/attachDisk.
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/attachDisk.
 """
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, interfaces, machines, names, quotas, refusals
+from cloudspill_sandbox.compute import disks, machines, names, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work, Writes
+from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
-
-
-async def _add_access_config(cloud: Cloud, call: Call) -> Document:
-    name = zonal(call, "instances", "instance")
-    with cloud.transaction() as tx:
-        instance = found(tx, name)
-        interface = _interface(call, instance)
-        if interface.get("accessConfigs"):
-            raise refusals.invalid_value(
-                "accessConfig", "", "At most one access config currently supported."
-            )
-        config = interfaces.access_config(cloud, tx, name, "accessConfig", call.body)
-        tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
-        quotas.check(cloud, tx, call.path["zone"])
-        failed = rollback(cloud.store, tx)
-        operation = cloud.operations.open(tx, call, "addAccessConfig", name)
-    return await _settle(cloud, operation, "addAccessConfig", failed)
-
-
-async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
-    name = zonal(call, "instances", "instance")
-    asked = call.query["accessConfig"]
-    with cloud.transaction() as tx:
-        instance = found(tx, name)
-        interface = _interface(call, instance)
-        config = next(iter(interface.get("accessConfigs", ())), None)
-        if config is None or config["name"] != asked:
-            raise refusals.invalid_value(
-                "accessConfig", asked, f"Access config '{asked}' does not exist."
-            )
-        if "natIP" in config:
-            interfaces.release(tx, name, config["natIP"])
-        rest = {key: value for key, value in interface.items() if key != "accessConfigs"}
-        tx.put(name, _replaced(instance, rest))
-        failed = rollback(cloud.store, tx)
-        operation = cloud.operations.open(tx, call, "deleteAccessConfig", name)
-    return await _settle(cloud, operation, "deleteAccessConfig", failed)
-
-
-def _interface(call: Call, instance: Document) -> Document:
-    asked = call.query["networkInterface"]
-    for interface in instance["networkInterfaces"]:
-        if interface["name"] == asked:
-            return dict(interface)
-    raise refusals.invalid_value("networkInterface", asked, f"Interface '{asked}' does not exist.")
-
-
-def _replaced(instance: Document, interface: Document) -> Document:
-    others = [
-        interfaces.stamped(interface) if other["name"] == interface["name"] else other
-        for other in instance["networkInterfaces"]
-    ]
-    return instance | {"networkInterfaces": others}
-
-
-async def _settle(cloud: Cloud, operation: str, method: str, failed: Writes) -> Document:
-    step = Step(f"instances.{method}.apply", cloud.topology.settle)
-    return await cloud.operations.perform(operation, Work((step,), failed=failed))
 
 
 async def _attach_disk(cloud: Cloud, call: Call) -> Document:
@@ -144,8 +86,6 @@ def _is_on(name: str, instance: Document) -> bool:
 
 
 METHODS: Methods = {
-    "addAccessConfig": _add_access_config,
     "attachDisk": _attach_disk,
-    "deleteAccessConfig": _delete_access_config,
     "detachDisk": _detach_disk,
 }

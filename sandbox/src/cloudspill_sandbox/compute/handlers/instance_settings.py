@@ -13,6 +13,7 @@ from cloudspill_sandbox.compute import (
     documents,
     instance_metadata,
     instance_plan,
+    interface_rules,
     labels,
     refusals,
     scheduling,
@@ -86,6 +87,7 @@ async def _set_machine_type(cloud: Cloud, call: Call) -> Document:
         _check_stopped(instance, "The instance must be stopped to change its machine type")
         asked = call.body.get("machineType")
         link = instance_plan.checked_machine_type(cloud, call.path["zone"], "machineType", asked)
+        interface_rules.check_count("networkInterfaces", len(instance["networkInterfaces"]), link)
         return instance | {"machineType": link}
 
     return await _change(cloud, call, "setMachineType", change)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""External addresses that come to and go from an instance, and interfaces that move.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfig and
+…/updateNetworkInterface.
+"""
+
+from __future__ import annotations
+
+from cloudspill_sandbox.compute import (
+    documents,
+    interfaces,
+    quotas,
+    refusals,
+    topology,
+)
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.lookup import found, zonal
+from cloudspill_sandbox.compute.operations import Step, Work, Writes
+from cloudspill_sandbox.compute.rollback import rollback
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.store import Transaction
+
+_FIXED = ("aliasIpRanges", "ipv6AccessConfigs", "nicType", "queueCount", "subinterfaces")
+
+
+async def _add_access_config(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        interface = _interface(call, instance)
+        if interface.get("accessConfigs"):
+            raise refusals.invalid_value(
+                "accessConfig", "", "At most one access config currently supported."
+            )
+        config = interfaces.access_config(cloud, tx, name, "accessConfig", call.body)
+        tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
+        quotas.check(cloud, tx, call.path["zone"])
+        failed = rollback(cloud.store, tx)
+        operation = cloud.operations.open(tx, call, "addAccessConfig", name)
+    return await _settle(cloud, operation, "addAccessConfig", failed)
+
+
+async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
+    name = zonal(call, "instances", "instance")
+    asked = call.query["accessConfig"]
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        interface = _interface(call, instance)
+        config = next(iter(interface.get("accessConfigs", ())), None)
+        if config is None or config["name"] != asked:
+            raise refusals.invalid_value(
+                "accessConfig", asked, f"Access config '{asked}' does not exist."
+            )
+        if "natIP" in config:
+            interfaces.release(tx, name, config["natIP"])
+        rest = {key: value for key, value in interface.items() if key != "accessConfigs"}
+        tx.put(name, _replaced(instance, rest))
+        failed = rollback(cloud.store, tx)
+        operation = cloud.operations.open(tx, call, "deleteAccessConfig", name)
+    return await _settle(cloud, operation, "deleteAccessConfig", failed)
+
+
+def _interface(call: Call, instance: Document) -> Document:
+    asked = call.query["networkInterface"]
+    for interface in instance["networkInterfaces"]:
+        if interface["name"] == asked:
+            return dict(interface)
+    raise refusals.invalid_value("networkInterface", asked, f"Interface '{asked}' does not exist.")
+
+
+def _replaced(instance: Document, interface: Document) -> Document:
+    others = [
+        interfaces.stamped(interface) if other["name"] == interface["name"] else other
+        for other in instance["networkInterfaces"]
+    ]
+    return instance | {"networkInterfaces": others}
+
+
+async def _settle(cloud: Cloud, operation: str, method: str, failed: Writes) -> Document:
+    step = Step(f"instances.{method}.apply", cloud.topology.settle)
+    return await cloud.operations.perform(operation, Work((step,), failed=failed))
+
+
+async def _update(cloud: Cloud, call: Call) -> Document:
+    """Only while stopped: https://cloud.google.com/vpc/docs/migrate-vm-network#limitations."""
+    name = zonal(call, "instances", "instance")
+    refusals.check_supported("resource", call.body, *_FIXED)
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        before = _interface(call, instance)
+        documents.check_fingerprint(
+            call.body.get("fingerprint"), before["fingerprint"], "network interface"
+        )
+        after = interfaces.moved(cloud, tx, instance, before, call.body)
+        if after != before and instance["status"] != "TERMINATED":
+            raise refusals.invalid_usage(
+                f"The instance must be stopped to move its interfaces; it is {instance['status']}"
+            )
+        tx.put(name, _replaced(instance, after))
+        failed = rollback(cloud.store, tx)
+        operation = cloud.operations.open(tx, call, "updateNetworkInterface", name)
+    left = topology.nics(cloud.store, instance)
+
+    async def leave() -> None:
+        """Remove the namespace of a first interface that was elsewhere; a start makes the next."""
+        if (
+            left[0].internal_ip
+            != topology.nics(cloud.store, found(cloud.store, name))[0].internal_ip
+        ):
+            await cloud.network.detach(left)
+        await cloud.topology.settle()
+
+    def done(tx: Transaction) -> None:
+        # Not before: whoever gets the address next makes a namespace of the same name.
+        if after["networkIP"] != before["networkIP"]:
+            interfaces.release(tx, name, before["networkIP"])
+
+    step = Step("instances.updateNetworkInterface.apply", leave)
+    return await cloud.operations.perform(operation, Work((step,), done, failed))
+
+
+METHODS: Methods = {
+    "addAccessConfig": _add_access_config,
+    "deleteAccessConfig": _delete_access_config,
+    "updateNetworkInterface": _update,
+}
