@@ -75,8 +75,7 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError("misspelt_variables is for tasks of a role")
         path = Path(str(known["role_path"]))
         options = self._documented(path / "meta" / "argument_specs.yml")
-        assert self._templar is not None
-        foreign = self._templar.template(known.get(FOREIGN, []))
+        foreign = self._templar.template(known.get(FOREIGN, []))  # type: ignore[union-attr]
         candidates = [name for name in known if name not in foreign]
         prefix = f"{path.name}_"
         own = [name.removeprefix(prefix) for name in options if name.startswith(prefix)]
@@ -88,8 +87,8 @@ class LookupModule(LookupBase):
         ]
 
     def _documented(self, path: Path) -> set[str]:
-        assert self._loader is not None
-        specs = self._loader.load_from_file(str(path)).get("argument_specs", {})
+        document = self._loader.load_from_file(str(path))  # type: ignore[union-attr]
+        specs = document.get("argument_specs", {})
         return {name for entry in specs.values() for name in entry.get("options", {})}
 
 
