@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # The sandbox and the tests that boot instances need root.
 AS_ROOT := scripts/as-root
-PYTHON_SOURCES := conftest.py sandbox monitor plugins roles/burst_vm/files tests scripts $(wildcard bench/*.py)
+PYTHON_SOURCES := conftest.py extensions sandbox monitor plugins roles/burst_vm/files tests scripts $(wildcard bench/*.py)
 
 .PHONY: help
 help:  ## This list
