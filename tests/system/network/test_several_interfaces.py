@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An instance in two networks, with real packets.
+
+https://cloud.google.com/vpc/docs/multiple-interfaces-concepts
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from cloudspill_sandbox.network.addressing import NAMESPACES
+from cloudspill_sandbox.network.commands import ip_batch, ip_json
+from cloudspill_sandbox.network.interface import METADATA_ADDRESS, Nic, Topology
+from cloudspill_sandbox.network.namespaces import inside
+from cloudspill_sandbox.network.router import NamespaceNetwork
+from tests.system.network.guests import OPEN, A, B, at, instance, rule, send_frame
+from tests.system.network.vpc_host import (
+    HOST,
+    NAME,
+    connect,
+    received,
+    server,
+    source_seen,
+)
+
+pytestmark = pytest.mark.sandbox
+
+
+def behind(number: int, index: int = 0) -> Nic:
+    """Return an interface in the subnetwork 10.9.0.0/24 of the network `other`."""
+    nic = instance(100 + number, "other")
+    return replace(nic, internal_ip=f"10.9.0.{number}", subnet="10.9.0.0/24", index=index)
+
+
+FRONT = instance(20)
+BOTH = (FRONT, behind(20, index=1))
+D = behind(5)
+"""An instance in the second network."""
+
+
+@pytest.fixture
+async def both(network: NamespaceNetwork) -> NamespaceNetwork:
+    await network.attach(BOTH)
+    await network.attach((D,))
+    return network
+
+
+def links() -> set[str]:
+    """Return the router's ends of all links."""
+    with inside(NAMESPACES / f"{NAME}-vpc"):
+        return {name for _, name in socket.if_nameindex()}
+
+
+async def test_each_interface_leads_to_its_subnetwork_and_the_first_to_all_else(
+    both: NamespaceNetwork,
+) -> None:
+    with inside(at(FRONT)):
+        shown = {link["ifname"]: link["address"] for link in ip_json("link", "show")}
+        routes = [(each["dst"], each.get("gateway"), each["dev"]) for each in ip_json("route")]
+    assert shown["eth0"] == "42:01:0a:8a:00:14"
+    assert shown["eth1"] == "42:01:0a:09:00:14"
+    assert sorted(routes) == [
+        ("10.138.0.1", None, "eth0"),
+        ("10.9.0.0/24", "10.9.0.1", "eth1"),
+        ("10.9.0.1", None, "eth1"),
+        ("default", "10.138.0.1", "eth0"),
+    ]
+
+
+async def test_neighbours_in_either_network_reach_it_there_and_nowhere_else(
+    both: NamespaceNetwork,
+) -> None:
+    await both.apply(Topology((A, *BOTH, D), OPEN))
+    with server(at(FRONT), 5000) as listener, server(at(D), 5000) as back:
+        assert connect(at(A), "10.138.0.20", 5000) == "open"
+        assert source_seen(listener) == "10.138.0.2"
+        assert connect(at(D), "10.9.0.20", 5000) == "open"
+        assert source_seen(listener) == "10.9.0.5"
+        assert connect(at(A), "10.9.0.20", 5000) == "silent"
+        assert connect(at(D), "10.138.0.20", 5000) == "silent"
+        assert connect(at(FRONT), "10.9.0.5", 5000) == "open"
+        assert source_seen(back) == "10.9.0.20"
+        assert connect(HOST, "198.18.0.20", 5000) == "open"
+
+
+async def test_each_interface_has_the_rules_of_its_own_network(both: NamespaceNetwork) -> None:
+    default = rule("allow-5000", ranges=("0.0.0.0/0",), target_tags=("web",))
+    other = replace(default, network="other")
+    tagged = tuple(replace(nic, tags=frozenset({"web"})) for nic in BOTH)
+    with server(at(FRONT), 5000):
+        found = []
+        for rules in ((), (default,), (other,), (default, other)):
+            await both.apply(Topology((A, *tagged, D), rules))
+            found.append([connect(at(A), "10.138.0.20", 5000), connect(at(D), "10.9.0.20", 5000)])
+    assert found == [["silent", "silent"], ["open", "silent"], ["silent", "open"], ["open", "open"]]
+
+
+async def test_the_external_address_of_a_further_interface_needs_policy_routing(
+    both: NamespaceNetwork,
+) -> None:
+    """https://cloud.google.com/vpc/docs/configure-routing-additional-interface"""
+    await both.apply(Topology((A, *BOTH, D), OPEN))
+    with server(at(FRONT), 5000) as listener:
+        assert connect(HOST, "198.18.0.120", 5000) == "silent"
+        with inside(at(FRONT)):
+            ip_batch(
+                [
+                    "route add default via 10.9.0.1 dev eth1 table 1",
+                    "rule add from 10.9.0.20 table 1",
+                ]
+            )
+        assert connect(HOST, "198.18.0.120", 5000) == "open"
+        assert source_seen(listener) == "198.19.255.254"
+
+
+async def test_no_interface_sends_under_the_address_of_another(both: NamespaceNetwork) -> None:
+    await both.apply(Topology((A, *BOTH, D), OPEN))
+    with server(at(A), 5000, socket.SOCK_DGRAM) as receiver:
+        send_frame(FRONT, "10.138.0.20", "10.138.0.2", 5000, b"honest")
+        assert received(receiver) == b"honest"
+        send_frame(FRONT, "10.9.0.20", "10.138.0.2", 5000, b"crossed")
+        assert received(receiver) is None
+
+
+async def test_the_metadata_server_sees_the_first_interface(both: NamespaceNetwork) -> None:
+    await both.apply(Topology((A, *BOTH, D), ()))
+    with both.listen(METADATA_ADDRESS, 80, socket.SOCK_STREAM) as listener:
+        listener.settimeout(1)
+        assert connect(at(FRONT), METADATA_ADDRESS, 80) == "open"
+        assert source_seen(listener) == "10.138.0.20"
+
+
+async def test_all_its_links_come_and_go_together(both: NamespaceNetwork) -> None:
+    standing = links()
+    inode = at(FRONT).stat().st_ino
+    assert {"i0a8a0014", "i0a090014"} <= standing
+    await both.attach(BOTH)
+    assert at(FRONT).stat().st_ino == inode
+    with inside(NAMESPACES / f"{NAME}-vpc"):
+        ip_batch(["link delete i0a090014"])
+    await both.attach(BOTH)
+    assert links() == standing
+    await both.detach(BOTH)
+    assert links() == standing - {"i0a8a0014", "i0a090014"}
+    assert not at(FRONT).exists()
+
+
+async def test_a_link_that_moved_to_another_namespace_outlives_the_old_one(
+    both: NamespaceNetwork,
+) -> None:
+    moved = (instance(21), BOTH[1])
+    await both.attach(moved)
+    await both.detach(BOTH)
+    assert not at(FRONT).exists()
+    assert "i0a8a0014" not in links()
+    await both.apply(Topology((A, *moved, D), OPEN))
+    with server(at(moved[0]), 5000):
+        assert connect(at(D), "10.9.0.20", 5000) == "open"
+        assert connect(at(A), "10.138.0.21", 5000) == "open"
+
+
+async def test_only_instances_of_today_keep_their_links(both: NamespaceNetwork) -> None:
+    await both.retain([BOTH, (A,)])
+    assert links() == {"lo", "wan", "i0a8a0002", "i0a8a0014", "i0a090014"}
+    assert (at(FRONT).exists(), at(D).exists(), at(B).exists()) == (True, False, False)
