@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -192,6 +193,57 @@ def test_the_instance_reaches_googles_api_as_itself_and_not_the_host(running: Sa
         "ssh", INSTANCE, "curl", "-s", "--max-time", "3", "http://198.19.255.254:22/", check=False
     )
     assert refused.returncode != 0, "the host's own services are out of reach"
+
+
+def own_address(external: str) -> str:
+    """The address from which this host reaches another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((external, 22))
+        return str(probe.getsockname()[0])
+
+
+def ranges(name: str, port: int, source: str) -> list[str]:
+    """The options by which the role `firewall` opens a port to one address alone."""
+    rule = {"name": name, "ports": [str(port)], "source_ranges": [f"{source}/32"]}
+    given = {f"firewall_{key}": value for key, value in rule.items()}
+    return ["-e", json.dumps({**given, "firewall_target_tags": ["allow-5000"]})]
+
+
+def test_port_and_ssh_are_open_to_the_callers_address_alone_if_that_is_wanted(
+    running: Sandbox,
+) -> None:
+    external = address(running)
+    everybody = ["gcloud", "compute", "firewall-rules", "update", "default-allow-ssh"]
+    only = ["--tags", "firewall"]
+    running.client(*everybody, "--disabled")
+    try:
+        for source, answers in (("203.0.113.7", False), (own_address(external), True)):
+            for name, port in (("allow-5000", 5000), ("allow-ssh", 22)):
+                play = running.play("part1.yml", *only, *ranges(name, port, source))
+                assert play.status == 0, play.output
+                assert opens(external, port) is answers, (source, port)
+    finally:
+        running.client(*everybody, "--no-disabled")
+    assert running.play("part1.yml", *only).status == 0
+
+
+def test_absent_takes_the_application_off_the_machine_and_present_brings_it_back(
+    running: Sandbox,
+) -> None:
+    external = address(running)
+    only = ["--tags", "flask_app", "-e", "flask_app_delivery=ssh"]
+    absent = [*only, "-e", "flask_app_state=absent"]
+    removed = running.play("part1.yml", *absent)
+    assert removed.status == 0, removed.output
+    assert removed.changed == 1
+    assert page(external)[0] == 0
+    left = in_guest(running, "sh", "-c", "ls /opt; systemctl list-unit-files; cat /etc/passwd")
+    assert "flask-app" not in left
+    again = running.play("part1.yml", *absent)
+    assert (again.status, again.changed) == (0, 0), again.output
+    back = running.play("part1.yml", *only)
+    assert (back.status, back.changed) == (0, 1), back.output
+    assert page(external)[0] == 200
 
 
 def test_a_failing_startup_script_is_reported_with_its_log(running: Sandbox) -> None:

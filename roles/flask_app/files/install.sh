@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Install a Flask application out of a git repository and keep it served by systemd.
+# Install a Flask application out of a git repository and keep it served by systemd, or remove it.
 #
 # Runs as root, as an instance's startup script (at every boot) or over ssh, any number of times.
 # Each setting is an environment variable, else an attribute of the instance's metadata, else the
 # default below:
+#   FLASK_APP_STATE        flask-app-state        present or absent; present
 #   FLASK_APP_REPOSITORY   flask-app-repository   URL of the repository; there is no default
 #   FLASK_APP_REVISION     flask-app-revision     branch, tag or commit; the default branch
 #   FLASK_APP_FACTORY      flask-app-factory      MODULE:FUNCTION that makes the application
@@ -172,9 +173,29 @@ await_page() {
   done
 }
 
+# The database goes with it; the packages stay.
+remove() {
+  begin "remove the application"
+  if [[ -e $unit || -e $home ]]; then
+    changed=changed
+    systemctl --quiet disable --now flask-app 2>/dev/null || true
+    rm -f "$unit"
+    systemctl --quiet daemon-reload
+    rm -rf "$home"
+  fi
+  if id -u "$user" >/dev/null 2>&1; then
+    userdel "$user"
+  fi
+}
+
 exec 9>/run/flask-app.lock
 flock 9
 say "STARTED"
+if [[ $(setting state present) == absent ]]; then
+  remove
+  say "READY $changed"
+  exit
+fi
 repository=$(setting repository "")
 revision=$(setting revision "")
 factory=$(setting factory board:create_app)
