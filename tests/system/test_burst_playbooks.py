@@ -162,7 +162,7 @@ def test_a_vm_that_refuses_the_login_is_told_and_deleted(monitor: Monitor) -> No
     )
     assert play.status != 0
     assert f"{NAME}-s does not let us in by ssh: " in play.output
-    assert "Permission denied (publickey)" in play.output
+    assert "Permission denied (publickey)" in play.output, play.output
     assert "it is deleted; its last serial lines:" in play.output
     assert monitor.asked == []
     assert instances(monitor.sandbox) == []
