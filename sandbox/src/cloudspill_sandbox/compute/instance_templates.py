@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
 PARAMETER = "sourceInstanceTemplate"
-_FIELD = "resource.properties"
 _UNSUPPORTED = ("guestAccelerators", "localSsdEncryptionMode", "networkPerformanceConfig")
 _KEPT = (
     "canIpForward",
@@ -39,36 +38,40 @@ _KEPT = (
 _REFERENCES = {"sourceImage": "images", "sourceSnapshot": "snapshots"}
 
 
-def checked(cloud: Cloud, tx: Transaction, body: Document) -> Document:
-    """Return the InstanceProperties of a new template.
+def checked(cloud: Cloud, store: Store | Transaction, field: str, body: Document) -> Document:
+    """Return InstanceProperties, of a new template or of instances that are made in bulk.
+
+    Args:
+        field: their name in the request, for the refusal.
 
     Raises:
         ApiError: 400 for what no instance could be made of, whatever its zone.
     """
-    refusals.check_supported(_FIELD, body, *_UNSUPPORTED)
+    refusals.check_supported(field, body, *_UNSUPPORTED)
     machine_type = body.get("machineType")
     if not machine_type:
-        raise refusals.missing(f"{_FIELD}.machineType")
+        raise refusals.missing(f"{field}.machineType")
     if "/" in machine_type:
-        raise refusals.no_match(f"{_FIELD}.machineType", machine_type, names.NAME)
+        raise refusals.no_match(f"{field}.machineType", machine_type, names.NAME)
     properties = documents.given(body, *_KEPT) | {
         "machineType": machine_type,
-        "disks": _disks(cloud, body.get("disks") or []),
-        "networkInterfaces": _interfaces(cloud, tx, body.get("networkInterfaces") or []),
-        "metadata": instance_metadata.checked(f"{_FIELD}.metadata", body.get("metadata")),
+        "disks": _disks(cloud, f"{field}.disks", body.get("disks") or []),
+        "networkInterfaces": _interfaces(
+            cloud, store, f"{field}.networkInterfaces", body.get("networkInterfaces") or []
+        ),
+        "metadata": instance_metadata.checked(f"{field}.metadata", body.get("metadata")),
         "scheduling": scheduling.checked(
-            f"{_FIELD}.scheduling", body.get("scheduling"), cloud.clock()
+            f"{field}.scheduling", body.get("scheduling"), cloud.clock()
         ),
     }
-    if labels := names.check_labels(f"{_FIELD}.labels", body.get("labels")):
+    if labels := names.check_labels(f"{field}.labels", body.get("labels")):
         properties["labels"] = labels
-    if found := tags.checked(f"{_FIELD}.tags", body.get("tags")).get("items"):
+    if found := tags.checked(f"{field}.tags", body.get("tags")).get("items"):
         properties["tags"] = {"items": found}
     return properties
 
 
-def _disks(cloud: Cloud, body: list[Document]) -> list[Document]:
-    field = f"{_FIELD}.disks"
+def _disks(cloud: Cloud, field: str, body: list[Document]) -> list[Document]:
     if not body:
         raise refusals.invalid_value(field, "", "At least one disk is required.")
     disks.check_count(field, len(body))
@@ -109,21 +112,24 @@ def _disk(cloud: Cloud, field: str, index: int, body: Document) -> Document:
     return disk
 
 
-def _interfaces(cloud: Cloud, tx: Transaction, body: list[Document]) -> list[Document]:
-    field = f"{_FIELD}.networkInterfaces"
+def _interfaces(
+    cloud: Cloud, store: Store | Transaction, field: str, body: list[Document]
+) -> list[Document]:
     if not body:
         raise refusals.invalid_value(field, "", "At least one network interface is required.")
-    return [_interface(cloud, tx, f"{field}[{at}]", at, each) for at, each in enumerate(body)]
+    return [_interface(cloud, store, f"{field}[{at}]", at, each) for at, each in enumerate(body)]
 
 
-def _interface(cloud: Cloud, tx: Transaction, field: str, at: int, body: Document) -> Document:
+def _interface(
+    cloud: Cloud, store: Store | Transaction, field: str, at: int, body: Document
+) -> Document:
     interface = {"kind": "compute#networkInterface", "name": f"nic{at}"} | body
     if not (body.get("network") or body.get("subnetwork")):
         interface["network"] = "global/networks/default"
     if reference := interface.get("network"):
         collection = f"{cloud.project}/global/networks"
         name = names.resolve(f"{field}.network", reference, collection)
-        if tx.get(name) is None:
+        if store.get(name) is None:
             raise refusals.dangling(f"{field}.network", reference, "network")
         interface["network"] = names.link(name)
     return interface
@@ -140,15 +146,27 @@ def applied(cloud: Cloud, store: Store | Transaction, call: Call) -> Document:
     reference = call.query.get(PARAMETER)
     if not reference:
         return call.body
-    name = names.resolve(PARAMETER, reference, f"{cloud.project}/global/instanceTemplates")
-    template = store.get(name)
-    if template is None:
-        raise refusals.dangling(PARAMETER, reference, "instanceTemplate")
-    body: Document = merged(_in_zone(template["properties"], call.path["zone"]), call.body)
+    held = properties(cloud, store, PARAMETER, reference)
+    body: Document = merged(in_zone(held, call.path["zone"]), call.body)
     return body
 
 
-def _in_zone(properties: Document, zone: str) -> Document:
+def properties(cloud: Cloud, store: Store | Transaction, field: str, reference: str) -> Document:
+    """Return what a template holds.
+
+    Raises:
+        ApiError: 400, there is none of this name.
+    """
+    name = names.resolve(field, reference, f"{cloud.project}/global/instanceTemplates")
+    template = store.get(name)
+    if template is None:
+        raise refusals.dangling(field, reference, "instanceTemplate")
+    held: Document = template["properties"]
+    return held
+
+
+def in_zone(properties: Document, zone: str) -> Document:
+    """Return the body of an instances.insert out of InstanceProperties, but for the name."""
     scope = f"zones/{zone}"
     attached = []
     for disk in properties["disks"]:

@@ -85,6 +85,11 @@ def resolve(field: str, reference: str, collection: str) -> str:
     return path
 
 
+def is_name(value: str) -> bool:
+    """Whether a value is an RFC 1035 label, as names of resources are."""
+    return _NAME.fullmatch(value) is not None
+
+
 def check_name(field: str, value: object) -> str:
     """Return a resource's name when Google would take it.
 
@@ -93,7 +98,7 @@ def check_name(field: str, value: object) -> str:
     """
     if not isinstance(value, str) or not value:
         raise refusals.missing(field)
-    if not _NAME.fullmatch(value):
+    if not is_name(value):
         raise refusals.no_match(field, value, NAME)
     return value
 

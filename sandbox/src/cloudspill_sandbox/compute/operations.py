@@ -252,11 +252,8 @@ class Operations:
         now = documents.timestamp(self._clock())
         ended = document | {"status": "DONE", "progress": 100, "endTime": now}
         if error is not None:
-            entry: Document = {"code": error.reason, "message": error.message}
-            if error.details:
-                entry["errorDetails"] = list(error.details)
             ended |= {
-                "error": {"errors": [entry]},
+                "error": {"errors": [_entry(each) for each in (error, *error.also)]},
                 "httpErrorStatusCode": error.status,
                 "httpErrorMessage": http.HTTPStatus(error.status).phrase.upper(),
             }
@@ -269,6 +266,11 @@ class Operations:
         for key, document in list(kept.items())[: len(kept) - _KEPT + 1]:
             if document["status"] == "DONE":
                 self.forget(tx, f"{collection}/{key}")
+
+
+def _entry(error: ApiError) -> Document:
+    entry: Document = {"code": error.reason, "message": error.message}
+    return entry | ({"errorDetails": list(error.details)} if error.details else {})
 
 
 def _operation_name(now: float) -> str:

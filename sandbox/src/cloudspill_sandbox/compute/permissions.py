@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _VERBS: Mapping[str, str] = {"insert": "create", "aggregatedList": "list", "patch": "update"}
 _OTHERWISE: Mapping[str, str] = {
+    "compute.instances.bulkInsert": "compute.instances.create",
+    "compute.regionInstances.bulkInsert": "compute.instances.create",
     "compute.globalOperations.wait": "compute.globalOperations.get",
     "compute.imageFamilyViews.get": "compute.images.getFromFamily",
     "compute.regionOperations.wait": "compute.regionOperations.get",
@@ -82,7 +84,7 @@ def _asking(cloud: Cloud, call: Call) -> Asking:
 def _target(project: str, call: Call) -> str:
     """Return the relative name of what a method is called on.
 
-    Lists are asked for on the project, creations on what is made:
+    Lists and creations in bulk are asked for on the project, creations on what is made:
     https://cloud.google.com/iam/docs/conditions-resource-attributes#resource-name.
     """
     collection, verb = call.method.split(".")[-2:]
@@ -99,4 +101,4 @@ def _target(project: str, call: Call) -> str:
     if key is not None:
         scope = place if place.count("/") > 1 else f"{place}/global"
         return f"{scope}/{collection}/{key}"
-    return project if verb in ("list", "aggregatedList") else place
+    return project if verb in ("list", "aggregatedList", "bulkInsert") else place

@@ -36,8 +36,9 @@ async def take_up_running(cloud: Cloud, machine_exited: ExitCallback) -> None:
     Their interfaces outlive the sandbox with them.
     """
     expected = []
+    half_made = _made_in_bulk(cloud)
     for name, instance in list(_documents(cloud, "instances")):
-        if instance["status"] == "RUNNING":
+        if instance["status"] == "RUNNING" and instance["id"] not in half_made:
             with contextlib.suppress(NetworkError, LookupError):  # boot_running meets it again
                 expected.append(await machines.Machine(cloud, name).expected())
     await cloud.runtime.start(machine_exited, expected)
@@ -64,8 +65,9 @@ async def settle_operations(cloud: Cloud) -> None:
         for operation in pending.values()
         if endings.is_deletion(cloud.store, operation)
     }
+    half_made = _made_in_bulk(cloud)
     for name, instance in list(_documents(cloud, "instances")):
-        if name in deletes:
+        if name in deletes or instance["id"] in half_made:
             with cloud.transaction() as tx:
                 going = removal.mark(cloud, tx, name)
             await _remove(cloud, name, going)
@@ -83,6 +85,17 @@ async def settle_operations(cloud: Cloud) -> None:
     with cloud.transaction() as tx:
         for name, operation in pending.items():
             _end(cloud, tx, name, operation)
+
+
+def _made_in_bulk(cloud: Cloud) -> set[str]:
+    """Return the ids of instances that bulkInserts made which were under way: all or nothing."""
+    members = [each for _, each in _documents(cloud, "operations") if "operationGroupId" in each]
+    open_groups = {each["operationGroupId"] for each in members if each["status"] != "DONE"}
+    return {
+        each["targetId"]
+        for each in members
+        if each["operationGroupId"] in open_groups and each["operationType"] == "insert"
+    }
 
 
 def _end(cloud: Cloud, tx: Transaction, name: str, operation: Document) -> None:
@@ -152,7 +165,9 @@ def _interrupted(operation: Document) -> str:
     """Return what the target of an operation is now if that was not finished, else ""."""
     collection = names.relative(operation["targetLink"]).split("/")[-2]
     kind = operation["operationType"]
-    if kind == "createSnapshot" or (kind == "insert" and collection in {"instances", *_UNFINISHED}):
+    if kind in {"bulkInsert", "createSnapshot"} or (
+        kind == "insert" and collection in {"instances", *_UNFINISHED}
+    ):
         return "what it had half made was removed"
     return "the instance is off" if kind in {"start", "reset"} else ""
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
     beginnings,
+    bulk_orders,
     instance_templates,
     interfaces,
     leases,
@@ -159,6 +160,20 @@ def _instance(asking: Asking, body: Document) -> Iterator[Requirement]:
         if account.get("email"):
             yield asking.on("compute.instances.setServiceAccount", name)
             yield from asking.acting_as(account)
+
+
+def _bulk(asking: Asking, body: Document) -> Iterator[Requirement]:
+    """https://cloud.google.com/compute/docs/instances/multiple/create-in-bulk#permissions"""
+    if template := body.get("sourceInstanceTemplate"):
+        use = "compute.instanceTemplates.useReadOnly"
+        yield from asking.on_named(use, template, "global/instanceTemplates")
+    found: dict[Requirement, None] = {}
+    with contextlib.suppress(ApiError):
+        order = bulk_orders.read(asking.cloud, asking.cloud.store, asking.call)
+        for zone, each in order.bodies():
+            call = replace(asking.call, path={**asking.call.path, "zone": zone}, query={})
+            found |= dict.fromkeys(_instance(replace(asking, call=call), each))
+    yield from found
 
 
 def _new_disk(asking: Asking, name: str, body: Document) -> Iterator[Requirement]:
@@ -334,11 +349,13 @@ _BY_METHOD: Mapping[str, _References] = {
     "compute.images.insert": _image,
     "compute.instances.addAccessConfig": _access_config,
     "compute.instances.attachDisk": _attached_disk,
+    "compute.instances.bulkInsert": _bulk,
     "compute.instances.insert": _instance,
     "compute.instances.setDiskAutoDelete": _auto_delete,
     "compute.instances.setMetadata": _metadata,
     "compute.instances.setServiceAccount": _service_account,
     "compute.instances.updateNetworkInterface": _moved_interface,
+    "compute.regionInstances.bulkInsert": _bulk,
     "compute.projects.setCommonInstanceMetadata": _common_metadata,
     "compute.snapshots.insert": _snapshot,
     "compute.subnetworks.delete": _subnetwork,

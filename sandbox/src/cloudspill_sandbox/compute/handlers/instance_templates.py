@@ -25,7 +25,9 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
             raise already_exists(name)
         template = documents.resource("instanceTemplate", name, cloud.clock())
         template |= documents.given(call.body, "description")
-        properties = instance_templates.checked(cloud, tx, call.body["properties"])
+        properties = instance_templates.checked(
+            cloud, tx, "resource.properties", call.body["properties"]
+        )
         tx.put(name, template | {"properties": properties})
         operation = cloud.operations.open(tx, call, "insert", name)
         cloud.operations.close(tx, operation)

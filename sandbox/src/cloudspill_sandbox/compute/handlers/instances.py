@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Instances: made, listed, deleted. https://cloud.google.com/compute/docs/reference/rest/v1/instances.
 
-A creation overlaps what does not depend on one another (volumes; namespace, addresses, firewall),
-then boots. Whatever fails, all of it is taken back and the operation carries the error.
+How one comes about is in `creation`, several at once in `bulk_insert`.
 """
 
 from __future__ import annotations
 
 from cloudspill_sandbox.compute import (
     copies,
-    disks,
     endings,
     instance_plan,
     instance_templates,
-    machines,
     refusals,
     removal,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.creation import Creation
 from cloudspill_sandbox.compute.handlers import (
     Methods,
+    bulk_insert,
     instance_attachments,
     instance_guest,
     instance_interfaces,
@@ -29,11 +28,8 @@ from cloudspill_sandbox.compute.handlers import (
     reading,
 )
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work
-from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.engine.store import Transaction
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -42,49 +38,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         body = instance_templates.applied(cloud, tx, call)
         plan = instance_plan.reserve(cloud, tx, call.path["zone"], body)
         operation = cloud.operations.open(tx, call, "insert", plan.name)
-    return await cloud.operations.perform(operation, _Creation(cloud, plan).work())
-
-
-class _Creation:
-    """The steps that make a reserved instance run."""
-
-    def __init__(self, cloud: Cloud, plan: instance_plan.Plan) -> None:
-        self._cloud = cloud
-        self._plan = plan
-        self._machine = machines.Machine(cloud, plan.name)
-
-    def work(self) -> Work:
-        return Work(
-            (
-                Step("instances.insert.provision", self._provision, self._unprovision),
-                Step("instances.insert.boot", self._boot, self._machine.power_off),
-            ),
-            done=self._done,
-            failed=self._failed,
-        )
-
-    async def _provision(self) -> None:
-        """Make volumes and links at once."""
-        makings = (disk.make(self._cloud) for disk in self._plan.new_disks)
-        await all_ended(self._machine.connect(), *makings)
-
-    async def _unprovision(self) -> None:
-        unmakings = (disk.unmake(self._cloud) for disk in self._plan.new_disks)
-        await all_ended(self._machine.disconnect(), *unmakings)
-
-    async def _boot(self) -> None:
-        with self._cloud.transaction() as tx:
-            disks.write_status(tx, self._plan.name, "STAGING")
-        await self._machine.power_on()
-
-    def _done(self, tx: Transaction) -> None:
-        for disk in self._plan.new_disks:
-            disks.write_status(tx, disk.name, "READY")
-        machines.running(self._cloud, tx, self._plan.name)
-
-    def _failed(self, tx: Transaction) -> None:
-        going = removal.half_made(tx, self._machine.document)
-        removal.delete_documents(self._cloud, tx, self._plan.name, going)
+    return await cloud.operations.perform(operation, Creation(cloud, plan).work())
 
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
@@ -110,6 +64,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
 
 METHODS: Methods = {
     **reading.methods(zonal, "instance", "instances"),
+    **bulk_insert.METHODS,
     "delete": _delete,
     "insert": _insert,
     **instance_attachments.METHODS,

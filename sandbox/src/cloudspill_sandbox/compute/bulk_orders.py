@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a bulkInsert asks for: how many instances, under which names, in which zones.
+
+https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation and
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloudspill_sandbox.compute import instance_templates, names, refusals
+from cloudspill_sandbox.compute.catalogue.regions import REGIONS
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.merge_patch import merged
+from cloudspill_sandbox.engine.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.compute.cloud import Cloud
+
+TEMPLATE = "resource.sourceInstanceTemplate"
+_PROPERTIES = "resource.instanceProperties"
+_MOST = 5000
+_MOST_DIGITS = 18
+_DIGITS = re.compile("#+")
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOrder:
+    """What was asked for, checked but for what each instance is checked for.
+
+    Attributes:
+        places: (zone, name) of each instance.
+        least: how many of them there must be, or none.
+    """
+
+    places: Sequence[tuple[str, str]]
+    least: int
+    _properties: Document
+    _hostnames: Mapping[str, str]
+
+    def bodies(self) -> Iterator[tuple[str, Document]]:
+        """Yield the zone of each instance, and the body that an insert of it would have."""
+        for zone, name in self.places:
+            body = instance_templates.in_zone(self._properties, zone) | {"name": name}
+            if hostname := self._hostnames.get(name):
+                body["hostname"] = hostname
+            yield zone, body
+
+
+def read(cloud: Cloud, store: Store | Transaction, call: Call) -> BulkOrder:
+    """Read the body of an instances.bulkInsert or regionInstances.bulkInsert.
+
+    Raises:
+        ApiError: 400 for what Google would refuse.
+    """
+    body = call.body
+    count = _number("resource.count", body.get("count"), 1, _MOST)
+    least = count
+    if body.get("minCount") is not None:
+        least = _number("resource.minCount", body["minCount"], 1, count)
+    zones = _zones(call)
+    each = body.get("perInstanceProperties") or {}
+    chosen = _given(each, count) if each else _generated(cloud, zones, body, count)
+    return BulkOrder(
+        places=[(zones[at % len(zones)], name) for at, name in enumerate(chosen)],
+        least=least,
+        _properties=_properties(cloud, store, body),
+        _hostnames={
+            name: own["hostname"] for name, own in each.items() if own and own.get("hostname")
+        },
+    )
+
+
+def _number(field: str, value: str | int | None, low: int, high: int) -> int:
+    if value is None:
+        raise refusals.missing(field)
+    if not low <= int(value) <= high:
+        raise refusals.invalid_value(field, value, f"Must be between {low} and {high}, inclusive.")
+    return int(value)
+
+
+def _zones(call: Call) -> Sequence[str]:
+    """Return the zones to use in turn: the one that is named, or those of a region.
+
+    https://cloud.google.com/compute/docs/instances/multiple/create-in-bulk#regional
+    """
+    policy = call.body.get("locationPolicy") or {}
+    if zone := call.path.get("zone"):
+        refusals.check_supported("resource", call.body, "locationPolicy")
+        return [zone]
+    refusals.check_supported("resource", call.body, "instanceFlexibilityPolicy")
+    field = "resource.locationPolicy"
+    region = REGIONS[call.path["region"]]
+    asked = {
+        names.last(location): (wish or {}).get("preference")
+        for location, wish in (policy.get("locations") or {}).items()
+    }
+    listed = [names.last(entry.get("zone") or "") for entry in policy.get("zones") or ()]
+    for zone in (*asked, *listed):
+        if zone not in region.zones:
+            raise refusals.invalid_value(
+                field, zone, f"It is not a zone of the region '{region.name}'."
+            )
+    open_to = [
+        zone
+        for zone in region.zones
+        if asked.get(zone) != "DENY" and (not listed or zone in listed)
+    ]
+    if not open_to:
+        raise refusals.invalid_value(field, "", "It denies every zone of the region.")
+    return open_to if policy.get("targetShape") == "BALANCED" else open_to[:1]
+
+
+def _given(each: Mapping[str, object], count: int) -> list[str]:
+    for name in each:
+        if not names.is_name(name):
+            raise refusals.no_match("resource.perInstanceProperties.key", name, names.NAME)
+    if len(each) != count:
+        raise refusals.invalid_value(
+            "resource.count", count, f"perInstanceProperties names {len(each)} instances."
+        )
+    return list(each)
+
+
+def _generated(cloud: Cloud, zones: Sequence[str], body: Document, count: int) -> list[str]:
+    """Return names by the pattern, after the biggest number that one there has."""
+    field, pattern = "resource.namePattern", body.get("namePattern")
+    if not pattern:
+        raise refusals.invalid_value(
+            field, "", "Either namePattern or perInstanceProperties must be set."
+        )
+    runs = _DIGITS.findall(pattern)
+    if len(runs) != 1 or len(runs[0]) > _MOST_DIGITS:
+        raise refusals.invalid_value(
+            field,
+            pattern,
+            f"It must contain one continuous sequence of at most {_MOST_DIGITS} characters '#'.",
+        )
+    width = len(runs[0])
+    head, _, tail = pattern.partition(runs[0])
+    if not names.is_name(f"{head}{'0' * width}{tail}"):
+        raise refusals.no_match(field, pattern, names.NAME)
+    taken = re.compile(f"{re.escape(head)}([0-9]{{{width}}}){re.escape(tail)}")
+    biggest = max(
+        (
+            int(match[1])
+            for zone in zones
+            for name in cloud.store.children(f"{cloud.project}/zones/{zone}/instances")
+            if (match := taken.fullmatch(name))
+        ),
+        default=0,
+    )
+    if biggest + count >= 10**width:
+        raise refusals.invalid_value(
+            field, pattern, f"It has no names for {count} instances after number {biggest}."
+        )
+    return [f"{head}{number:0{width}}{tail}" for number in range(biggest + 1, biggest + count + 1)]
+
+
+def _properties(cloud: Cloud, store: Store | Transaction, body: Document) -> Document:
+    own = body.get("instanceProperties") or {}
+    template = body.get("sourceInstanceTemplate")
+    if template:
+        own = merged(instance_templates.properties(cloud, store, TEMPLATE, template), own)
+    elif not own:
+        raise refusals.missing(_PROPERTIES)
+    for at, disk in enumerate(own.get("disks") or ()):
+        params = disk.get("initializeParams") or {}
+        if disk.get("boot") and params.get("sourceSnapshot"):
+            raise refusals.invalid_value(
+                f"{_PROPERTIES}.disks[{at}].initializeParams.sourceSnapshot",
+                params["sourceSnapshot"],
+                "Boot disks of instances that are made in bulk cannot come from a snapshot.",
+            )
+    return instance_templates.checked(cloud, store, _PROPERTIES, own)

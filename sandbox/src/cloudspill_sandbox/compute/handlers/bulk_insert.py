@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many instances by one request: all that were asked for, at least `minCount`, or none.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert and
+…/regionInstances/bulkInsert. One operation stands for the request and one for each instance; they
+share an operationGroupId, by which clients find them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from cloudspill_sandbox.compute import bulk_orders, disks, endings, instance_plan
+from cloudspill_sandbox.compute.bulk_orders import BulkOrder
+from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.creation import Creation
+from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.instance_plan import Plan
+from cloudspill_sandbox.compute.lookup import regional, zonal
+from cloudspill_sandbox.compute.operations import Step, Work
+from cloudspill_sandbox.compute.together import all_ended
+from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Transaction
+
+_METADATA = "instancesBulkInsertOperationMetadata"
+
+
+async def _bulk_insert(cloud: Cloud, call: Call) -> Document:
+    with cloud.transaction() as tx:
+        order = bulk_orders.read(cloud, tx, call)
+        plans = _reserved(cloud, tx, order)
+        target = (zonal if "zone" in call.path else regional)(call, "instances")
+        operation = cloud.operations.open(tx, call, "bulkInsert", target)
+        work = _BulkInsert(cloud, call, order, operation)
+        work.open(tx, plans)
+    return await cloud.operations.perform(operation, work.work())
+
+
+def _reserved(cloud: Cloud, tx: Transaction, order: BulkOrder) -> list[Plan]:
+    """Reserve the instances; fewer, but enough, when a quota does not let more.
+
+    Raises:
+        ApiError: as for one instance.
+    """
+    plans: list[Plan] = []
+    for zone, body in order.bodies():
+        before = dict(tx.writes) if len(plans) >= order.least else {}
+        try:
+            plans.append(instance_plan.reserve(cloud, tx, zone, body))
+        except ApiError as refusal:
+            if len(plans) < order.least or refusal.status != 403:
+                raise
+            tx.writes.clear()
+            tx.writes |= before
+            break
+    return plans
+
+
+class _BulkInsert:
+    """The work of one request."""
+
+    def __init__(self, cloud: Cloud, call: Call, order: BulkOrder, operation: str) -> None:
+        self._cloud = cloud
+        self._call = call
+        self._order = order
+        self._operation = operation
+        self._group = str(uuid.uuid4())
+        self._children: dict[str, Plan] = {}
+        self._made: set[str] = set()
+        self._deleted: set[str] = set()
+
+    def open(self, tx: Transaction, plans: Sequence[Plan]) -> None:
+        """Open the operations of the instances beside that of the request."""
+        self._children = {self._open(tx, "insert", plan.name): plan for plan in plans}
+        self._note(tx, self._operation, "CREATING")
+
+    def work(self) -> Work:
+        return Work(
+            (Step("instances.bulkInsert.create", self._create),),
+            done=lambda tx: self._note(tx, self._operation, "DONE"),
+            failed=lambda tx: self._note(tx, self._operation, "DONE"),
+        )
+
+    def _open(self, tx: Transaction, kind: str, name: str) -> str:
+        call = dataclasses.replace(self._call, method=f"compute.instances.{kind}", query={})
+        operation = self._cloud.operations.open(tx, call, kind, name)
+        tx.put(operation, (tx.get(operation) or {}) | {"operationGroupId": self._group})
+        return operation
+
+    async def _create(self) -> None:
+        """Make the instances at once; too few of them go again.
+
+        Raises:
+            ApiError: there were too few; the reasons of each that failed come with it.
+        """
+        await all_ended(*map(self._make, self._children))
+        if len(self._made) >= self._order.least:
+            return
+        with self._cloud.transaction() as tx:
+            self._note(tx, self._operation, "ROLLING_BACK")
+        await all_ended(*map(self._delete, sorted(self._made)))
+        shortage = ApiError(
+            409,
+            "VM_MIN_COUNT_NOT_REACHED",
+            f"Requested minimum count of {self._order.least} VMs could not be created.",
+        )
+        shortage.also = list(self._failures())
+        raise shortage
+
+    async def _make(self, operation: str) -> None:
+        plan = self._children[operation]
+        creation = Creation(self._cloud, plan).work()
+
+        def done(tx: Transaction) -> None:
+            creation.done(tx)
+            self._made.add(plan.name)
+
+        await self._perform(operation, dataclasses.replace(creation, done=done))
+
+    async def _delete(self, name: str) -> None:
+        with self._cloud.transaction() as tx:
+            instance = tx.get(name)
+            if instance is None or instance["status"] not in {"RUNNING", "TERMINATED"}:
+                return  # somebody else is at it
+            disks.write_status(tx, name, "STOPPING")
+            operation = self._open(tx, "delete", name)
+        await self._perform(operation, endings.delete(self._cloud, name, graceful=False))
+        self._deleted.add(name)
+
+    async def _perform(self, operation: str, work: Work) -> None:
+        """Return when the operation has ended, whether a client removed its document or not."""
+        operations = self._cloud.operations
+        with contextlib.suppress(ApiError):
+            await operations.perform(operation, work)
+        while operations.pending(operation):
+            with contextlib.suppress(ApiError):
+                await operations.wait(operation)
+
+    def _failures(self) -> Iterator[ApiError]:
+        """Yield each reason for which an instance could not be made, once."""
+        known = set()
+        for operation in self._children:
+            document = self._cloud.store.get(operation) or {}
+            for entry in document.get("error", {}).get("errors", ()):
+                if entry["code"] not in known:
+                    known.add(entry["code"])
+                    status = document["httpErrorStatusCode"]
+                    yield ApiError(status, entry["code"], entry["message"])
+
+    def _note(self, tx: Transaction, operation: str, status: str) -> None:
+        """Write how far the request is, zone by zone."""
+        made, deleted = _by_zone(self._made), _by_zone(self._deleted)
+        wanted = Counter(zone for zone, _ in self._order.places)
+        ended = status != "CREATING"
+        metadata = {
+            f"zones/{zone}": {
+                "status": status,
+                "targetVmCount": count,
+                "createdVmCount": made[zone],
+                "failedToCreateVmCount": count - made[zone] if ended else 0,
+                "deletedVmCount": deleted[zone],
+            }
+            for zone, count in wanted.items()
+        }
+        if document := tx.get(operation):
+            group = {"operationGroupId": self._group}
+            tx.put(operation, document | group | {_METADATA: {"perLocationStatus": metadata}})
+
+
+def _by_zone(instances: set[str]) -> Counter[str]:
+    return Counter(name.split("/")[3] for name in instances)
+
+
+METHODS: Methods = {"bulkInsert": _bulk_insert}
