@@ -90,9 +90,14 @@ def test_the_inventory_plugin_finds_what_runs(
     prefix: str,
     tmp_path: Path,
 ) -> None:
-    name = f"{prefix}listed"
+    name, network = f"{prefix}listed", f"{prefix}second"
+    rest.done("POST", "global/networks", {"name": network, "autoCreateSubnetworks": False})
+    subnetwork = {"name": network, "network": f"global/networks/{network}"}
+    subnetworks = f"regions/{target.region}/subnetworks"
+    rest.done("POST", subnetworks, subnetwork | {"ipCidrRange": "10.20.0.0/24"})
     access = {"network": "global/networks/default", "accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]}
-    body = rest.instance(name, labels={"team": "a"}, networkInterfaces=[access])
+    interfaces = [access, {"subnetwork": f"{subnetworks}/{network}"}]
+    body = rest.instance(name, labels={"team": "a"}, networkInterfaces=interfaces)
     rest.done("POST", f"zones/{target.zone}/instances", body)
     inventory = tmp_path / "cloud.gcp.yml"
     inventory.write_text(
@@ -105,6 +110,7 @@ def test_the_inventory_plugin_finds_what_runs(
         "keyed_groups: [{key: labels.team, prefix: team}]\n"
         "compose:\n"
         "  ansible_host: networkInterfaces[0].accessConfigs[0].natIP\n"
+        "  second_host: networkInterfaces[1].networkIP\n"
     )
     output = tmp_path / "listed.json"
     program = ansible(
@@ -116,7 +122,9 @@ def test_the_inventory_plugin_finds_what_runs(
     assert listed["team_a"]["hosts"] == [name]
     host = listed["_meta"]["hostvars"][name]
     instance = rest.get(f"zones/{target.zone}/instances/{name}")
-    nat = instance["networkInterfaces"][0]["accessConfigs"][0]["natIP"]
+    first, second = instance["networkInterfaces"]
+    nat = first["accessConfigs"][0]["natIP"]
     expected = {"ansible_host": nat, "id": instance["id"], "status": "RUNNING"}
+    expected["second_host"] = second["networkIP"]
     # Marked by Ansible: templates inside of what a cloud says are not evaluated.
     assert {key: host[key]["__ansible_unsafe"] for key in expected} == expected
