@@ -29,8 +29,8 @@ HEAD = f"""\
 
 What google.cloud does well is left to it; each of these is here because google.cloud cannot do it.
 Examples and return values: `ansible-doc {COLLECTION}.NAME`, for a plugin with `-t inventory`,
-`-t lookup` or `-t filter`. All modules are in the action group `{COLLECTION}.gcp`, so that
-`module_defaults` sets what they share:
+`-t lookup` or `-t filter`. Modules that ask Google are in the action group `{COLLECTION}.gcp`, so
+that `module_defaults` sets what they share:
 
 ```yaml
 module_defaults:
