@@ -48,6 +48,16 @@ RARE = frozenset(
 LASTING = frozenset({"compute.instances.simulateMaintenanceEvent"})
 """Methods whose operation takes a minute by design."""
 
+BULK: Mapping[str, Any] = {
+    "count": "2",
+    "namePattern": "vm-###",
+    "instanceProperties": {
+        "machineType": "f1-micro",
+        "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": IMAGE}}],
+        "networkInterfaces": [{}],
+    },
+}
+
 SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "compute.instances.insert": {
@@ -57,6 +67,11 @@ SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 {"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": IMAGE}}
             ],
             "networkInterfaces": [{"accessConfigs": [{}]}],
+        },
+        "compute.instances.bulkInsert": BULK,
+        "compute.regionInstances.bulkInsert": BULK,
+        "compute.instances.updateNetworkInterface": {
+            "subnetwork": f"regions/{REGION}/subnetworks/vm"
         },
         "compute.disks.insert": {"name": "vm"},
         "compute.disks.createSnapshot": {"name": "vm"},
@@ -151,6 +166,8 @@ TEXTS_OF_QUERIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "ifGenerationMatch": ("0", "1", "-5"),
         "key": ("none",),
         "maxResults": ("0", "1", "500", "501", "-1", "9" * 25),
+        "mostDisruptiveAllowedAction": ("NO_EFFECT", "REFRESH", "RESTART", "none"),
+        "networkInterface": ("nic0", "nic1", "eth0"),
         "name": ("object", "folder/object", "", "a" * 1025, "\r\n", "."),
         "orderBy": ("name", "creationTimestamp desc", "size asc"),
         "pageToken": ("", "WyIiLCAidm0iXQ==", "WzFd", "bnVsbA==", "////", "W" * 5000),
