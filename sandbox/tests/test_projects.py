@@ -140,9 +140,24 @@ def test_what_there_is_not_is_refused_in_one_sentence(shell: Shell) -> None:
         ("env", "--project", "acme-three"),
         ("up", "--in-memory", "--project", "acme-three"),
         ("up", "--in-memory", "--project", "No_Id"),
+        ("up", "--in-memory", "--quota", "INSTANCES=1"),
     ):
         refused = shell(*words)
         assert refused.returncode == 1
         (line,) = refused.stderr.splitlines()
         assert words[-1] in line
     assert shell("up", "--in-memory", "--project", TWO).returncode == 0
+
+
+def test_quotas_that_are_given_are_held_to(shell: Shell) -> None:
+    shell("down")
+    refused = shell("up", "--in-memory", "--quota", "CPU=1")
+    assert (refused.returncode, "quota 'CPU' is none of CPUS, " in refused.stderr) == (1, True)
+    up = ("up", "--in-memory", "--project", ONE, "--quota", "INSTANCES=1", "--quota", "CPUS=8")
+    assert shell(*up).returncode == 0
+    assert shell(*up).returncode == 0
+    client = Client(shell, ONE)
+    client.insert("vm")
+    _, region = client.call("GET", f"{ONE}/regions/us-west1")
+    limits = {quota["metric"]: (quota["usage"], quota["limit"]) for quota in region["quotas"]}
+    assert (limits["INSTANCES"], limits["CPUS"][1]) == ((1.0, 1.0), 8.0)

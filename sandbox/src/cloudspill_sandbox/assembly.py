@@ -257,6 +257,7 @@ class Sandbox:
             "in_memory": self._settings.in_memory,
             "keep_state": self._settings.keep_state,
             "name": self._settings.name,
+            "quotas": self._settings.quotas,
             "project": self._settings.project,
             "projects": list(self._settings.projects),
             "pid": os.getpid(),

@@ -113,9 +113,16 @@ def up(
         list[str] | None,
         typer.Option(metavar="ID", help="A project to have; several by naming several."),
     ] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=LIMIT", help="A limit of every region; or several, as CPUS=8."
+        ),
+    ] = None,
 ) -> None:
     """Start the sandbox; return when its API answers. Running already is no error."""
     settings = chosen_settings(projects=tuple(dict.fromkeys(project or ())))
+    quotas = ",".join(quota or ())
     settings = dataclasses.replace(
         settings,
         port=port or settings.port,
@@ -123,6 +130,7 @@ def up(
         keep_state=keep_state or settings.keep_state,
         latency=latency or settings.latency,
         seed=settings.seed if seed is None else seed,
+        quotas=quotas or settings.quotas,
     )
     report = _Reporter()
     with refusals():
@@ -131,7 +139,7 @@ def up(
             fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
         running = lifecycle.wait_for_others(settings, report)
         if running is not None:
-            _refuse_change(running, port=port, latency=latency, seed=seed)
+            _refuse_change(running, port=port, latency=latency, seed=seed, quotas=quotas or None)
             _refuse_projects(running, project or ())
         else:
             if seed is not None and settings.latency is LatencyProfile.INSTANT:
@@ -148,7 +156,8 @@ def _refuse_change(running: dict[str, Any], **asked: int | str | None) -> None:
     """Fail when what was asked for is not what runs; None asks for nothing."""
     for name, value in asked.items():
         if value not in (None, running[name]):
-            fail(f"the sandbox is up with {name} {running[name]}: `down` it first to change that")
+            have = running[name] or "none"
+            fail(f"the sandbox is up with {name} {have}, not {value}: `down` it first")
 
 
 def _refuse_projects(running: dict[str, Any], asked: Iterable[str]) -> None:
