@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/troubleshooting.md quotes what is really said."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+
+from .pages import ROOT
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+SOURCES = ("sandbox/src", "monitor/src", "plugins", "roles", "scripts", "inventory")
+SUFFIXES = {"", ".py", ".yml", ".sh", ".j2"}
+THEIRS = {
+    "'cloudspill_environment' is undefined",
+    "Validation of arguments failed",
+    "Permission denied (publickey",
+    "Host key verification failed",
+    "ZONE_RESOURCE_POOL_EXHAUSTED",
+    "QUOTA_EXCEEDED",
+    "No such file",
+    "address already in use",
+    "no space left",
+}
+"""What Ansible, ssh, Google or the kernel say."""
+
+
+def quotes() -> list[str]:
+    """What stands in the first column of the tables of symptoms as words that one sees."""
+    _, _, tables = PAGE.partition("\n## ")
+    rows = (line.split(" | ")[0] for line in tables.splitlines() if line.startswith("| "))
+    return [quote for row in rows for quote in re.findall(r"`([^`]+)`", row)]
+
+
+@cache
+def said() -> str:
+    """All sources as one line, with adjacent parts of a string as one."""
+    paths = (path for folder in SOURCES for path in (ROOT / folder).rglob("*"))
+    files = (path for path in paths if path.is_file() and path.suffix in SUFFIXES)
+    text = "\n".join(path.read_bytes().decode(errors="replace") for path in files)
+    text = re.sub(r"\"\s*\n\s*[fr]?\"", "", text)
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("quote", sorted(set(quotes()) - THEIRS))
+def test_a_quoted_sentence_is_in_the_sources(quote: str) -> None:
+    for part in quote.split("…"):
+        assert part.strip() in said(), part
+
+
+def test_every_foreign_sentence_is_quoted() -> None:
+    assert set(quotes()) >= THEIRS
