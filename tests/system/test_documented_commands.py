@@ -44,7 +44,7 @@ def borrow_packages(clone: Path) -> None:
     (folder / theirs / "borrowed.pth").write_text(f"{packages}\n")
     for program in BIN.iterdir():
         mine = folder / "bin" / program.name
-        if not mine.exists() and program.read_bytes()[:2] == b"#!":
+        if program.is_file() and not mine.exists() and program.read_bytes()[:2] == b"#!":
             mine.write_text(program.read_text().replace(str(BIN), str(mine.parent)))
             mine.chmod(0o755)
     stamps = folder / ".setup"
