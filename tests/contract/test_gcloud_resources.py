@@ -110,6 +110,19 @@ def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(
     assert "serviceAccounts" not in described
 
 
+def test_an_instance_is_exported_edited_and_updated(
+    gcloud: Gcloud, vm: str, tmp_path: Path
+) -> None:
+    """https://cloud.google.com/compute/docs/instances/update-instance-properties"""
+    file = tmp_path / "vm.yaml"
+    gcloud("instances", "export", vm, f"--destination={file}")
+    text = file.read_text()
+    assert "canIpForward: false" in text
+    file.write_text(text.replace("canIpForward: false", "canIpForward: true"))
+    gcloud("instances", "update-from-file", vm, f"--source={file}")
+    assert gcloud("instances", "describe", vm)["canIpForward"] is True
+
+
 def test_labels_protection_and_access_configs_are_changed(gcloud: Gcloud, vm: str) -> None:
     gcloud("instances", "update", vm, "--update-labels=team=a", "--deletion-protection")
     refused = gcloud.run("instances", "delete", vm)

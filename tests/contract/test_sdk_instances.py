@@ -102,6 +102,28 @@ def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(api: Sdk, vm
     api("instances.delete", **here)
 
 
+def test_several_properties_are_updated_with_a_restart_that_is_allowed(api: Sdk, vm: str) -> None:
+    # https://cloud.google.com/compute/docs/instances/update-instance-properties
+    here = {"instance": vm}
+    read = api("instances.get", **here)
+    api("instances.update", body=read | {"description": "another", "canIpForward": True}, **here)
+    changed = api("instances.get", **here)
+    assert (changed["description"], changed["canIpForward"]) == ("another", True)
+    with pytest.raises(Refused) as refusal:
+        api("instances.update", body=read, **here)
+    assert refusal.value.status == 412
+    size = api("machineTypes.get", machineType="e2-small")["selfLink"]
+    with pytest.raises(Refused) as refusal:
+        api("instances.update", body=changed | {"machineType": size}, **here)
+    assert refusal.value.status == 400
+    allowed = {"mostDisruptiveAllowedAction": "RESTART", **here}
+    api("instances.update", body=changed | {"machineType": size}, **allowed)
+    restarted = api("instances.get", **here)
+    assert restarted["machineType"].endswith("/e2-small")
+    assert restarted["status"] == "RUNNING"
+    api("instances.delete", **here)
+
+
 def test_a_protected_instance_is_not_deleted(api: Sdk, vm: str) -> None:
     # https://cloud.google.com/compute/docs/instances/preventing-accidental-vm-deletion
     api("instances.setDeletionProtection", resource=vm, deletionProtection=True)

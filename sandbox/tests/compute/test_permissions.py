@@ -133,6 +133,22 @@ def test_a_labelled_address_needs_the_right_to_label(api: Client) -> None:
     assert labelled == {"addresses.create": name, "addresses.setLabels": name}
 
 
+async def test_an_update_needs_the_accounts_that_it_gives_programs_or_power(
+    furnished: Client,
+) -> None:
+    vm = await furnished.instance()
+    own = {"instances.update": ["zones/us-west1-b/instances/vm"]}
+    assert asked(furnished, "instances.update", vm, instance="vm") == own
+    other = {"email": "other@cloudspill-sandbox.iam.gserviceaccount.com", "scopes": []}
+    changes: list[dict[str, Any]] = [
+        {"metadata": {"items": [{"key": "startup-script", "value": "id"}]}},
+        {"serviceAccounts": [other]},
+    ]
+    for change in changes:
+        found = asked(furnished, "instances.update", vm | change, instance="vm")
+        assert found.keys() == {"instances.update", "iam.serviceAccounts.actAs"}
+
+
 async def test_moving_an_interface_needs_the_subnetwork_that_it_moves_to(
     furnished: Client,
 ) -> None:

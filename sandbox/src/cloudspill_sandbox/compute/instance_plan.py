@@ -32,6 +32,29 @@ from cloudspill_sandbox.engine.store import Transaction
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
+RESTARTING = frozenset(
+    {
+        "displayDevice",
+        "machineType",
+        "minCpuPlatform",
+        "scheduling",
+        "serviceAccounts",
+        "shieldedInstanceConfig",
+    }
+)
+"""What an instance has from the moment when it is switched on."""
+
+UPDATABLE = RESTARTING | {
+    "canIpForward",
+    "deletionProtection",
+    "description",
+    "labelFingerprint",
+    "labels",
+    "metadata",
+    "tags",
+}
+"""What can change: https://cloud.google.com/compute/docs/instances/update-instance-properties."""
+
 _UNSUPPORTED = ("guestAccelerators", "sourceMachineImage", "instanceEncryptionKey")
 
 
@@ -78,7 +101,7 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
         "deletionProtection": bool(body.get("deletionProtection")),
         "startRestricted": False,
         "cpuPlatform": CPU_PLATFORM,
-        "shieldedInstanceConfig": _shielded(body.get("shieldedInstanceConfig")),
+        "shieldedInstanceConfig": shielded(body.get("shieldedInstanceConfig")),
         "shieldedInstanceIntegrityPolicy": {"updateAutoLearnPolicy": True},
         "lastStartTimestamp": documents.timestamp(cloud.clock()),
     }
@@ -101,8 +124,8 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
 
 def stamped(instance: Document) -> Document:
     """Return an instance with the fingerprint of what `instances.update` may change."""
-    content = [instance["labelFingerprint"], instance["metadata"]["fingerprint"]]
-    return instance | {"fingerprint": documents.fingerprint([instance["id"], *content])}
+    content = {field: instance.get(field) for field in sorted(UPDATABLE)}
+    return instance | {"fingerprint": documents.fingerprint([instance["id"], content])}
 
 
 def checked_machine_type(cloud: Cloud, zone: str, field: str, reference: str | None) -> str:
@@ -190,7 +213,8 @@ def _new_disk(
     return disks.reserve(cloud, tx, name, body, at, "diskSizeGb")
 
 
-def _shielded(body: Document | None) -> Document:
+def shielded(body: Document | None) -> Document:
+    """Return a ShieldedInstanceConfig with Google's defaults."""
     default = {"enableSecureBoot": False, "enableVtpm": True, "enableIntegrityMonitoring": True}
     return default | {key: value for key, value in (body or {}).items() if value is not None}
 

@@ -6,6 +6,7 @@ https://cloud.google.com/compute/docs/labeling-resources.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import documents, names
@@ -16,8 +17,20 @@ if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
 
-async def replace(cloud: Cloud, call: Call, name: str) -> Document:
+def _as_it_is(document: Document) -> Document:
+    return document
+
+
+async def replace(
+    cloud: Cloud,
+    call: Call,
+    name: str,
+    finish: Callable[[Document], Document] = _as_it_is,
+) -> Document:
     """Replace all labels of a resource; answers the operation.
+
+    Args:
+        finish: what else changes with the labels.
 
     Raises:
         ApiError: 404, 412 for a stale fingerprint, 400 for a bad label.
@@ -28,7 +41,7 @@ async def replace(cloud: Cloud, call: Call, name: str) -> Document:
             call.body.get("labelFingerprint"), current["labelFingerprint"], "labels"
         )
         labels = names.check_labels("labels", call.body.get("labels"))
-        tx.put(name, documents.labelled(current, labels))
+        tx.put(name, finish(documents.labelled(current, labels)))
         operation = cloud.operations.open(tx, call, "setLabels", name)
         cloud.operations.close(tx, operation)
     return found(cloud.store, operation)

@@ -62,6 +62,11 @@ def scope(name: str) -> str:
     return "global" if len(segments) < 4 or segments[2] == "global" else "/".join(segments[2:4])
 
 
+def without_host(reference: str) -> str:
+    """Return a reference less the host and version that a full URL has."""
+    return _HOST.sub("", reference).lstrip("/")
+
+
 def resolve(field: str, reference: str, collection: str) -> str:
     """Return the relative name that a client's reference means.
 
@@ -73,7 +78,7 @@ def resolve(field: str, reference: str, collection: str) -> str:
     Raises:
         ApiError: 400 when the reference has none of these forms or means another kind.
     """
-    path = _HOST.sub("", reference).lstrip("/")
+    path = without_host(reference)
     project, kind = collection.split("/")[1], last(collection)
     if "/" not in path:
         path = f"{collection}/{path}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import endings, interfaces, machines, names, removal, topology
@@ -66,6 +66,7 @@ async def settle_operations(cloud: Cloud) -> None:
         if endings.is_deletion(cloud.store, operation)
     }
     half_made = _made_in_bulk(cloud)
+    went_off = set()
     for name, instance in list(_documents(cloud, "instances")):
         if name in deletes or instance["id"] in half_made:
             with cloud.transaction() as tx:
@@ -74,6 +75,7 @@ async def settle_operations(cloud: Cloud) -> None:
         elif name in inserts:
             await _remove(cloud, name, removal.half_made(cloud.store, instance))
         elif instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
+            went_off.add(name)
             with cloud.transaction() as tx:
                 machines.terminated(cloud, tx, name)
     for kind, statuses in _UNFINISHED.items():
@@ -84,7 +86,7 @@ async def settle_operations(cloud: Cloud) -> None:
                     tx.delete(name)
     with cloud.transaction() as tx:
         for name, operation in pending.items():
-            _end(cloud, tx, name, operation)
+            _end(cloud, tx, name, operation, went_off)
 
 
 def _made_in_bulk(cloud: Cloud) -> set[str]:
@@ -98,11 +100,13 @@ def _made_in_bulk(cloud: Cloud) -> set[str]:
     }
 
 
-def _end(cloud: Cloud, tx: Transaction, name: str, operation: Document) -> None:
-    """End an operation that was under way, whose target is whole or gone by now."""
+def _end(
+    cloud: Cloud, tx: Transaction, name: str, operation: Document, went_off: Container[str]
+) -> None:
+    """End an operation that was under way, whose target is whole, off or gone by now."""
     if operation["operationType"] == "updateNetworkInterface":
         interfaces.release_strays(cloud.store, tx, names.relative(operation["targetLink"]))
-    if state := _interrupted(operation):
+    if state := _interrupted(operation, went_off):
         cloud.operations.fail(tx, name, _interruption(operation, state))
     else:
         cloud.operations.close(tx, name)
@@ -161,15 +165,17 @@ async def _discard(cloud: Cloud, volume: str) -> None:
         logger.exception("volume %s of an interrupted operation stays behind", volume)
 
 
-def _interrupted(operation: Document) -> str:
+def _interrupted(operation: Document, went_off: Container[str]) -> str:
     """Return what the target of an operation is now if that was not finished, else ""."""
-    collection = names.relative(operation["targetLink"]).split("/")[-2]
+    target = names.relative(operation["targetLink"])
+    collection = target.split("/")[-2]
     kind = operation["operationType"]
     if kind in {"bulkInsert", "createSnapshot"} or (
         kind == "insert" and collection in {"instances", *_UNFINISHED}
     ):
         return "what it had half made was removed"
-    return "the instance is off" if kind in {"start", "reset"} else ""
+    starts = kind in {"start", "reset", "update"}
+    return "the instance is off" if starts and target in went_off else ""
 
 
 def _interruption(operation: Document, state: str) -> ApiError:

@@ -253,6 +253,17 @@ def _metadata(asking: Asking, _: Document) -> Iterator[Requirement]:
         yield from asking.acting_as(account)
 
 
+def _updated(asking: Asking, body: Document) -> Iterator[Requirement]:
+    """As `_metadata` and `_service_account`, where an update changes either."""
+    before = _instance_of(asking)
+    held, asked = before.get("metadata") or {}, body.get("metadata") or {}
+    if (held.get("items") or []) != (asked.get("items") or []):
+        yield from _metadata(asking, body)
+    if before.get("serviceAccounts") != body.get("serviceAccounts"):
+        for account in body.get("serviceAccounts") or ():
+            yield from asking.acting_as(account)
+
+
 def _common_metadata(asking: Asking, _: Document) -> Iterator[Requirement]:
     """As `_metadata`, of every instance of the project."""
     yield from asking.acting_as({"email": "default"})
@@ -354,6 +365,7 @@ _BY_METHOD: Mapping[str, _References] = {
     "compute.instances.setDiskAutoDelete": _auto_delete,
     "compute.instances.setMetadata": _metadata,
     "compute.instances.setServiceAccount": _service_account,
+    "compute.instances.update": _updated,
     "compute.instances.updateNetworkInterface": _moved_interface,
     "compute.regionInstances.bulkInsert": _bulk,
     "compute.projects.setCommonInstanceMetadata": _common_metadata,

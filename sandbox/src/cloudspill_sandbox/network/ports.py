@@ -21,8 +21,7 @@ _NAME = re.compile(r"i[0-9a-f]{8}")
 
 def mark(nic: Nic, namespace: Path) -> str:
     """Return what the link of an interface depends on, apart from its address."""
-    role = "forwards" if nic.can_ip_forward else "is an end"
-    return f"{gateway(nic)} {role} to {_reached(nic)} as {guest_interface(nic)} of {namespace.name}"
+    return f"{gateway(nic)} to {_reached(nic)} as {guest_interface(nic)} of {namespace.name}"
 
 
 def is_of(mark: str, namespace: Path) -> bool:

@@ -224,12 +224,18 @@ class NamespaceNetwork:
             namespaces.remove(path)
 
     def _attach(self, path: Path, nics: Sequence[Nic]) -> None:
-        if (
+        if not (
             all(self._ports.get(router_interface(nic)) == ports.mark(nic, path) for nic in nics)
             and namespaces.exists(path)
             and self._links().issuperset(map(router_interface, nics))
         ):
-            return
+            self._make_links(path, nics)
+        # What an instance may send can change while it runs.
+        strict = {f"net/ipv4/conf/{router_interface(n)}/rp_filter": n.can_ip_forward for n in nics}
+        with namespaces.inside(self._names.router):
+            namespaces.write_sysctls({name: "0" if off else "1" for name, off in strict.items()})
+
+    def _make_links(self, path: Path, nics: Sequence[Nic]) -> None:
         self._clear(path, map(router_interface, nics))
         with namespaces.inside_new(path):
             namespaces.write_sysctls(_GUEST_SYSCTLS)
@@ -237,10 +243,6 @@ class NamespaceNetwork:
             with namespaces.inside(self._names.router):
                 ip_batch(ports.router_commands(nics))
                 links.settle(*map(router_interface, nics))
-                for nic in nics:
-                    if nic.can_ip_forward:
-                        name = f"net/ipv4/conf/{router_interface(nic)}/rp_filter"
-                        namespaces.write_sysctls({name: "0"})
                 self._ports |= ports.complete(nics, path)
             links.settle(*map(guest_interface, nics))
 

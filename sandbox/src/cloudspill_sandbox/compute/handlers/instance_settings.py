@@ -63,7 +63,8 @@ async def _set_metadata(cloud: Cloud, call: Call) -> Document:
 
 
 async def _set_labels(cloud: Cloud, call: Call) -> Document:
-    return await labels.replace(cloud, call, zonal(call, "instances", "instance"))
+    name = zonal(call, "instances", "instance")
+    return await labels.replace(cloud, call, name, instance_plan.stamped)
 
 
 async def _set_service_account(cloud: Cloud, call: Call) -> Document:

@@ -25,6 +25,7 @@ from cloudspill_sandbox.compute.handlers import (
     instance_power,
     instance_settings,
     instance_suspension,
+    instance_update,
     reading,
 )
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -73,4 +74,5 @@ METHODS: Methods = {
     **instance_power.METHODS,
     **instance_settings.METHODS,
     **instance_suspension.METHODS,
+    **instance_update.METHODS,
 }
