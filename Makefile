@@ -34,6 +34,10 @@ test-ci: lint  ## Lint, and every test but those that repeat another at length
 test-all: lint  ## Lint, and every test
 	$(PYTEST)
 
+.PHONY: molecule
+molecule: setup  ## Every role's scenario, on machines of a sandbox of its own (extensions/molecule)
+	$(AS_ROOT) $(BIN)/python -m tests.molecule
+
 .PHONY: bench
 bench: up  ## Measure API, load, inventory, instances, clones, restarts, monitor; figures go to build/bench
 	$(BIN)/python bench/api.py
