@@ -123,14 +123,22 @@ async def test_the_metadata_server_shows_every_interface_to_each(api: Client, sp
     assert [each["network"].rpartition("/")[2] for each in shown] == ["default", "back"]
 
 
-async def test_all_interfaces_come_back_with_a_restart(
-    make_cloud: MakeCloud, client_of: Any, spec: Any, network: MemoryNetwork, tmp_path: Any
+@pytest.mark.parametrize("killed", [True, False])
+async def test_all_interfaces_are_there_after_a_restart(
+    make_cloud: MakeCloud,
+    client_of: Any,
+    spec: Any,
+    network: MemoryNetwork,
+    tmp_path: Any,
+    killed: bool,
 ) -> None:
     first = await make_cloud(tmp_path / "store")
     before = await two(client_of(first), spec)
-    await first.stop()
-    first.store.close()
-    network.attached.clear()
+    if killed:  # the machine goes on meanwhile
+        await kill(first)
+    else:
+        await first.stop()
+        network.attached.clear()
     second = client_of(await make_cloud(tmp_path / "store"))
     assert (await second.instance())["networkInterfaces"] == before
     assert set(network.attached) == {"10.138.0.2", "10.9.0.2"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,12 @@ from cloudspill_sandbox.network.interface import (
 )
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
-from tests.system.network.guests import OPEN, A, at, instance
+from tests.system.network.guests import OPEN, A, B, at, instance, send_frame
 from tests.system.network.vpc_host import (
     HOST,
     NAME,
     connect,
+    received,
     server,
 )
 
@@ -54,6 +56,18 @@ async def test_attaching_twice_keeps_the_namespace(network: NamespaceNetwork) ->
     await network.apply(Topology((A,), OPEN))
     with server(at(A), 5000):
         assert connect(HOST, "198.18.0.2", 5000) == "open"
+
+
+async def test_what_an_instance_may_send_changes_while_it_runs(network: NamespaceNetwork) -> None:
+    inode = at(A).stat().st_ino
+    with server(at(B), 5000, socket.SOCK_DGRAM) as receiver:
+        for forwards, heard in ((True, b"forwarded"), (False, None)):
+            changed = replace(A, can_ip_forward=forwards)
+            await network.attach((changed,))
+            await network.apply(Topology((changed, B), OPEN))
+            send_frame(A, "192.168.5.5", "10.138.0.3", 5000, b"forwarded")
+            assert received(receiver) == heard
+    assert at(A).stat().st_ino == inode
 
 
 async def test_a_file_that_a_reboot_left_is_no_namespace(network: NamespaceNetwork) -> None:
