@@ -17,7 +17,8 @@ EXECUTED = ("README.md", "docs/tutorial.md", "docs/sandbox.md")
 """Pages whose commands a test runs, in this order."""
 
 _BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<why>(?:(?!-->).)+?) -->\n+)?^```(?P<language>\w*)\n(?P<content>.*?)^```$",
+    r"(?:^<!-- not run: (?P<why>(?:(?!-->).)+?) -->\n+)?"
+    r"^```(?P<language>\w*)\n(?P<content>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
 
