@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from google.api_core.retry import Retry
 from cloudspill_sandbox.control import client
 
 from .faults import Faults
+from .gcloud import Gcloud
 from .rest import Json, Rest
 from .target import Target
 from .test_google_cloud_compute import Clients
@@ -199,6 +201,42 @@ def test_a_slow_answer_comes_late_and_is_right(faults: Faults, rest: Rest) -> No
     began = time.monotonic()
     assert rest.get(f"zones/{rest.zone}")["name"] == rest.zone
     assert time.monotonic() - began >= 0.5
+
+
+def test_aggregated_lists_come_without_a_zone_that_does_not_answer(
+    faults: Faults, clients: Clients, target: Target, rest: Rest, named: Named
+) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/instances/aggregatedList"""
+    name, lost = named("here"), f"{target.region}-a"
+    rest.done("POST", f"zones/{target.zone}/instances", rest.instance(name))
+    faults.add("unreachable", zone=lost, count="forever")
+    request = {"project": target.project}
+    with pytest.raises(exceptions.ServiceUnavailable):
+        clients.Instances.aggregated_list(request=request, retry=None)
+    found = rest.get("aggregated/instances", returnPartialSuccess="true")
+    assert found["unreachables"] == [f"projects/{target.project}/zones/{lost}"]
+    assert found["items"][f"zones/{lost}"]["warning"]["code"] == "UNREACHABLE"
+    here = found["items"][f"zones/{target.zone}"]["instances"]
+    assert name in [each["name"] for each in here]
+    faults.clear()
+    scopes = dict(clients.Instances.aggregated_list(request=request))
+    assert scopes[f"zones/{lost}"].warning.code == "NO_RESULTS_ON_PAGE"
+    rest.done("DELETE", f"zones/{target.zone}/instances/{name}")
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+def test_gcloud_says_which_zone_does_not_answer_and_lists_the_rest(
+    faults: Faults, gcloud: Gcloud, rest: Rest, named: Named
+) -> None:
+    name = named("here")
+    rest.done("POST", f"zones/{rest.zone}/instances", rest.instance(name))
+    zone = f"{rest.region}-a"
+    faults.add("unreachable", zone=zone, count="forever")
+    said = gcloud.run("instances", "list")
+    assert name in said.stdout
+    assert f"zones/{zone}" in said.stderr
+    faults.clear()
+    gcloud("instances", "delete", name)
 
 
 def test_a_connection_that_is_reset_before_its_call_changes_nothing(

@@ -243,8 +243,10 @@ def test_a_missing_parameter_is_named() -> None:
     assert (caught.value.reason, caught.value.location) == ("required", "deviceName")
 
 
-def test_what_gcloud_still_sends_is_dropped() -> None:
-    assert query(("returnPartialSuccess", "True")) == {}
+def test_what_gcloud_still_sends_is_understood() -> None:
+    assert query(("returnPartialSuccess", "True")) == {"returnPartialSuccess": True}
+    with pytest.raises(ApiError, match="return_partial_success"):
+        query(("returnPartialSuccess", "perhaps"))
 
 
 @pytest.mark.parametrize("resource", ["images", "snapshots"])

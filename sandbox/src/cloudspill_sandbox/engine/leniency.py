@@ -35,11 +35,13 @@ class UnknownParameter:
         api: name of the API.
         name: of the parameter.
         client: who sends it.
+        boolean: it is not dropped: handlers get it as a boolean.
     """
 
     api: str
     name: str
     client: str
+    boolean: bool = False
 
 
 UNKNOWN_FIELDS = (
@@ -51,7 +53,7 @@ UNKNOWN_FIELDS = (
 
 UNKNOWN_PARAMETERS = (
     # Newer documents recommend it in their prose and have lost it from their parameters.
-    UnknownParameter("compute", "returnPartialSuccess", "gcloud, google-cloud-compute"),
+    UnknownParameter("compute", "returnPartialSuccess", "gcloud, google-cloud-compute", True),
     # It deletes buckets by the address at which it reads them.
     UnknownParameter("storage", "projection", "google.cloud.gcp_storage_bucket"),
     # It keeps a list's parameters for the calls that follow on the same connection.

@@ -34,6 +34,19 @@ from cloudspill_sandbox.engine.scalars import BadScalarError, convert, is_canoni
 from cloudspill_sandbox.engine.schema import Schema
 
 _IGNORED_PARAMETERS = frozenset((entry.api, entry.name) for entry in UNKNOWN_PARAMETERS)
+_FURTHER_PARAMETERS = {
+    (entry.api, entry.name): Parameter(
+        entry.name,
+        Schema("boolean"),
+        required=False,
+        repeated=False,
+        pattern=None,
+        minimum=None,
+        maximum=None,
+    )
+    for entry in UNKNOWN_PARAMETERS
+    if entry.boolean
+}
 _BODY_ROOTS = {"compute": "resource"}
 """What an API calls the body as a whole, where Google's sentences name it."""
 
@@ -106,6 +119,7 @@ def query_parameters(api: Api, method: Method, pairs: Iterable[tuple[str, str]])
     for name, text in pairs:
         parameter = method.query_parameters.get(name) or api.parameters.get(name.lstrip("$"))
         parameter = parameter or api.parameters.get(name)
+        parameter = parameter or _FURTHER_PARAMETERS.get((api.name, name))
         if parameter is None:
             if (api.name, name) not in _IGNORED_PARAMETERS:
                 unknown.append((name, text))

@@ -10,10 +10,12 @@ from types import MappingProxyType
 
 from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
 from cloudspill_sandbox.engine.errors import ApiError, NoAnswerError
+from cloudspill_sandbox.faults import partial
 from cloudspill_sandbox.faults.kinds import Scope
 from cloudspill_sandbox.faults.refusals import REFUSALS, resource_of
 from cloudspill_sandbox.faults.registry import Faults
 
+_AGGREGATED = ".aggregatedList"
 _PLACES = frozenset({"project", "zone", "region"})
 
 
@@ -53,6 +55,8 @@ def _exposed(handler: Handler, faults: Faults, denial: Callable[[Call], ApiError
                 raise denial(call)
             else:
                 raise REFUSALS[kind](call, order)
+        if call.method.endswith(_AGGREGATED):
+            return await partial.answered(handler, call, faults)
         return await handler(call)
 
     return answer

@@ -85,6 +85,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "call was handled",
                 "when",
             ),
+            _call(
+                "unreachable",
+                "the zone does not answer: its calls are refused with 503 backendError, and so are "
+                "aggregated lists unless they ask for partial success",
+                method="compute.*",
+                needs="zone",
+            ),
             _call("slow", "the call is answered `delay` seconds late", "delay", needs="delay"),
             _operation(
                 "stock-out",

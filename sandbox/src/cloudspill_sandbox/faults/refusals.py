@@ -80,6 +80,7 @@ REFUSALS: Mapping[str, Callable[[Call, Order], ApiError]] = MappingProxyType(
         "quota": quota,
         "rate-limit": rate_limit,
         "unavailable": unavailable,
+        "unreachable": unavailable,
         "error": given,
     }
 )

@@ -108,6 +108,16 @@ class Faults:
             ):
                 yield fault
 
+    def unreachable(self, method: str) -> Iterator[Fault]:
+        """Yield the armed faults by which a method over all zones does not reach one of them."""
+        for fault in self:
+            if (
+                fault.armed
+                and fault.order.kind == "unreachable"
+                and fnmatchcase(method, fault.order.methods)
+            ):
+                yield fault
+
     def strike(
         self,
         fault: Fault,
