@@ -70,7 +70,7 @@ role:
   description: Its full name, as bindings name it.
   returned: success
   type: str
-  sample: projects/acme/roles/machineSwitch
+  sample: projects/acme-lab/roles/machineSwitch
 """
 
 from typing import TYPE_CHECKING, Any

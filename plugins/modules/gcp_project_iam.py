@@ -16,13 +16,14 @@ description:
 options:
   member:
     description:
-      - Who, such as V(serviceAccount:robot@acme.iam.gserviceaccount.com) or
+      - Who, such as V(serviceAccount:machine-admin@acme-lab.iam.gserviceaccount.com) or
         V(user:ada@example.com).
     type: str
     required: true
   role:
     description:
-      - The role, such as V(roles/compute.admin), or V(projects/acme/roles/myRole) for a custom one.
+      - The role, such as V(roles/compute.admin), or V(projects/acme-lab/roles/myRole) for a custom
+        one.
     type: str
     required: true
   condition:
@@ -72,13 +73,13 @@ author:
 EXAMPLES = r"""
 - name: Let an account manage machines
   cloudspill.gcp.gcp_project_iam:
-    member: serviceAccount:robot@acme.iam.gserviceaccount.com
+    member: serviceAccount:machine-admin@acme-lab.iam.gserviceaccount.com
     role: roles/compute.admin
 
 - name: Let a machine delete machines of its own kind alone
   cloudspill.gcp.gcp_project_iam:
-    member: serviceAccount:burst@acme.iam.gserviceaccount.com
-    role: projects/acme/roles/burstMachine
+    member: serviceAccount:cloudspill-burst@acme-lab.iam.gserviceaccount.com
+    role: projects/acme-lab/roles/burstMachine
     condition:
       title: burst machines
       expression: resource.name.extract("/instances/{name}").startsWith("burst-")
@@ -90,9 +91,9 @@ binding:
   returned: success
   type: dict
   sample:
-    member: serviceAccount:robot@acme.iam.gserviceaccount.com
+    member: serviceAccount:machine-admin@acme-lab.iam.gserviceaccount.com
     role: roles/compute.admin
-    resource: the project acme
+    resource: the project acme-lab
 """
 
 import time

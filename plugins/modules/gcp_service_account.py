@@ -64,7 +64,7 @@ email:
   description: Its address.
   returned: success
   type: str
-  sample: cloudspill@acme.iam.gserviceaccount.com
+  sample: cloudspill@acme-lab.iam.gserviceaccount.com
 existed:
   description: Whether there was such an account before.
   returned: success

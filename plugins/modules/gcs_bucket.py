@@ -40,7 +40,7 @@ options:
   readers:
     description:
       - Who may read the objects, as members of a policy, such as
-        V(serviceAccount:reader@acme.iam.gserviceaccount.com).
+        V(serviceAccount:reader@acme-lab.iam.gserviceaccount.com).
       - They get C(roles/storage.objectViewer) on this bucket.
     type: list
     elements: str
@@ -69,10 +69,10 @@ author:
 EXAMPLES = r"""
 - name: Have a bucket that one account reads
   cloudspill.gcp.gcs_bucket:
-    name: cloudspill-default-acme
+    name: cloudspill-default-acme-lab
     location: us-west1
     lifetime_days: 7
-    readers: [serviceAccount:123-compute@developer.gserviceaccount.com]
+    readers: [serviceAccount:cloudspill@acme-lab.iam.gserviceaccount.com]
     run: default
     owner: ada
 """

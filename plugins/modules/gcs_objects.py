@@ -60,7 +60,7 @@ author:
 EXAMPLES = r"""
 - name: Put a program and its settings into a bucket
   cloudspill.gcp.gcs_objects:
-    bucket: cloudspill-default-acme
+    bucket: cloudspill-default-acme-lab
     objects:
       - name: launch.py
         src: files/launch.py

@@ -38,7 +38,7 @@ email:
   description: The address of the service account.
   returned: success
   type: str
-  sample: launcher@acme.iam.gserviceaccount.com
+  sample: launcher@acme-lab.iam.gserviceaccount.com
 """
 
 from pathlib import Path
