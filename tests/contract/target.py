@@ -88,8 +88,11 @@ def chosen(directory: Path) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def sandbox(directory: Path) -> Iterator[Target]:
+def sandbox(directory: Path, *options: str) -> Iterator[Target]:
     """Run a sandbox in memory, with all its files in `directory`; it needs no root.
+
+    Args:
+        options: more of `cloudspill-sandbox up`.
 
     Raises:
         RuntimeError: it does not start; the message holds what it said.
@@ -102,7 +105,7 @@ def sandbox(directory: Path) -> Iterator[Target]:
         "CLOUDSPILL_SANDBOX_WITNESS": str(directory / "answers.jsonl"),
     }
     try:
-        _sandbox(variables, START_TIMEOUT, "up", "--in-memory")
+        _sandbox(variables, START_TIMEOUT, "up", "--in-memory", *options)
         environment = _sandbox(variables, START_TIMEOUT, "env", "--output", "json")
         yield Target(
             json.loads(environment),
