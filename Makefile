@@ -29,10 +29,16 @@ PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadscope 
 .PHONY: test test-ci test-all
 test: lint  ## Lint, and every test that is not slow (10 minutes at most)
 	$(PYTEST) -m "not slow"
-test-ci: lint  ## Lint, and every test but those that repeat another at length
+test-ci: lint sanity  ## Lint, sanity, and every test but those that repeat another at length
 	$(PYTEST) -m "not exhaustive"
-test-all: lint  ## Lint, and every test
+test-all: lint sanity  ## Lint, sanity, and every test
 	$(PYTEST)
+
+.PHONY: artefact sanity
+artefact: setup  ## Build the collection as it ships; it goes to dist/
+	@$(BIN)/python -m scripts.artefact dist
+sanity: setup  ## ansible-test sanity on the collection as it ships
+	@nice $(BIN)/python -m scripts.sanity
 
 .PHONY: molecule
 molecule: setup  ## Every role's scenario, on machines of a sandbox of its own (extensions/molecule)
