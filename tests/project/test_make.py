@@ -75,6 +75,21 @@ def test_clean_removes_the_counts_of_the_example(checkout: Path) -> None:
     assert [path.name for path in examples.iterdir()] == ["monitor.yml"]
 
 
+def test_clean_does_nothing_when_ansible_takes_it_for_an_inventory(checkout: Path) -> None:
+    """With an empty ANSIBLE_INVENTORY every program below the folder is run with `--list`."""
+    program = checkout / ".venv" / "bin" / "cloudspill-sandbox"
+    program.parent.mkdir(parents=True)
+    # It fails, so that what it is to guard could never run on.
+    program.write_text(f"#!/bin/sh\ntouch {checkout}/ran\nexit 1\n")
+    program.chmod(0o755)
+    done = subprocess.run(
+        [checkout / "scripts" / "clean", "--list"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "takes no arguments" in done.stderr
+    assert not (checkout / "ran").exists()
+
+
 def start_demo(checkout: Path, up: str) -> subprocess.Popen[str]:
     """Start the demo with another recipe for `make up`; all that it says comes by its stdout."""
     (checkout / "Makefile").write_text(f"up:\n\t@{up}\n")
