@@ -53,12 +53,14 @@ async def group_of(api: Client, operation: dict[str, Any]) -> list[dict[str, Any
 
 
 class StockOut(NoFaults):
-    """Hooks by which creations of some instances find no room."""
+    """Hooks by which creations of some instances find no room, and named steps fail."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
 
     async def before_step(self, step: str, target: str) -> None:
+        if step in self.names:
+            raise ApiError(503, "backendError", f"{step} fails")
         if step == "instances.insert.provision" and target.rpartition("/")[2] in self.names:
             raise ApiError(503, "ZONE_RESOURCE_POOL_EXHAUSTED", f"no room for {target}")
 
@@ -157,6 +159,19 @@ async def test_too_few_instances_are_none(
     assert (await scarce.call("disks.list"))["items"] == []
     kinds = sorted(each["operationType"] for each in await group_of(scarce, operation))
     assert kinds == ["delete", "delete", "insert", "insert", "insert"]
+
+
+async def test_a_request_that_fails_before_it_begins_leaves_nothing(
+    scarce: Client, shortage: StockOut, network: MemoryNetwork
+) -> None:
+    shortage.names = {"instances.bulkInsert.create"}
+    operation = await scarce.call("instances.bulkInsert", bulk(2))
+    assert operation["error"]["errors"][0]["code"] == "backendError"
+    assert {each["status"] for each in await group_of(scarce, operation)} == {"DONE"}
+    assert await listed(scarce) == []
+    assert (await scarce.call("disks.list"))["items"] == []
+    assert "leases" not in {key for key, held in scarce.documents().items() if held}
+    assert network.attached == {}
 
 
 async def test_enough_instances_stay(scarce: Client, shortage: StockOut) -> None:

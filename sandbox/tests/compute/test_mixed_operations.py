@@ -26,6 +26,7 @@ from .conftest import ZONE, Client, MakeCloud, idle
 ZONAL = f"projects/cloudspill-sandbox/zones/{ZONE}"
 GLOBAL = "projects/cloudspill-sandbox/global"
 CLIENTS, CALLS = 10, 60
+SUBNETWORKS = ("back", "third")
 
 
 class RandomFailures(NoFaults):
@@ -58,7 +59,9 @@ class Load:
         """Be one client; refusals are part of it."""
         for _ in range(CALLS):
             with contextlib.suppress(ApiError):
-                await self._dice.choice([self._instance, self._disk, self._copy, self._setting])()
+                await self._dice.choice(
+                    [self._instance, self._disk, self._copy, self._setting, self._change]
+                )()
             for _ in range(self._dice.randrange(6)):
                 await asyncio.sleep(0)
 
@@ -85,7 +88,44 @@ class Load:
         if self._dice.random() < 0.5:
             mode = self._dice.choice(["READ_ONLY", "READ_WRITE"])
             body["disks"] = [*body["disks"], self._attached() | {"mode": mode}]
+        if self._dice.random() < 0.5:
+            body["networkInterfaces"].append(self._subnetwork() | {"accessConfigs": [{}]})
         await self._api.call("instances.insert", body)
+
+    def _subnetwork(self) -> dict[str, Any]:
+        return {"subnetwork": f"regions/us-west1/subnetworks/{self._dice.choice(SUBNETWORKS)}"}
+
+    async def _change(self) -> None:
+        """Change an instance in place, move an interface of it, or make several at once."""
+        vm = {"instance": self._name("vm")}
+        case = self._dice.randrange(3)
+        if case == 0:
+            body = {
+                "count": "2",
+                "minCount": self._dice.choice(["1", "2"]),
+                "namePattern": self._dice.choice(["vm-#", "disk-#"]),
+                "instanceProperties": {
+                    "machineType": "f1-micro",
+                    "disks": self._spec()["disks"],
+                    "networkInterfaces": [{}, self._subnetwork()],
+                },
+            }
+            await self._api.call("instances.bulkInsert", body)
+            return
+        instance = await self._api.call("instances.get", **vm)
+        if case == 1:
+            machine_type = (
+                f"zones/{ZONE}/machineTypes/{self._dice.choice(['f1-micro', 'e2-micro'])}"
+            )
+            forward = self._dice.random() < 0.5
+            body = instance | {"machineType": machine_type, "canIpForward": forward}
+            most = self._dice.choice(["REFRESH", "RESTART"])
+            await self._api.call("instances.update", body, mostDisruptiveAllowedAction=most, **vm)
+            return
+        interface = self._dice.choice(instance["networkInterfaces"])
+        body = self._subnetwork() | {"fingerprint": interface["fingerprint"]}
+        where = {"networkInterface": interface["name"], **vm}
+        await self._api.call("instances.updateNetworkInterface", body, **where)
 
     def _attached(self) -> dict[str, Any]:
         source = f"zones/{ZONE}/disks/{self._disk_name()}"
@@ -123,7 +163,7 @@ class Load:
 
     async def _setting(self) -> None:
         vm, device = {"instance": self._name("vm")}, {"deviceName": "persistent-disk-1"}
-        nic = {"networkInterface": "nic0"}
+        nic = {"networkInterface": self._dice.choice(["nic0", "nic1"])}
         settings: list[Callable[[], Awaitable[Any]]] = [
             lambda: self._api.call("instances.attachDisk", self._attached(), **vm),
             lambda: self._api.call("instances.detachDisk", **vm, **device),
@@ -156,6 +196,7 @@ async def test_whatever_is_done_at_once_leaves_nothing_half_done(
 
     failures = RandomFailures(dice, runtime)
     api = client_of(await make_cloud(latency=Gce(seed, sleep), faults=failures))
+    await _make_networks(api)
     load = Load(api, spec, dice)
     await asyncio.gather(*(load.client() for _ in range(CLIENTS)))
     failures.over = True
@@ -167,6 +208,15 @@ async def test_whatever_is_done_at_once_leaves_nothing_half_done(
     assert {o["status"] for o in documents[f"{ZONAL}/operations"].values()} == {"DONE"}
     _check_machines_and_disks(documents, runtime)
     _check_addresses(documents, network)
+
+
+async def _make_networks(api: Client) -> None:
+    for number, name in enumerate(SUBNETWORKS):
+        network = {"name": name, "autoCreateSubnetworks": False}
+        await api.call("networks.insert", network)
+        subnetwork = {"name": name, "network": f"global/networks/{name}"}
+        subnetwork["ipCidrRange"] = f"10.{number}.0.0/24"
+        await api.call("subnetworks.insert", subnetwork)
 
 
 def _check_machines_and_disks(documents: Any, runtime: MemoryRuntime) -> None:
@@ -200,3 +250,4 @@ def _check_addresses(documents: Any, network: MemoryNetwork) -> None:
     assert documents.get("leases", {}).keys() == internal | external
     assert {nic.internal_ip for nic in network.topology.nics} == internal
     assert {nic.external_ip for nic in network.topology.nics} - {None} == external
+    assert network.attached.keys() <= internal

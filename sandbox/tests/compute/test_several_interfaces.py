@@ -16,7 +16,7 @@ from cloudspill_sandbox.compute.names import ROOT
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import Client, MakeCloud
+from .conftest import Client, MakeCloud, idle
 from .test_restart import Stuck, kill
 
 PROJECT = "projects/cloudspill-sandbox"
@@ -175,14 +175,15 @@ async def test_an_interface_of_a_stopped_instance_moves_to_another_network(
     assert not set(network.attached) & {"10.10.0.2", *kept}
 
 
-async def test_the_namespace_of_a_first_interface_goes_when_it_moves(
-    api: Client, spec: Any, network: MemoryNetwork
+@pytest.mark.parametrize("nic", ["nic0", "nic1"])
+async def test_the_link_of_an_interface_goes_when_it_moves(
+    api: Client, spec: Any, network: MemoryNetwork, nic: str
 ) -> None:
     await two(api, spec)
     await made(api, "10.10.0.0/24", network="third")
     await api.done("instances.stop", instance="vm")
-    body = await moved(api, "nic0", subnetwork="regions/us-west1/subnetworks/third")
-    there = {"instance": "vm", "networkInterface": "nic0"}
+    body = await moved(api, nic, subnetwork="regions/us-west1/subnetworks/third")
+    there = {"instance": "vm", "networkInterface": nic}
     await api.done("instances.updateNetworkInterface", body, **there)
     assert not network.attached
 
@@ -215,6 +216,36 @@ async def test_what_a_kill_cut_short_holds_no_address(
     await kill(second.cloud)
     third = client_of(await make_cloud(tmp_path / "store"))
     assert {"10.138.0.2", "10.10.0.2"} == set(third.documents()["leases"])
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("start", {}),
+        ("delete", {}),
+        ("updateNetworkInterface", {"networkInterface": "nic1"}),
+        ("deleteAccessConfig", {"networkInterface": "nic0", "accessConfig": "External NAT"}),
+        ("addAccessConfig", {"networkInterface": "nic0"}),
+    ],
+)
+async def test_nobody_starts_changes_or_deletes_it_while_an_interface_moves(
+    make_cloud: MakeCloud, client_of: Any, spec: Any, method: str, more: dict[str, str]
+) -> None:
+    api = client_of(await make_cloud(latency=Stuck(4)))  # made and stopped, but not moved
+    await made(api, "10.9.0.0/24")
+    await made(api, "10.10.0.0/24", network="third")
+    await api.call("instances.insert", spec(networkInterfaces=TWO))
+    await idle()
+    await api.call("instances.stop", instance="vm")
+    await idle()
+    there = {"instance": "vm", "networkInterface": "nic1"}
+    body = await moved(api, "nic1", subnetwork="regions/us-west1/subnetworks/third")
+    await api.call("instances.updateNetworkInterface", body, **there)
+    again = await moved(api, "nic1", subnetwork="regions/us-west1/subnetworks/back")
+    body = {"updateNetworkInterface": again, "addAccessConfig": {}}.get(method)
+    refusal = await api.refused(f"instances.{method}", body, instance="vm", **more)
+    await kill(api.cloud)
+    assert (refusal.status, refusal.reason) == (400, "resourceNotReady")
 
 
 @pytest.mark.parametrize(

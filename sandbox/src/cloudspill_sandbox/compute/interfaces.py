@@ -244,11 +244,11 @@ def release(tx: Transaction, instance: str, address: str) -> bool:
 
 def release_strays(store: Store, tx: Transaction, name: str) -> None:
     """Give back what an instance holds and has no interface for: a change was cut short."""
-    instance = store.get(name) or {"networkInterfaces": []}
+    instance = tx.get(name) or {"networkInterfaces": []}
     own = {address for interface in instance["networkInterfaces"] for address in _of(interface)}
     for address, lease in store.children(leases.COLLECTION).items():
         holder = lease["holder"]
-        users = (store.get(holder) or {}).get("users", ())
+        users = (tx.get(holder) or {}).get("users", ())
         if address not in own and (holder == name or names.link(name) in users):
             release(tx, name, address)
 

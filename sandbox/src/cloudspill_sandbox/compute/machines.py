@@ -6,7 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cloudspill_sandbox.compute import documents, interfaces, names, scheduling, topology
+from cloudspill_sandbox.compute import (
+    documents,
+    interfaces,
+    names,
+    refusals,
+    scheduling,
+    topology,
+)
 from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
 from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.compute.volumes import volume_of
@@ -42,6 +49,21 @@ def note(tx: Transaction, instance: Document, **facts: Any) -> None:
 def noted(store: Store | Transaction, instance: Document) -> Document:
     """Return what `note` noted."""
     return store.get(f"{_INDEX}/{instance['id']}") or {}
+
+
+def is_moving(store: Store | Transaction, instance: Document) -> bool:
+    """Whether an interface of an instance is on its way to another network."""
+    return bool(noted(store, instance).get("moving"))
+
+
+def check_at_rest(store: Store | Transaction, instance: Document) -> None:
+    """Return when no interface of an instance is moving.
+
+    Raises:
+        ApiError: 400 resourceNotReady.
+    """
+    if is_moving(store, instance):
+        raise refusals.not_ready(names.relative(instance["selfLink"]))
 
 
 def instance_of(store: Store, machine: str) -> str:

@@ -105,7 +105,10 @@ def _end(
 ) -> None:
     """End an operation that was under way, whose target is whole, off or gone by now."""
     if operation["operationType"] == "updateNetworkInterface":
-        interfaces.release_strays(cloud.store, tx, names.relative(operation["targetLink"]))
+        target = names.relative(operation["targetLink"])
+        interfaces.release_strays(cloud.store, tx, target)
+        if instance := tx.get(target):
+            machines.index(tx, instance)
     if state := _interrupted(operation, went_off):
         cloud.operations.fail(tx, name, _interruption(operation, state))
     else:

@@ -21,9 +21,10 @@ def stage(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> None:
     """Write a TERMINATED instance STAGING, with a new ephemeral address where it had one.
 
     Raises:
-        ApiError: 400 it has no boot disk, or its termination time is past; 403 no free address,
-            or a quota that is used up.
+        ApiError: 400 it has no boot disk, its termination time is past, or an interface of it is
+            being moved; 403 no free address, or a quota that is used up.
     """
+    machines.check_at_rest(tx, instance)
     if not any(disk["boot"] for disk in instance["disks"]):
         raise refusals.invalid_usage("The instance has no boot disk")
     scheduling.check_may_start("scheduling.terminationTime", instance, cloud.clock())

@@ -29,6 +29,7 @@ class MemoryNetwork:
         self.attached: dict[str, Nic] = {}
         self.topology = Topology()
         self.applied = 0
+        self._namespaces: dict[str, str] = {}
 
     async def start(self) -> None:
         """Begin with nothing."""
@@ -49,13 +50,18 @@ class MemoryNetwork:
 
     async def attach(self, nics: Sequence[Nic]) -> str:
         """Remember the interfaces and return a path that does not exist."""
+        await self.detach(nics)
         self.attached |= {nic.internal_ip: nic for nic in nics}
+        self._namespaces |= {nic.internal_ip: nics[0].internal_ip for nic in nics}
         return f"/nonexistent/netns/{nics[0].hex_address}"
 
     async def detach(self, nics: Sequence[Nic]) -> None:
-        """Forget the interfaces."""
-        for nic in nics:
-            self.attached.pop(nic.internal_ip, None)
+        """Forget the namespace that the first one names, and what is in it."""
+        first = nics[0].internal_ip
+        gone = [address for address, place in self._namespaces.items() if place == first]
+        for address in gone:
+            del self._namespaces[address]
+            self.attached.pop(address, None)
 
     async def apply(self, topology: Topology) -> None:
         """Remember the topology."""

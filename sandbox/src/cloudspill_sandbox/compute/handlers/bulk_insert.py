@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from cloudspill_sandbox.compute import bulk_orders, disks, endings, instance_plan
+from cloudspill_sandbox.compute import bulk_orders, disks, endings, instance_plan, machines
 from cloudspill_sandbox.compute.bulk_orders import BulkOrder
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.creation import Creation
@@ -71,6 +71,7 @@ class _BulkInsert:
         self._operation = operation
         self._group = str(uuid.uuid4())
         self._children: dict[str, Plan] = {}
+        self._begun: set[str] = set()
         self._made: set[str] = set()
         self._deleted: set[str] = set()
 
@@ -83,7 +84,7 @@ class _BulkInsert:
         return Work(
             (Step("instances.bulkInsert.create", self._create),),
             done=lambda tx: self._note(tx, self._operation, "DONE"),
-            failed=lambda tx: self._note(tx, self._operation, "DONE"),
+            failed=self._failed,
         )
 
     def _open(self, tx: Transaction, kind: str, name: str) -> str:
@@ -112,7 +113,16 @@ class _BulkInsert:
         shortage.also = list(self._failures())
         raise shortage
 
+    def _failed(self, tx: Transaction) -> None:
+        """Write that it is over; of instances that nobody began to make, nothing stays."""
+        self._note(tx, self._operation, "DONE")
+        for operation in self._children.keys() - self._begun:
+            Creation(self._cloud, self._children[operation]).work().failed(tx)
+            refusal = ApiError(503, "SERVICE_UNAVAILABLE", "The bulkInsert failed before it began.")
+            self._cloud.operations.fail(tx, operation, refusal)
+
     async def _make(self, operation: str) -> None:
+        self._begun.add(operation)
         plan = self._children[operation]
         creation = Creation(self._cloud, plan).work()
 
@@ -127,6 +137,8 @@ class _BulkInsert:
             instance = tx.get(name)
             if instance is None or instance["status"] not in {"RUNNING", "TERMINATED"}:
                 return  # somebody else is at it
+            if machines.is_moving(tx, instance):
+                return
             disks.write_status(tx, name, "STOPPING")
             operation = self._open(tx, "delete", name)
         await self._perform(operation, endings.delete(self._cloud, name, graceful=False))

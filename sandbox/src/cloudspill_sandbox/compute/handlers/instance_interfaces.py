@@ -10,6 +10,7 @@ from __future__ import annotations
 from cloudspill_sandbox.compute import (
     documents,
     interfaces,
+    machines,
     quotas,
     refusals,
     topology,
@@ -29,6 +30,7 @@ async def _add_access_config(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
         instance = found(tx, name)
+        machines.check_at_rest(tx, instance)
         interface = _interface(call, instance)
         if interface.get("accessConfigs"):
             raise refusals.invalid_value(
@@ -47,6 +49,7 @@ async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
     asked = call.query["accessConfig"]
     with cloud.transaction() as tx:
         instance = found(tx, name)
+        machines.check_at_rest(tx, instance)
         interface = _interface(call, instance)
         config = next(iter(interface.get("accessConfigs", ())), None)
         if config is None or config["name"] != asked:
@@ -84,7 +87,10 @@ async def _settle(cloud: Cloud, operation: str, method: str, failed: Writes) -> 
 
 
 async def _update(cloud: Cloud, call: Call) -> Document:
-    """Only while stopped: https://cloud.google.com/vpc/docs/migrate-vm-network#limitations."""
+    """Only while stopped: https://cloud.google.com/vpc/docs/migrate-vm-network#limitations.
+
+    Nobody starts, deletes or changes it in this meanwhile.
+    """
     name = zonal(call, "instances", "instance")
     refusals.check_supported("resource", call.body, *_FIXED)
     with cloud.transaction() as tx:
@@ -98,24 +104,29 @@ async def _update(cloud: Cloud, call: Call) -> Document:
             raise refusals.invalid_usage(
                 f"The instance must be stopped to move its interfaces; it is {instance['status']}"
             )
-        tx.put(name, _replaced(instance, after))
-        failed = rollback(cloud.store, tx)
+        machines.check_at_rest(tx, instance)
+        moved = _replaced(instance, after)
+        tx.put(name, moved)
+        take_back = rollback(cloud.store, tx)
+        machines.note(tx, moved, moving=True)
         operation = cloud.operations.open(tx, call, "updateNetworkInterface", name)
-    left = topology.nics(cloud.store, instance)
+    left, taken = topology.nics(cloud.store, instance), topology.nics(cloud.store, moved)
 
     async def leave() -> None:
-        """Remove the namespace of a first interface that was elsewhere; a start makes the next."""
-        if (
-            left[0].internal_ip
-            != topology.nics(cloud.store, found(cloud.store, name))[0].internal_ip
-        ):
+        """Remove the namespace with the link that was; a start makes the next."""
+        if left != taken:
             await cloud.network.detach(left)
         await cloud.topology.settle()
 
     def done(tx: Transaction) -> None:
+        if now := tx.get(name):
+            machines.note(tx, now, moving=False)
         # Not before: whoever gets the address next makes a namespace of the same name.
-        if after["networkIP"] != before["networkIP"]:
-            interfaces.release(tx, name, before["networkIP"])
+        interfaces.release_strays(cloud.store, tx, name)
+
+    def failed(tx: Transaction) -> None:
+        take_back(tx)
+        done(tx)
 
     step = Step("instances.updateNetworkInterface.apply", leave)
     return await cloud.operations.perform(operation, Work((step,), done, failed))

@@ -11,6 +11,7 @@ from cloudspill_sandbox.compute import (
     endings,
     instance_plan,
     instance_templates,
+    machines,
     refusals,
     removal,
 )
@@ -55,6 +56,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
             )
         if instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
             raise refusals.not_ready(name)
+        machines.check_at_rest(tx, instance)
         for disk in removal.auto_deleted(tx, instance):
             copies.check_not_read(cloud, disk)
         tx.put(name, instance | {"status": "STOPPING"})
