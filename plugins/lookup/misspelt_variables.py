@@ -11,8 +11,8 @@ description:
   - Ansible ignores a variable that nobody reads, so a misspelt one leaves the default in place.
     The roles of this collection ask this lookup in their preflight, and refuse what it finds.
   - It looks at the variables whose names begin as those of the current role do. One that is not in
-    the role's C(meta/argument_specs.yml), and is a letter or two away from one that is, or has some
-    of its words, is taken for misspelt. Any other is taken for somebody else's.
+    the role's C(meta/argument_specs.yml), and is a letter (in a long name two) away from one that is,
+    or has some of its words, is taken for misspelt. Any other is taken for somebody else's.
   - The variables that all roles share, such as V(cloudspill_run) and V(gcp_project), are held
     against their list in the same way.
 author:
@@ -115,7 +115,7 @@ def misspelt(
 def _nearness(ending: str, known: str) -> float:
     """How near two names are: 0 for not at all."""
     distance = _distance(ending, known)
-    if distance <= (1 if len(known) <= 4 else 2):
+    if distance <= (1 if len(known) < 8 else 2):
         return 1 + 1 / distance
     words, known_words = set(ending.split("_")), set(known.split("_"))
     return len(words) / len(known_words) if words < known_words else 0
