@@ -216,6 +216,7 @@ async def test_what_a_kill_cut_short_holds_no_address(
     await kill(second.cloud)
     third = client_of(await make_cloud(tmp_path / "store"))
     assert {"10.138.0.2", "10.10.0.2"} == set(third.documents()["leases"])
+    await third.done("instances.start", instance="vm")
 
 
 @pytest.mark.parametrize(
