@@ -57,7 +57,7 @@ def test_a_vm_that_came_up_but_is_of_no_use_is_deleted(bench: Bench) -> None:
 def test_a_playbook_that_takes_too_long_is_ended_and_tried_again(
     make_bench: Callable[..., Bench], point: str
 ) -> None:
-    bench = make_bench(playbook_timeout=4)
+    bench = make_bench(playbook_timeout=6, mover={"stop_grace": 2.5})
     bench.hold(point)
     bench.start()
     bench.load(100)

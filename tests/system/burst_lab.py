@@ -111,6 +111,7 @@ class BurstLab:
             "files": [TASK.name],
             "checkpoint_paths": ["progress"],
             "checkpoint_interval": 2,
+            "stop_grace": 4,
         }
 
     def cpu(self, percent: int) -> None:
