@@ -23,6 +23,8 @@ from google.auth.transport.requests import AuthorizedSession
 
 from tests.contract.target import Target, sandbox
 
+pytestmark = pytest.mark.timeout(600)
+
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent.name for path in ROOT.glob("roles/*/README.md"))
 CONVERGING = ["image", "instance", "firewall"]
