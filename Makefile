@@ -29,7 +29,7 @@ PYTEST := $(AS_ROOT) $(BIN)/pytest -n logical --maxprocesses 8 --dist loadscope 
 .PHONY: test test-ci test-all
 test: lint  ## Lint, and every test that is not slow (10 minutes at most)
 	$(PYTEST) -m "not slow"
-test-ci: lint sanity  ## Lint, sanity, and every test but those that repeat another at length
+test-ci: setup  ## Every test but those that repeat another at length
 	$(PYTEST) -m "not exhaustive"
 test-all: lint sanity  ## Lint, sanity, and every test
 	$(PYTEST)
