@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from rich.table import Table
 
 from tests.burst.intervals import Interval
 from tests.system.burst_lab import BurstLab
-from tests.system.sandbox import BIN, Sandbox
+from tests.system.sandbox import Sandbox, host_to_ourselves
 
 VARIABLES = {"CLOUDSPILL_SANDBOX": "benchburst", "CLOUDSPILL_SANDBOX_PORT": "8467"}
 TARGET = 1.5  # seconds
@@ -39,18 +38,13 @@ Figures = dict[str, float]
 @contextmanager
 def sandbox(folder: Path, *options: str) -> Iterator[Sandbox]:
     """A sandbox of the benchmark's own."""
-    program = str(BIN / "cloudspill-sandbox")
-    theirs = subprocess.run([program, "status"], capture_output=True, check=False).returncode == 0
-    if theirs:
-        subprocess.run([program, "down"], check=True)
-    made = Sandbox(folder, VARIABLES)
-    try:
-        made.up(*options)
-        yield made
-    finally:
-        made.destroy()
-        if theirs:
-            subprocess.run([program, "up"], check=True)
+    with host_to_ourselves():
+        made = Sandbox(folder, VARIABLES)
+        try:
+            made.up(*options)
+            yield made
+        finally:
+            made.destroy()
 
 
 def journeys(cloud: Sandbox, folder: Path, trips: int, **environment: str) -> list[Interval]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.system.sandbox import BIN, ROOT, Sandbox
+from tests.system.sandbox import ROOT, Sandbox, host_to_ourselves
 
 VARIABLES = {"CLOUDSPILL_SANDBOX": "molecule", "CLOUDSPILL_SANDBOX_PORT": "8468"}
 SHARED = "default"
@@ -34,19 +34,14 @@ STEP = re.compile(r"\[(\w+) > \w+\] \S*Execut(?:ing|ed)")
 @contextmanager
 def sandbox(home: Path) -> Iterator[Sandbox]:
     """A sandbox of the scenarios' own."""
-    program = str(BIN / "cloudspill-sandbox")
-    theirs = subprocess.run([program, "status"], capture_output=True, check=False).returncode == 0
-    if theirs:
-        subprocess.run([program, "down"], check=True)
-    made = Sandbox(home, VARIABLES)
-    try:
-        made.destroy()
-        made.up()
-        yield made
-    finally:
-        made.destroy()
-        if theirs:
-            subprocess.run([program, "up"], check=True)
+    with host_to_ourselves():
+        made = Sandbox(home, VARIABLES)
+        try:
+            made.destroy()
+            made.up()
+            yield made
+        finally:
+            made.destroy()
 
 
 def test(scenarios: list[str], environment: dict[str, str]) -> tuple[int, dict[str, float]]:

@@ -8,14 +8,13 @@ and started again after them: its instances boot on their disks, with their addr
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.sandbox import BIN, Sandbox
+from tests.system.sandbox import Sandbox, host_to_ourselves
 
 VARIABLES = {"CLOUDSPILL_SANDBOX": "systest", "CLOUDSPILL_SANDBOX_PORT": "8461"}
 
@@ -25,15 +24,8 @@ def host() -> Iterator[None]:
     """The host without a person's sandbox."""
     if os.geteuid() != 0:
         pytest.skip("needs root: the sandbox makes namespaces and mounts")
-    command = str(BIN / "cloudspill-sandbox")
-    theirs = subprocess.run([command, "status"], capture_output=True, check=False).returncode == 0
-    if theirs:
-        subprocess.run([command, "down"], check=True)
-    try:
+    with host_to_ourselves():
         yield
-    finally:
-        if theirs:
-            subprocess.run([command, "up"], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +151,23 @@ class Sandbox:
         finally:
             shutil.rmtree(self.state_dir, ignore_errors=True)
             shutil.rmtree(self.run_dir, ignore_errors=True)
+
+
+@contextmanager
+def host_to_ourselves() -> Iterator[None]:
+    """The host without a person's sandbox, which is started again afterwards: one alone can run.
+
+    Its instances boot on their disks then, with their addresses.
+    """
+    program = str(BIN / "cloudspill-sandbox")
+    theirs = subprocess.run([program, "status"], capture_output=True, check=False).returncode == 0
+    if theirs:
+        subprocess.run([program, "down"], check=True)
+    try:
+        yield
+    finally:
+        if theirs:
+            subprocess.run([program, "up"], check=True)
 
 
 def eventually(condition: Callable[[], bool], within: float, what: str) -> float:
