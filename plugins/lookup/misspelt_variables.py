@@ -12,7 +12,8 @@ description:
     The roles of this collection ask this lookup in their preflight, and refuse what it finds.
   - It looks at the variables whose names begin as those of the current role do. One that is not in
     the role's C(meta/argument_specs.yml), and is a letter (in a long name two) away from one
-    that is, or has some of its words, is taken for misspelt. Any other is taken for somebody else's.
+    that is, or has some of its words, is taken for misspelt. Any other is taken for somebody
+    else's.
   - The variables that all roles share, such as V(cloudspill_run) and V(gcp_project), are held
     against their list in the same way.
 author:
