@@ -76,7 +76,10 @@ def test_clean_removes_the_counts_of_the_example(checkout: Path) -> None:
 
 
 def test_clean_does_nothing_when_ansible_takes_it_for_an_inventory(checkout: Path) -> None:
-    """With an empty ANSIBLE_INVENTORY every program below the folder is run with `--list`."""
+    """`ANSIBLE_INVENTORY=localhost,` is two paths, and the second one the current folder.
+
+    Ansible then runs every program below it with `--list`.
+    """
     program = checkout / ".venv" / "bin" / "cloudspill-sandbox"
     program.parent.mkdir(parents=True)
     # It fails, so that what it is to guard could never run on.
