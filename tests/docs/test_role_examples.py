@@ -190,6 +190,12 @@ def test_an_example_changes_nothing_the_second_time(again: dict[str, str], role:
     assert "changed: " not in again[role]
 
 
+def test_a_rule_for_a_protocol_without_ports_is_made_once(desk: Desk) -> None:
+    rule = {"firewall_name": "allow-ping", "firewall_protocol": "icmp", "firewall_ports": []}
+    said = [desk.play(["firewall"], "-e", json.dumps(rule))["firewall"] for _ in range(2)]
+    assert ["changed: " in each for each in said] == [True, False]
+
+
 def test_the_examples_made_what_they_say_and_teardown_removes_it(
     desk: Desk, checked: Checked, again: dict[str, str]
 ) -> None:
