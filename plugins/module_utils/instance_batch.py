@@ -119,7 +119,7 @@ class Batch:
             except Exception as error:  # noqa: BLE001 - one accident must not hide the others
                 outcome.result = "failed"
                 outcome.reason = f"{outcome.name}: {type(error).__name__}: {error}"
-            self._report(f"{outcome.line} (check mode)" if self._dry_run else outcome.line)
+            self._report(outcome.foreseen if self._dry_run else outcome.line)
 
         with ThreadPoolExecutor(max_workers=max(1, len(outcomes))) as pool:
             list(pool.map(guarded, outcomes))

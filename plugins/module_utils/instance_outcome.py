@@ -62,6 +62,13 @@ class Outcome:
             details = f" ({', '.join(self.changes)})"
         return f"{self.name}: {self.result}{details}"
 
+    @property
+    def foreseen(self) -> str:
+        """Say in one line what would become of it."""
+        if self.in_vain or self.result in {"unchanged", "absent"}:
+            return self.line
+        return self.line.replace(": ", ": would be ", 1)
+
     def described(self) -> Document:
         """Return what a module returns of it."""
 

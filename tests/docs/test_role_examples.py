@@ -45,6 +45,11 @@ def example(role: str) -> list[dict[str, Any]]:
     return plays
 
 
+def messages(said: str) -> str:
+    """What a play said but the names of its tasks."""
+    return "\n".join(line for line in said.splitlines() if not line.startswith("TASK "))
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """A user's folder, and a cloud.
@@ -165,7 +170,7 @@ def test_an_example_runs_in_check_mode_and_says_what_it_would_do(
     assert role in checked.said
     assert "TASK" in checked.said[role]
     if role not in ("project_setup", "monitor", "teardown"):
-        assert "would " in checked.said[role]
+        assert "would " in messages(checked.said[role])
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -195,7 +200,7 @@ def test_a_rule_for_a_protocol_without_ports_is_made_once(desk: Desk) -> None:
     given = ("-e", json.dumps(rule))
     assert "changed: " in desk.play(["firewall"], *given)["firewall"]
     again = desk.play(["firewall"], *given, "--check")["firewall"]
-    assert "would " not in again
+    assert "would " not in messages(again)
 
 
 def test_the_examples_made_what_they_say_and_teardown_removes_it(
@@ -206,7 +211,7 @@ def test_the_examples_made_what_they_say_and_teardown_removes_it(
     assert made["zones/us-west1-b/instances"] == ["web-1"]
     assert "allow-5000" in made["global/firewalls"]
     listed = desk.play(["teardown"], "--check")["teardown"]
-    assert "would delete" in listed
+    assert "would delete" in messages(listed)
     assert desk.resources() == made
     desk.play(["teardown"])
     assert desk.resources() == checked.before

@@ -266,7 +266,7 @@ def test_check_mode_does_not_say_that_anything_was_made(
 ) -> None:
     bring(compute, check_mode=True, progress_file=str(tmp_path / "progress"))
     lines = (tmp_path / "progress").read_text().splitlines()
-    assert sorted(lines) == [f"{name}: made (check mode)" for name in "abc"]
+    assert sorted(lines) == [f"{name}: would be made" for name in "abc"]
 
 
 def test_one_that_exists_is_asked_too_since_an_earlier_run_may_have_been_cut_off(
