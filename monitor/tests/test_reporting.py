@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from cloudspill_monitor.journal import Journal
+from cloudspill_monitor.lock import MARK_EVERY, StateLock, holder, last_lived
 from cloudspill_monitor.reporting import NotRunning, Running, find
+from cloudspill_monitor.running import Marker
 from cloudspill_monitor.snapshot import FailureView, from_json
 
+from .conftest import FakeClock
+from .daemon_machine import Listener
 from .test_metrics import SNAPSHOT, VM
 
 NOW = 1.7e9
@@ -26,19 +30,40 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def dead(config: Path, *, up: float | None, planned: float = NOW - 1000.0) -> NotRunning:
-    """What is left of a monitor that died with a VM."""
+class Unwritable(StateLock):
+    """A lock on a disk that takes nothing any more."""
+
+    def mark(self, wall: float) -> None:
+        raise OSError(30, "Read-only file system")
+
+
+def plan(journal: Journal, wall: float) -> None:
+    journal.plan_vm(
+        "burst-1",
+        boot_id="boot",
+        at=1.0,
+        wall=wall,
+        spot=False,
+        lease=120.0,
+        max_lifetime=43200.0,
+        price_per_hour=0.36,
+    )
+
+
+def dead(
+    config: Path,
+    *,
+    up: float | None,
+    planned: float = NOW - 1000.0,
+    lived: float | None = NOW,
+    looked: float = NOW,
+) -> NotRunning:
+    """What is `looked` at, and left of a monitor that died with a VM, and `lived` until then."""
+    if lived is not None:
+        with StateLock(config.parent / "state", NOW - 2000.0) as lock:
+            lock.mark(lived)
     with closing(Journal(config.parent / "state" / "journal.db")) as journal:
-        journal.plan_vm(
-            "burst-1",
-            boot_id="boot",
-            at=1.0,
-            wall=planned,
-            spot=False,
-            lease=120.0,
-            max_lifetime=43200.0,
-            price_per_hour=0.36,
-        )
+        plan(journal, planned)
         if up is not None:
             journal.vm_up(
                 "burst-1",
@@ -49,7 +74,7 @@ def dead(config: Path, *, up: float | None, planned: float = NOW - 1000.0) -> No
                 ssh_command=("ssh",),
                 wall=up,
             )
-    found = find(config, NOW)
+    found = find(config, looked)
     assert isinstance(found, NotRunning)
     return found
 
@@ -82,7 +107,7 @@ def test_a_snapshot_with_vms_survives_the_wire() -> None:
 
 def test_a_dead_monitors_vm_is_told_until_when_it_may_live_and_what_to_do(config: Path) -> None:
     found = dead(config, up=NOW - 600.0)
-    assert found.ends(found.vms[0]) == NOW + 120.0  # it may have been renewed a moment ago
+    assert found.ends(found.vms[0]) == NOW + 120.0  # it may have been renewed until now
     text = found.text()
     assert "burst-1 (n1-standard-1 in us-west1-b): up since " in text
     assert "cost 0.0600 so far" in text
@@ -92,8 +117,73 @@ def test_a_dead_monitors_vm_is_told_until_when_it_may_live_and_what_to_do(config
     assert (vm["vm"], vm["ends_wall"], round(vm["cost"], 4)) == ("burst-1", NOW + 120.0, 0.06)
 
 
+def test_when_a_dead_monitors_vm_ends_is_the_same_whenever_it_is_asked(config: Path) -> None:
+    found = dead(config, up=NOW - 600.0, lived=NOW - 50.0)
+    assert found.ends(found.vms[0]) == NOW - 50.0 + MARK_EVERY + 120.0
+    later = find(config, NOW + 30.0)
+    assert isinstance(later, NotRunning)
+    assert later.ends(later.vms[0]) == found.ends(found.vms[0])
+    assert later.as_json()["lived_wall"] == NOW - 50.0
+    assert " at the latest (lease 2m00s)" in later.text()
+    over = find(config, NOW + 80.0).text()
+    assert "it should have deleted itself by " in over
+    assert "`cloudspill-monitor reap` tells" in over
+    assert "at the latest" not in over
+
+
+def test_a_vm_that_came_up_after_the_last_mark_has_its_lease_from_then_on(config: Path) -> None:
+    found = dead(config, up=NOW - 20.0, lived=NOW - 500.0)
+    assert found.ends(found.vms[0]) == NOW - 20.0 + MARK_EVERY + 120.0
+
+
+def test_a_vm_of_a_monitor_that_left_no_mark_is_given_all_of_a_lease(config: Path) -> None:
+    found = dead(config, up=NOW - 600.0, lived=None)
+    assert found.ends(found.vms[0]) == NOW + 120.0
+
+
+def test_a_monitor_marks_that_it_lives_only_while_it_has_a_vm(
+    config: Path, clock: FakeClock
+) -> None:
+    state, listener = config.parent / "state", Listener()
+    began = clock.wall()
+    with (
+        StateLock(state, began) as lock,
+        closing(Journal(state / "journal.db")) as journal,
+    ):
+        marker = Marker(lock, journal, clock, listener)
+        clock.now += 100.0
+        marker.look()
+        assert last_lived(state) == began
+        plan(journal, began)
+        for _ in range(25):
+            clock.now += 1.0
+            marker.look()
+            assert 0.0 <= clock.wall() - (last_lived(state) or 0.0) <= MARK_EVERY
+        assert holder(state) is not None
+    assert listener.said == []
+
+
+def test_a_mark_that_cannot_be_made_is_told_once(config: Path, clock: FakeClock) -> None:
+    state, listener = config.parent / "state", Listener()
+    with (
+        Unwritable(state, NOW) as lock,
+        closing(Journal(state / "journal.db")) as journal,
+    ):
+        plan(journal, NOW)
+        marker = Marker(lock, journal, clock, listener)
+        for _ in range(3):
+            clock.now += 20.0
+            marker.look()
+    (said,) = listener.said
+    assert "that the monitor lives cannot be written down" in said
+
+
 def test_a_vm_never_seen_up_may_exist_all_the_same(config: Path) -> None:
-    assert "burst-1: never seen up, cost 0.0000" in dead(config, up=None).text()
+    found = dead(config, up=None)
+    text = found.text()
+    assert "burst-1: never seen up, cost 0.0000" in text
+    assert "deletes itself 2m00s after its start, and Google Cloud deletes it by " in text
+    assert found.ends(found.vms[0]) == NOW - 1000.0 + 43200.0  # it may be made at any time
 
 
 def test_no_vm_outlives_what_google_cloud_was_told(config: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import socket
 import struct
@@ -12,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+MARK_EVERY = 10.0  # seconds between two marks of a monitor that has a VM
 
 # struct flock of fcntl(2), for a write lock on all of the file. Locks of open file descriptions,
 # unlike those of processes, are not lost when another descriptor of the file is closed.
@@ -40,9 +43,19 @@ class StateLock:
                 f"{directory} is in use by {owner_name}; "
                 "stop it, or give this one another state_dir"
             ) from None
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": wall}
+        self._owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": wall}
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(owner).encode(), 0)
+        self._write(wall)
+
+    def mark(self, wall: float) -> None:
+        """Its holder lives at `wall`: kept so that it outlives a loss of power. Raises OSError."""
+        self._write(wall)
+        os.fsync(self._file)
+
+    def _write(self, wall: float) -> None:
+        # The last key, in whole seconds: what is written is always as long as what was there.
+        self._owner["lived"] = math.ceil(wall)
+        os.pwrite(self._file, json.dumps(self._owner).encode(), 0)
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +86,17 @@ def holder(directory: Path) -> str | None:
         os.close(file)
     (kind,) = struct.unpack_from("h", found)
     return None if kind == fcntl.F_UNLCK else _describe(path)
+
+
+def last_lived(directory: Path) -> float | None:
+    """A wall time until which the last holder of `directory` lived at least; None: not known.
+
+    While it had a VM, it was marked again at least every MARK_EVERY seconds.
+    """
+    try:
+        return float(json.loads((directory / "lock").read_text())["lived"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _describe(path: Path) -> str:

@@ -13,13 +13,14 @@ from cloudspill_monitor.config_file import ConfigError, load
 from cloudspill_monitor.console import duration, summary, vm_state
 from cloudspill_monitor.control import ControlError, ask
 from cloudspill_monitor.journal import Decision, Journal, JournalError, Run, Vm
-from cloudspill_monitor.lock import holder
+from cloudspill_monitor.lock import MARK_EVERY, holder, last_lived
 from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.snapshot import DecisionView, Snapshot, VmView, from_json
 from cloudspill_monitor.task_process import describe_exit
 
 _DECISIONS = 10
 _SHORTEST_FIRST_LEASE = 60.0  # seconds that a VM has from its first start on, at least
+_CURRENCY = "in the currency of price_per_hour"
 
 
 class StatusError(Exception):
@@ -72,10 +73,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class NotRunning:
-    """No monitor runs; this is what the last one wrote down, looked at at `wall`."""
+    """No monitor runs; this is what the last one wrote down, looked at at `wall`.
+
+    `lived` is when the last one was alive for certain (None: not known).
+    """
 
     state_dir: Path
     wall: float
+    lived: float | None = None
     runs: tuple[Run, ...] = ()
     decisions: tuple[Decision, ...] = ()
     vms: tuple[Vm, ...] = ()
@@ -86,6 +91,7 @@ class NotRunning:
         return {
             "running": False,
             "state_dir": str(self.state_dir),
+            "lived_wall": self.lived,
             "runs": [asdict(run) for run in self.runs],
             "decisions": [asdict(decision) for decision in self.decisions],
             "vms": [
@@ -97,14 +103,21 @@ class NotRunning:
     def ends(self, vm: Vm) -> float:
         """The wall time by which `vm` ends itself, or Google Cloud ends it, if nobody else does.
 
-        Nobody renews its lease now; but it may have been renewed a moment ago.
+        Its lease may have been renewed until the last monitor died. Not known when one was never
+        seen up, because it may have been made later: then only Google Cloud's limit is certain.
         """
-        lease = max(vm.lease, _SHORTEST_FIRST_LEASE)
-        return min(self.wall + lease, vm.planned_wall + vm.max_lifetime)
+        limit = vm.planned_wall + vm.max_lifetime
+        if vm.up_wall is None:
+            return limit
+        renewed = self.wall
+        if self.lived is not None:
+            renewed = min(renewed, max(self.lived, vm.up_wall) + MARK_EVERY)
+        return min(renewed + max(vm.lease, _SHORTEST_FIRST_LEASE), limit)
 
     def text(self) -> str:
         """For people."""
-        lines = [f"monitor: none runs on {self.state_dir}"]
+        lived = "" if self.lived is None else f"; the last one was alive at {_when(self.lived)}"
+        lines = [f"monitor: none runs on {self.state_dir}{lived}"]
         for run in self.runs:
             if run.ended_wall is None and run.place != LOCAL:
                 lines.append(f"  {run.task}: was at {run.place}; `run` will bring it home")
@@ -125,20 +138,33 @@ class NotRunning:
     def _vm_lines(self) -> list[str]:
         if not self.vms:
             return []
-        lines = ["VMs that may still exist, and cost money:"]
+        lines = [f"VMs that may still exist, and cost money ({_CURRENCY}):"]
         for vm in self.vms:
             made = f" ({vm.machine_type} in {vm.zone})" if vm.zone else ""
             since = "never seen up" if vm.up_wall is None else f"up since {_when(vm.up_wall)}"
             lines.append(
-                f"  {vm.vm}{made}: {since}, cost {vm_cost(vm, self.wall):.4f} so far; if it is "
-                f"still there it deletes itself by {_when(self.ends(vm))} at the latest "
-                f"(lease {duration(vm.lease)})"
+                f"  {vm.vm}{made}: {since}, cost {vm_cost(vm, self.wall):.4f} so far; "
+                f"{self._end(vm)} (lease {duration(vm.lease)})"
             )
         return [
             *lines,
             "  `cloudspill-monitor run` takes them over and brings their tasks home; "
             "`cloudspill-monitor reap` shows (and with --delete deletes) those whose lease is over",
         ]
+
+    def _end(self, vm: Vm) -> str:
+        ends = self.ends(vm)
+        first_lease = duration(max(vm.lease, _SHORTEST_FIRST_LEASE))
+        if ends <= self.wall:
+            return (
+                f"it should have deleted itself by {_when(ends)}; `cloudspill-monitor reap` tells"
+            )
+        if vm.up_wall is None:
+            return (
+                f"if it was made all the same, it deletes itself {first_lease} after its start, "
+                f"and Google Cloud deletes it by {_when(ends)} at the latest"
+            )
+        return f"if it is still there it deletes itself by {_when(ends)} at the latest"
 
 
 def find(path: Path, wall: float) -> Running | NotRunning:
@@ -154,6 +180,7 @@ def find(path: Path, wall: float) -> Running | NotRunning:
         journal_path = state_dir / "journal.db"
         if not journal_path.exists():
             return NotRunning(state_dir, wall)
+        lived = last_lived(state_dir)
         journal = Journal(journal_path)
         runs = tuple(journal.last_runs().values())
         decisions = tuple(journal.decisions(_DECISIONS))
@@ -163,7 +190,7 @@ def find(path: Path, wall: float) -> Running | NotRunning:
         raise StatusError(str(error)) from error
     except OSError as error:
         raise StatusError(f"state_dir {state_dir} cannot be read: {error}") from error
-    return NotRunning(state_dir, wall, runs, decisions, vms)
+    return NotRunning(state_dir, wall, lived, runs, decisions, vms)
 
 
 def _ask(state_dir: Path, owner: str) -> Running:
@@ -192,7 +219,7 @@ def _decision_lines(decisions: tuple[DecisionView, ...]) -> list[str]:
         f"  {_when(d.wall)} {d.action} {d.tasks} ({d.outcome or 'under way'}): {d.reason}"
         for d in decisions
     ]
-    return ["last decisions:", *lines]
+    return ["last decisions, the newest first:", *lines]
 
 
 def _when(wall: float) -> str:

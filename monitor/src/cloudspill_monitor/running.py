@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cloudspill_monitor.cgroups import CgroupCpu, find_hierarchies
-from cloudspill_monitor.clock import SystemClock, boot_id
+from cloudspill_monitor.clock import Clock, SystemClock, boot_id
 from cloudspill_monitor.config import MonitorConfig
 from cloudspill_monitor.config_file import ConfigError, load
 from cloudspill_monitor.console import JsonReporter, PlainReporter, Reporter
@@ -23,11 +23,13 @@ from cloudspill_monitor.daemon import Daemon, Surroundings
 from cloudspill_monitor.drain import DrainOrder
 from cloudspill_monitor.executor import Announcer, Executor
 from cloudspill_monitor.journal import Journal, JournalError
-from cloudspill_monitor.lock import LockedError, StateLock
+from cloudspill_monitor.lock import MARK_EVERY, LockedError, StateLock
 from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.sampler import CpuDelta, Sampler
 from cloudspill_monitor.sd_notify import take
 from cloudspill_monitor.workload import Workload
+
+_MARKER_LOOKS = 1.0  # seconds
 
 MakeExecutor = Callable[[MonitorConfig, Callable[[], None]], Executor]
 
@@ -52,7 +54,7 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
     with ExitStack() as stack:
         try:
             config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stack.enter_context(StateLock(config.state_dir, clock.wall()))
+            lock = stack.enter_context(StateLock(config.state_dir, clock.wall()))
             journal = Journal(config.state_dir / "journal.db")
             stack.callback(journal.close)
             workload = Workload(journal, clock, config.state_dir, boot_id())
@@ -95,7 +97,7 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
         if config.metrics is not None:
             _serve_metrics(config, daemon, clock, reporter, stack)
         try:
-            asyncio.run(_watch(daemon, config.state_dir))
+            asyncio.run(_watch(daemon, config.state_dir, Marker(lock, journal, clock, reporter)))
         except JournalError as error:
             raise RunError(str(error)) from error
 
@@ -167,7 +169,42 @@ def _serve_metrics(
     reporter.notice(f"metrics on http://{config.metrics.address}:{server.port}/metrics")
 
 
-async def _watch(daemon: Daemon, state_dir: Path) -> None:
+class Marker:
+    """Marks in the lock that the monitor lives while it has a VM, for `status` when it is gone."""
+
+    def __init__(self, lock: StateLock, journal: Journal, clock: Clock, reporter: Reporter) -> None:
+        self._lock = lock
+        self._journal = journal
+        self._clock = clock
+        self._reporter = reporter
+        self._marked: float | None = None
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            self.look()
+            # Often: a clock that was set, or a suspended machine, is seen soon.
+            await asyncio.sleep(_MARKER_LOOKS)
+
+    def look(self) -> None:
+        """Mark, if it is time to."""
+        wall = self._clock.wall()
+        if self._marked is not None and 0.0 <= wall - self._marked < MARK_EVERY - _MARKER_LOOKS:
+            return
+        trouble = ""
+        try:
+            if self._journal.vms():
+                self._lock.mark(wall)
+                self._marked = wall
+        except (OSError, JournalError) as error:
+            trouble = f"that the monitor lives cannot be written down: {error}"
+        if trouble and trouble != self._trouble:
+            self._reporter.error(trouble)
+        self._trouble = trouble
+
+
+async def _watch(daemon: Daemon, state_dir: Path, marker: Marker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, daemon.ask_to_stop)
@@ -176,4 +213,6 @@ async def _watch(daemon: Daemon, state_dir: Path) -> None:
         control = ControlServer(state_dir, daemon.handlers())
         await control.start()
         stack.push_async_callback(control.stop)
+        marking = asyncio.create_task(marker.run())
+        stack.callback(marking.cancel)
         await daemon.run()
