@@ -251,6 +251,16 @@ async def test_what_a_failed_play_left_comes_home_before_its_vm_goes(stage: Stag
     assert (len(stage.plays), stage.at_home()) == (2, "5")
 
 
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_vm_that_nobody_asked_for_is_forgotten(stage: Stage, asked: bool) -> None:
+    stage.play_fails = PlayError(FailureKind.PLAYBOOK, "there is no such account", asked=asked)
+    with pytest.raises(MoveError):
+        await stage.executor.carry_out(ScaleOut(("t",), "why"))
+    (name,) = stage.plays[0][1]
+    await stage.until(lambda: ("scale_in", [name]) in stage.plays or not asked)
+    assert (stage.host.journal.vms() == []) is not asked
+
+
 async def test_news_of_a_vm_at_the_end_do_not_hold_it_up(stage: Stage) -> None:
     vm = stage.vm()
     await asyncio.sleep(0.05)

@@ -222,6 +222,13 @@ async def test_what_is_hidden_stays_hidden(stage: Stage) -> None:
     assert "“fail” failed" in error.text
 
 
+async def test_it_is_known_whether_the_cloud_was_asked_for_vms(stage: Stage) -> None:
+    assert not (await stage.failure(fail("the project has no such account"))).asked
+    asking = {"name": "make", "cloudspill.gcp.gce_instances": {}}
+    assert (await stage.failure(asking)).asked
+    assert (await stage.failure(shell("sleep 60"), limit=0.5)).asked  # it may have been
+
+
 async def test_a_host_that_cannot_be_reached_is_an_ssh_failure(stage: Stage) -> None:
     address = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
     gone = {"name": "add", "ansible.builtin.add_host": {"name": "gone", **address}}

@@ -85,7 +85,7 @@ def test_check_mode_says_what_it_would_make_and_makes_nothing(
 ) -> None:
     play = owner.run("scale_out.yml", "--check", **given)
     assert play.status == 0, play.output
-    assert f"{name}: made" in play.output
+    assert f"would make {name} (" in play.output
     assert not exists(rest, name)
 
 
@@ -180,6 +180,8 @@ def test_scale_in_deletes_what_is_no_longer_wanted_wherever_it_is(
     make(rest, name, labels)
     given["burst_vms"][0]["tasks"] = []
     given["burst_vm_zones"] = ["us-east1-b"]  # it was made under another configuration
+    given["burst_vm_service_account"] = "a-mistake"  # no reason to let a VM bill on
+    given["burst_vm_machine_typs"] = ["another"]
     foretold = owner.run("scale_in.yml", "--check", **given)
     assert foretold.status == 0, foretold.output
     assert exists(rest, name)

@@ -132,7 +132,7 @@ def heading(task: str, place: str) -> str:
 
 def summary(snapshot: Snapshot) -> str:
     """A snapshot in one line."""
-    here = ", ".join(_brief(task) for task in snapshot.tasks if task.place == LOCAL)
+    here = ", ".join(_brief(task) for task in snapshot.tasks if task not in snapshot.away)
     away = ", ".join(f"{_brief(task)} at {task.place}" for task in snapshot.away)
     parts = [f"cpu {snapshot.cpu:.1f} % mem {snapshot.memory:.1f} %"]
     if snapshot.ignored >= 0.05:
@@ -150,7 +150,9 @@ def summary(snapshot: Snapshot) -> str:
 def _brief(task: TaskView) -> str:
     if not task.runs:
         return f"{task.name} ({task.phase})"
-    return task.name if task.cores is None else f"{task.name} ({task.cores:.2f} cores)"
+    notes = [] if task.cores is None else [f"{task.cores:.2f} cores"]
+    notes += ["would be at a VM"] if task.announced else []
+    return f"{task.name} ({', '.join(notes)})" if notes else task.name
 
 
 def _brief_vm(vm: VmView) -> str:

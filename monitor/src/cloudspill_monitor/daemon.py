@@ -31,7 +31,7 @@ from cloudspill_monitor.policy_types import (
 )
 from cloudspill_monitor.sampler import HostSample, Sampler
 from cloudspill_monitor.sd_notify import Notifier
-from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot
+from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot, TaskView
 from cloudspill_monitor.task_logs import LogTail
 from cloudspill_monitor.task_views import task_views
 from cloudspill_monitor.workload import TaskEvent, Workload
@@ -272,7 +272,7 @@ class Daemon:
         self._say(self._given.workload.apply(fresh.tasks))
 
     def _describe(self, host: HostSample, elsewhere: float, judgement: str, now: float) -> Snapshot:
-        config, workload = self._config, self._given.workload
+        config = self._config
         return Snapshot(
             pid=os.getpid(),
             at=now,
@@ -293,12 +293,23 @@ class Daemon:
             moves_out=self._moves["out"],
             moves_in=self._moves["in"],
             moves_failed=self._moves["failed"],
-            tasks=task_views(workload, self._executor.placement, self._meters, now),
+            tasks=self._task_views(),
             decisions=self._decisions,
             vms=self._executor.vms(now, self._given.clock.wall()),
             failure=self._failure,
             drained_wall=self._given.drain_order.since,
             cost=self._executor.cost(self._given.clock.wall()),
+        )
+
+    def _task_views(self) -> tuple[TaskView, ...]:
+        given = self._given
+        return task_views(
+            given.workload,
+            self._executor.placement,
+            self._meters,
+            given.journal.live_runs(),
+            given.clock.boottime(),
+            given.clock.wall(),
         )
 
     def _refresh_decisions(self) -> None:

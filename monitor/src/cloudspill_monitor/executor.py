@@ -10,7 +10,7 @@ from typing import Protocol
 from cloudspill_monitor.config import BurstConfig, MonitorConfig
 from cloudspill_monitor.control import Handler
 from cloudspill_monitor.placement import Placement
-from cloudspill_monitor.policy_types import LOCAL, ScaleIn, ScaleOut
+from cloudspill_monitor.policy_types import ANNOUNCED, LOCAL, ScaleIn, ScaleOut
 from cloudspill_monitor.snapshot import VmView
 
 
@@ -92,8 +92,6 @@ class Executor(Protocol):
 class Announcer:
     """Moves nothing and needs no cloud: the tasks go on here, and count as if they had moved."""
 
-    VM = "vm (not made)"
-
     def __init__(self, burst: BurstConfig) -> None:
         self._burst = burst
         self.placement = Placement()
@@ -138,7 +136,7 @@ class Announcer:
     async def carry_out(self, action: ScaleOut | ScaleIn, decision: int) -> None:
         """Count the tasks as if the move had been made."""
         del decision
-        place = self.VM if isinstance(action, ScaleOut) else LOCAL
+        place = ANNOUNCED if isinstance(action, ScaleOut) else LOCAL
         self.placement = self.placement.moved(action.tasks, place)
 
     async def close(self, *, hurry: bool) -> None:

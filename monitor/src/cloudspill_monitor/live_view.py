@@ -161,7 +161,7 @@ def _vm_row(vm: VmView) -> list[str]:
 def _row(task: TaskView) -> list[str]:
     return [
         task.name + ("" if task.movable else " (stays)"),
-        task.place,
+        "here (would be at a VM)" if task.announced else task.place,
         task.phase,
         str(task.pid or ""),
         "" if task.cores is None else f"{task.cores:.2f}",

@@ -228,7 +228,7 @@ def _judge_high(
         return Hold(f"{measured} for {held:.0f} of {config.high_duration:g} s")
     movable = tuple(t.name for t in sample.tasks if t.movable and t.place == LOCAL)
     if not movable:
-        return Hold(f"{measured} for {held:.0f} s, but no movable task runs here")
+        return Hold(f"{measured} for {held:.0f} s, but there is no further task to move")
     if now < _retry_at(state, "out"):
         return _hold_after_failure(state, now)
     return ScaleOut(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LOCAL = "local"
+ANNOUNCED = "vm (not made)"  # where a dry run counts a task that would have been moved
 """The place of a task that runs on this machine; any other place is the name of a VM."""
 
 SATURATED = 95.0

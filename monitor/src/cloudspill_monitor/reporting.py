@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cloudspill_monitor.control import ControlError, ask
 from cloudspill_monitor.journal import Decision, Journal, JournalError, Run, Vm
 from cloudspill_monitor.lock import MARK_EVERY, holder, last_lived
 from cloudspill_monitor.policy_types import LOCAL
-from cloudspill_monitor.snapshot import DecisionView, Snapshot, VmView, from_json
+from cloudspill_monitor.snapshot import DecisionView, Snapshot, TaskView, VmView, from_json
 from cloudspill_monitor.task_process import describe_exit
 
 _DECISIONS = 10
@@ -45,20 +45,12 @@ class Running:
             f"monitor: process {snapshot.pid} since {_when(snapshot.started_wall)}, "
             f"configuration {snapshot.config}"
             + (", moves are only announced" if snapshot.dry_run else ""),
-            summary(snapshot),
+            summary(replace(snapshot, vms=())),  # they have lines of their own
         ]
-        for task in snapshot.tasks:
-            process = f"process {task.pid}" if task.pid else "no process"
-            ended = (
-                f", last {describe_exit(task.exit_status)}" if task.exit_status is not None else ""
-            )
-            lines.append(
-                f"  {task.name}: {task.phase}, {task.place}, {process}, "
-                f"{task.restarts} restart(s){ended}, log {task.log}"
-            )
+        lines += [_task_line(task, snapshot.wall) for task in snapshot.tasks]
         lines += [_vm_line(vm) for vm in snapshot.vms]
         if snapshot.cost:
-            lines.append(f"VMs have cost {snapshot.cost:.4f} so far (by price_per_hour)")
+            lines.append(f"all VMs have cost {snapshot.cost:.4f} so far, {_CURRENCY}")
         if snapshot.drained_wall is not None:
             lines.append(
                 f"drained since {_when(snapshot.drained_wall)}: tasks stay here until "
@@ -202,6 +194,22 @@ def _ask(state_dir: Path, owner: str) -> Running:
         raise StatusError(f"{owner} is of another version than this command") from error
 
 
+def _task_line(task: TaskView, wall: float) -> str:
+    if task.run is not None:
+        for_ = 0.0 if task.uptime is None else task.uptime
+        return (
+            f"  {task.name}: at {task.place} since {_when(wall - for_)} (for {duration(for_)}), "
+            f"run {task.run}, log {task.log}"
+        )
+    place = "here (would be at a VM)" if task.announced else task.place
+    process = f"process {task.pid}" if task.pid else "no process"
+    ended = f", last {describe_exit(task.exit_status)}" if task.exit_status is not None else ""
+    return (
+        f"  {task.name}: {task.phase}, {place}, {process}, "
+        f"{task.restarts} restart(s){ended}, log {task.log}"
+    )
+
+
 def _vm_line(vm: VmView) -> str:
     parts = [f"{vm.machine_type}{' (Spot)' if vm.spot else ''} in {vm.zone}"] if vm.zone else []
     parts += [vm_state(vm), f"tasks: {', '.join(vm.tasks) or 'none'}"]
@@ -209,7 +217,7 @@ def _vm_line(vm: VmView) -> str:
         parts.append(f"lease {duration(vm.lease)}")
     if vm.lifetime is not None:
         parts.append(f"Google Cloud deletes it in {duration(vm.lifetime)}")
-    return f"  {vm.name}: {', '.join(parts)}, cost {vm.cost:.4f} so far"
+    return f"  {vm.name}: {', '.join(parts)}, cost {vm.cost:.4f}"
 
 
 def _decision_lines(decisions: tuple[DecisionView, ...]) -> list[str]:

@@ -6,12 +6,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cloudspill_monitor.policy_types import LOCAL
+from cloudspill_monitor.policy_types import ANNOUNCED, LOCAL
 
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task; `cores` is its use over the window, `uptime` in seconds."""
+    """A task; `cores` is its use over the window, `uptime` in seconds.
+
+    Of one at a VM, `uptime`, `log` and `run` (the number of its run there) tell of that run; how
+    the last one here ended is of no interest then.
+    """
 
     name: str
     place: str
@@ -23,6 +27,12 @@ class TaskView:
     restarts: int
     exit_status: int | None
     log: str
+    run: int | None = None
+
+    @property
+    def announced(self) -> bool:
+        """Whether it runs here, and is only said to be at a VM (a dry run)."""
+        return self.place == ANNOUNCED
 
     @property
     def runs(self) -> bool:
@@ -112,7 +122,7 @@ class Snapshot:
     @property
     def away(self) -> tuple[TaskView, ...]:
         """Tasks that are not at home."""
-        return tuple(task for task in self.tasks if task.place != LOCAL)
+        return tuple(t for t in self.tasks if t.place != LOCAL and not t.announced)
 
     def as_json(self) -> dict[str, Any]:
         """For `--output json` and the control socket."""

@@ -3,32 +3,64 @@
 
 from __future__ import annotations
 
+from cloudspill_monitor.journal import Run
 from cloudspill_monitor.loads import LoadMeters
 from cloudspill_monitor.placement import Placement
+from cloudspill_monitor.policy_types import LOCAL
 from cloudspill_monitor.snapshot import TaskView
 from cloudspill_monitor.workload import LocalTask, Workload
 
 
 def task_views(
-    workload: Workload, placement: Placement, meters: LoadMeters, now: float
+    workload: Workload,
+    placement: Placement,
+    meters: LoadMeters,
+    live: list[Run],
+    now: float,
+    wall: float,
 ) -> tuple[TaskView, ...]:
-    """All tasks at `now`, in seconds since boot."""
+    """All tasks at `now`, in seconds since boot, and `wall`; `live` are the runs of the journal."""
+    there = {run.task: run for run in live if run.place != LOCAL}
     return tuple(
-        TaskView(
-            name=task.config.name,
-            place=placement.of(task.config.name),
-            phase=task.phase,
-            movable=task.config.movable,
-            pid=task.process.pid if task.process else None,
-            cores=meters.cores(task.config.name),
-            uptime=_uptime(task, now),
-            restarts=task.restarts,
-            exit_status=task.exit_status,
-            log=str(workload.log(task.config)),
+        _view(
+            workload,
+            task,
+            placement.of(task.config.name),
+            meters.cores(task.config.name),
+            there.get(task.config.name) if task.process is None else None,
+            now,
+            wall,
         )
         for task in workload.tasks
     )
 
 
-def _uptime(task: LocalTask, now: float) -> float | None:
-    return now - task.since if task.process else None
+def _view(
+    workload: Workload,
+    task: LocalTask,
+    place: str,
+    cores: float | None,
+    run: Run | None,
+    now: float,
+    wall: float,
+) -> TaskView:
+    """A task; `run` is its run at a VM, if it has one."""
+    name = task.config.name
+    if run is not None:
+        # By wall time: the run may be older than this boot.
+        uptime, log = max(0.0, wall - run.begun_wall), workload.remote_log(name, run.place, run.run)
+    else:
+        uptime, log = now - task.since if task.process else None, workload.log(task.config)
+    return TaskView(
+        name=name,
+        place=place,
+        phase=task.phase,
+        movable=task.config.movable,
+        pid=task.process.pid if task.process else None,
+        cores=cores,
+        uptime=uptime,
+        restarts=task.restarts,
+        exit_status=None if run is not None else task.exit_status,
+        log=str(log),
+        run=None if run is None else run.run,
+    )

@@ -216,7 +216,8 @@ class BurstExecutor:
             if hurry:
                 raise
             # A VM that bills on would be of no use to what could not come home either.
-            self._given.reporter.error(f"not everything came home: {error}")
+            missed = "not everything came home" if away else "once more, because"
+            self._given.reporter.error(f"{missed}: {error}")
             shares = tuple(VmShare(name, delete=True) for name in names)
             await self._play("in", shares, None)
         await self._deleted(shares)
@@ -256,10 +257,11 @@ class BurstExecutor:
                     self._give_up(vm)
 
     def _give_up(self, vm: BurstVm) -> None:
-        """A VM that did not come up; it may exist, unless its name is a stranger's."""
+        """A VM that did not come up is forgotten if nobody asked for it, or it is a stranger's."""
         failure = self._last_failure
         taken = failure is not None and failure.kind is FailureKind.NAME_TAKEN
-        if taken and re.search(rf"{re.escape(vm.name)}\b", str(failure)):  # -1 is not -12
+        strangers = taken and re.search(rf"{re.escape(vm.name)}\b", str(failure))  # -1 is not -12
+        if strangers or (failure is not None and not failure.asked):
             self._fleet.gone(vm.name)
         else:
             self._fleet.doom(vm)
@@ -326,6 +328,7 @@ class BurstExecutor:
             given.clock.wall(),
         )
         self._move = move = Move(number, direction, tasks)
+        self._last_failure = None
         variables = play_variables(burst, given.journal.controller(), number, given.control, shares)
         failure: PlayError | None = None
         outcome = "cut short: the monitor ends"

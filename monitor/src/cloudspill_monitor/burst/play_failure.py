@@ -11,16 +11,21 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r"^(?:\[ERROR\]: |ERROR! )(.*)$")
 _PREFIX = re.compile(r"^(?:Task failed: |Module failed: |Action failed: )+")
 _MAX_LENGTH = 2000
+_MAKES_VMS = "cloudspill.gcp.gce_instances"
 
 
 @dataclass(slots=True)
 class PlayFailure:
-    """Collects what failed: by host, in order; and what ansible itself says before any task."""
+    """Collects what failed: by host, in order; and what ansible itself says before any task.
+
+    `asked` says whether the play came as far as asking the cloud for VMs.
+    """
 
     failed: dict[str, list[str]] = field(default_factory=dict)
     rescued: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
+    asked: bool = False
 
     @property
     def unreachable(self) -> bool:
@@ -32,7 +37,9 @@ class PlayFailure:
         """Take note of one event of ansible-runner."""
         data = event.get("event_data") or {}
         kind = event.get("event")
-        if kind == "runner_on_failed" and not data.get("ignore_errors"):
+        if kind == "runner_on_start":
+            self.asked |= data.get("resolved_action") == _MAKES_VMS
+        elif kind == "runner_on_failed" and not data.get("ignore_errors"):
             self.failed.setdefault(data["host"], []).append(_sentence(data))
         elif kind == "runner_on_unreachable":
             self.lost[data["host"]] = _sentence(data)

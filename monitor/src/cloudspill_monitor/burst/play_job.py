@@ -34,10 +34,11 @@ class Step:
 class End:
     """How a play ended: `failure` is None, or the reason in a sentence.
 
-    `unreachable` says that a host could not be reached; `cpu` is what all of the play's processes
-    used, in seconds.
+    `unreachable` says that a host could not be reached, `asked` that the cloud was asked for VMs;
+    `cpu` is what all of the play's processes used, in seconds.
     """
 
     failure: str | None
     unreachable: bool
+    asked: bool
     cpu: float

@@ -56,7 +56,7 @@ def main() -> None:
     reason = _play(job, failure, told.put)
     over.set()
     _end_descendants()
-    end = End(reason, failure.unreachable, _cpu_of_family())
+    end = End(reason, failure.unreachable, failure.asked, _cpu_of_family())
     told.put({"end": asdict(end)})
     told.put(None)
     writer.join()

@@ -44,12 +44,16 @@ _ANSIBLE = {
 
 
 class PlayError(Exception):
-    """A playbook failed; the message is the sentence of what failed, `kind` what it amounts to."""
+    """A playbook failed; the message is the sentence of what failed, `kind` what it amounts to.
 
-    def __init__(self, kind: FailureKind, text: str) -> None:
+    `asked` is False where it is sure that the cloud was not asked for VMs.
+    """
+
+    def __init__(self, kind: FailureKind, text: str, *, asked: bool = True) -> None:
         super().__init__(text)
         self.kind = kind
         self.text = text
+        self.asked = asked
 
 
 class Playbooks(Protocol):
@@ -108,7 +112,7 @@ class AnsiblePlaybooks:
             process = await self._start(playbook, move, variables)
         except OSError as error:
             text = f"the playbook {playbook} could not be run here: {error}"
-            raise PlayError(classify(text), text) from error
+            raise PlayError(classify(text), text, asked=False) from error
         end: End | None = None
         try:
             async with asyncio.timeout(limit):
@@ -123,7 +127,7 @@ class AnsiblePlaybooks:
             raise PlayError(FailureKind.PLAYBOOK, f"{playbook} was killed{self._last_words()}")
         if end.failure is not None:
             kind = FailureKind.SSH_REFUSED if end.unreachable else classify(end.failure)
-            raise PlayError(kind, end.failure)
+            raise PlayError(kind, end.failure, asked=end.asked)
 
     async def _start(self, playbook: str, move: int, variables: dict[str, Any]) -> Process:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
