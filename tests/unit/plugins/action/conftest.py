@@ -60,7 +60,9 @@ class Tasks:
             "burst_tasks_control": str(self.monitor.socket),
             "burst_tasks_move": self.monitor.move,
             "burst_tasks_names": list(self.monitor.runs),
-            "burst_tasks_files": str(self.monitor.files()),
+            "burst_tasks_files": str(self.monitor.files())
+            if self.monitor.direction == "out"
+            else "",
             "burst_tasks_spot": True,
             "burst_tasks_timeout": 20,
             **variables,
