@@ -41,9 +41,13 @@ class Listener:
     samples: list[Snapshot] = field(default_factory=list)
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    states: list[Snapshot] = field(default_factory=list)
 
     def sample(self, snapshot: Snapshot) -> None:
         self.samples.append(snapshot)
+
+    def state(self, snapshot: Snapshot) -> None:
+        self.states.append(snapshot)
 
     def decision(self, action: str, words: str, reason: str) -> None:
         self.decisions.append((action, words, reason))

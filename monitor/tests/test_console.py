@@ -43,6 +43,14 @@ def test_a_line_says_where_it_was_written(clock: FakeClock) -> None:
     assert json.loads(objects.getvalue())["place"] == "burst-1"
 
 
+def test_every_line_of_an_error_has_its_time(clock: FakeClock) -> None:
+    out = io.StringIO()
+    PlainReporter(out, clock, 1.0).error("two mistakes:\nmonitor.yml:3: one")
+    first, second = out.getvalue().splitlines()
+    assert first.endswith(" ERROR: two mistakes:")
+    assert second == f"{first.split()[0]} monitor.yml:3: one"
+
+
 def test_the_summary_tells_of_vms() -> None:
     away = replace(SNAPSHOT.tasks[0], name="Task 3", place=VM.name, cores=0.5, phase="away")
     lost = replace(VM, name="b2", connected=False, age=None, state="planned")

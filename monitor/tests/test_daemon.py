@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,12 +92,56 @@ async def test_a_dry_run_says_what_and_why_and_moves_nothing(machine: Machine) -
     machine.cloud = Announcer(machine.config.burst)
     machine.start()
     before = [task.process.pid for task in machine.workload.tasks if task.process]
-    await machine.run(90.0, 20)
+    await machine.run(90.0, 30)
     ((action, words, reason),) = machine.listener.decisions
     assert action == "scale out"
     assert words == "would move moves to a VM (n1-standard-1 in us-west1-b)"
     assert reason == "CPU 90.0 % has been above 75 % for 10 s (the rule asks 10 s)"
-    assert [t.pid for t in machine.listener.samples[-1].tasks] == before
+    last = machine.listener.samples[-1]
+    assert [t.pid for t in last.tasks] == before
+    assert [t.name for t in last.tasks if t.announced] == ["moves"]
+    assert last.away == ()
+    assert "there is no further task to move" in last.judgement
+
+
+async def test_a_task_that_is_away_is_shown_by_its_run_there(machine: Machine) -> None:
+    cloud = Cloud()
+    machine.cloud = cloud
+    machine.start()
+    workload, journal, wall = machine.workload, machine.journal, machine.clock.wall()
+    workload.release("moves")
+    deadline = time.monotonic() + 20.0
+    while (ended := workload.released("moves")) is None:
+        assert time.monotonic() < deadline
+        workload.poll()
+        await asyncio.sleep(0.01)
+    run = journal.hand_out(
+        ended.run, "moves", "vm-1", ended.definition, 1, "boot", 1.0, wall, ended.exit_status
+    )
+    workload.gone_to("moves", "vm-1")
+    cloud.placement = Placement({"moves": "vm-1"})
+    await machine.run(70.0, 30)
+    (away,) = machine.listener.samples[-1].away
+    assert (away.run, away.pid, away.exit_status) == (run, None, None)
+    assert away.uptime == pytest.approx(30.0)
+    assert away.log == str(machine.config.state_dir / "logs" / f"moves.vm-1.{run}.log")
+
+
+async def test_what_has_ended_is_shown_so_before_the_next_sample(machine: Machine) -> None:
+    machine.start()
+    await machine.run(10.0, 1)
+    sampled = len(machine.listener.samples)
+    for task in machine.workload.tasks:
+        assert task.process is not None
+        os.killpg(task.process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20.0
+    while any(task.process for task in machine.workload.tasks):
+        assert time.monotonic() < deadline
+        machine.daemon._poll()
+        await asyncio.sleep(0.01)
+    assert len(machine.listener.samples) == sampled
+    assert machine.daemon.snapshot is machine.listener.states[-1]
+    assert {task.phase for task in machine.listener.states[-1].tasks} == {"waiting"}
 
 
 async def test_a_missing_stretch_of_samples_is_noticed(machine: Machine) -> None:
@@ -141,7 +187,8 @@ async def test_a_bad_reload_changes_nothing(machine: Machine, text: str) -> None
         load(machine.path)
     daemon._reload()
     await machine.run(90.0, 12)
-    assert any("kept as it was" in line for line in machine.listener.said)
+    (error,) = [line for line in machine.listener.said if "kept as it was" in line]
+    assert "kept as it was: " in error
     assert [task.process for task in machine.workload.tasks] == before
     assert len(machine.listener.decisions) == 1
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -39,6 +40,20 @@ def test_lines_and_events_keep_their_order() -> None:
         reporter.log("a", "before")
         reporter.task(TaskEvent("a", "stopped"))
     assert screen.getvalue().index("before") < screen.getvalue().index("stopped")
+
+
+def test_the_last_frame_tells_what_has_become_of_a_task() -> None:
+    screen = io.StringIO()
+    with LiveReporter(terminal(screen)) as reporter:
+        reporter.sample(SNAPSHOT)
+        assert "running" in screen.getvalue()
+        drawn = len(screen.getvalue())
+        ended = replace(SNAPSHOT.tasks[0], phase="done", pid=None)
+        reporter.state(replace(SNAPSHOT, tasks=(ended,)))
+        reporter.task(TaskEvent("odd", "completed (exit status 0)"))
+        last = screen.getvalue()[drawn:]
+    assert "done" in last
+    assert "running" not in last
 
 
 def test_what_a_task_writes_cannot_draw_over_the_view() -> None:

@@ -205,7 +205,7 @@ def test_both_timers_start_afresh_when_a_move_is_completed() -> None:
 
 def test_high_cpu_with_nothing_movable_says_so() -> None:
     state, _ = feed(CONFIG, State(), [90.0] * 20, HOME[:1])
-    assert "no movable task" in last(CONFIG, state, 90.0, HOME[:1], 20.0).reason
+    assert "no further task to move" in last(CONFIG, state, 90.0, HOME[:1], 20.0).reason
 
 
 def test_completing_what_was_not_begun_is_refused() -> None:

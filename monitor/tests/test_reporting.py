@@ -11,9 +11,10 @@ import pytest
 
 from cloudspill_monitor.journal import Journal
 from cloudspill_monitor.lock import MARK_EVERY, StateLock, holder, last_lived
+from cloudspill_monitor.policy_types import ANNOUNCED
 from cloudspill_monitor.reporting import NotRunning, Running, find
 from cloudspill_monitor.running import Marker
-from cloudspill_monitor.snapshot import FailureView, from_json
+from cloudspill_monitor.snapshot import DecisionView, FailureView, from_json
 
 from .conftest import FakeClock
 from .daemon_machine import Listener
@@ -83,9 +84,43 @@ def test_a_running_monitor_tells_of_its_vms_their_lease_and_their_cost() -> None
     text = Running(replace(SNAPSHOT, vms=(VM,), cost=1.25)).text()
     assert (
         "burst-3f2a9c-1: n1-standard-1 (Spot) in us-west1-b, up for 3m07s, tasks: Task 3, "
-        "lease 1m50s, Google Cloud deletes it in 11h40m, cost 0.0025 so far" in text
+        "lease 1m50s, Google Cloud deletes it in 11h40m, cost 0.0025\n" in text
     )
-    assert "VMs have cost 1.2500 so far" in text
+    assert "all VMs have cost 1.2500 so far, in the currency of price_per_hour\n" in text
+    assert text.count("0.0025") == 1
+    assert text.count("currency") == 1
+
+
+def test_a_task_that_is_away_is_told_by_its_run_there() -> None:
+    away = replace(
+        SNAPSHOT.tasks[0],
+        name="counter",
+        place=VM.name,
+        phase="away",
+        pid=None,
+        uptime=125.0,
+        log="logs/counter.burst-3f2a9c-1.7.log",
+        run=7,
+    )
+    lines = Running(replace(SNAPSHOT, tasks=(away,))).text().splitlines()
+    assert (
+        "  counter: at burst-3f2a9c-1 for 2m05s, run 7, log logs/counter.burst-3f2a9c-1.7.log"
+        in lines
+    )
+
+
+def test_a_task_of_a_dry_run_is_told_as_here() -> None:
+    announced = replace(SNAPSHOT.tasks[0], name="counter", place=ANNOUNCED)
+    text = Running(replace(SNAPSHOT, tasks=(announced,))).text()
+    assert "| here: counter (0.50 cores, would be at a VM)" in text
+    assert "away:" not in text
+    assert "  counter: running, here (would be at a VM), process 5, " in text
+
+
+def test_decisions_say_in_which_order_they_are() -> None:
+    decision = DecisionView(NOW, "scale out", "Task 3", "it was busy", "done")
+    text = Running(replace(SNAPSHOT, decisions=(decision,))).text()
+    assert "last decisions, the newest first:\n" in text
 
 
 def test_the_last_failure_is_told_with_its_kind_and_what_to_do() -> None:

@@ -64,6 +64,10 @@ class ConfiguredTasks:
     def remote_log(self, task: str, place: str, run: int) -> Path:
         """Where the output of a run on the VM `place` goes; the last ones of a task are kept."""
         self._logs.forget_old(self.slug(task))
+        return self.remote_log_path(task, place, run)
+
+    def remote_log_path(self, task: str, place: str, run: int) -> Path:
+        """The same, to be told."""
         return self._logs.remote(self.slug(task), place, run)
 
     def adopt(self, configs: tuple[TaskConfig, ...], first_run: int) -> list[TaskEvent]:

@@ -21,6 +21,10 @@ class Reporter(Protocol):
         """A sample was judged."""
         ...
 
+    def state(self, snapshot: Snapshot) -> None:
+        """Tasks or VMs have changed since the last sample."""
+        ...
+
     def decision(self, action: str, words: str, reason: str) -> None:
         """A move was decided: what will be done, and why."""
         ...
@@ -57,6 +61,9 @@ class PlainReporter:
             self._last = snapshot.at
             self._line(summary(snapshot))
 
+    def state(self, snapshot: Snapshot) -> None:
+        """Nothing: what has happened is told in words."""
+
     def decision(self, action: str, words: str, reason: str) -> None:
         """What will be done, and why."""
         self._line(f"{action.upper()}: {words}, because {reason}")
@@ -82,7 +89,8 @@ class PlainReporter:
         coding = self._out.encoding or "utf-8"
         shown = text.encode(coding, "backslashreplace").decode(coding)
         with suppress(OSError, ValueError):  # a console that is gone must not end the monitor
-            self._out.write(f"{time:%H:%M:%S} {shown}\n")
+            for line in shown.split("\n"):
+                self._out.write(f"{time:%H:%M:%S} {line}\n")
             self._out.flush()
 
 
@@ -96,6 +104,9 @@ class JsonReporter:
     def sample(self, snapshot: Snapshot) -> None:
         """The whole snapshot."""
         self._object("sample", **snapshot.as_json())
+
+    def state(self, snapshot: Snapshot) -> None:
+        """Nothing: samples tell."""
 
     def decision(self, action: str, words: str, reason: str) -> None:
         """What will be done, and why."""

@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from cloudspill_monitor.policy_types import (
 from cloudspill_monitor.sampler import HostSample, Sampler
 from cloudspill_monitor.sd_notify import Notifier
 from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot, TaskView
-from cloudspill_monitor.task_logs import LogTail
+from cloudspill_monitor.task_logs import LogTails
 from cloudspill_monitor.task_views import task_views
 from cloudspill_monitor.workload import TaskEvent, Workload
 
@@ -76,7 +76,7 @@ class Daemon:
         self._state = policy.drain(State(), on=drained)
         self._executor.drained = drained
         self._meters = LoadMeters()
-        self._tails: dict[str, LogTail] = {}
+        self._tails = LogTails()
         self._move: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._signals = 0
@@ -111,9 +111,7 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """The last snapshot. Raises ControlRefusal while there is none."""
         if self.snapshot is None:
-            raise ControlRefusal(
-                NOT_READY, "the monitor has taken no sample yet; ask again in a moment"
-            )
+            raise ControlRefusal(NOT_READY, "the monitor has taken no sample yet; ask again soon")
         return self.snapshot.as_json()
 
     def drain(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +250,7 @@ class Daemon:
         try:
             fresh = self._given.load_config()
         except ConfigError as error:
-            reporter.error(f"the configuration is kept as it was, because\n{error}")
+            reporter.error(f"the configuration is kept as it was: {error}")
             return
         if _fixed(fresh) != _fixed(self._config):
             reporter.error(
@@ -302,15 +300,16 @@ class Daemon:
         )
 
     def _task_views(self) -> tuple[TaskView, ...]:
-        given = self._given
-        return task_views(
-            given.workload,
-            self._executor.placement,
-            self._meters,
-            given.journal.live_runs(),
-            given.clock.boottime(),
-            given.clock.wall(),
-        )
+        given, live = self._given, self._given.journal.live_runs()
+        return task_views(given.workload, self._executor.placement, self._meters, live, given.clock)
+
+    def _refresh(self) -> None:
+        """What is shown holds between two samples too, and while all of it ends."""
+        if self.snapshot is not None:
+            now, wall = self._given.clock.boottime(), self._given.clock.wall()
+            vms = self._executor.vms(now, wall)
+            self.snapshot = replace(self.snapshot, tasks=self._task_views(), vms=vms)
+            self._given.reporter.state(self.snapshot)
 
     def _refresh_decisions(self) -> None:
         self._decisions = tuple(
@@ -320,16 +319,13 @@ class Daemon:
 
     def _tell_logs(self) -> None:
         workload, reporter = self._given.workload, self._given.reporter
-        for name, tail in self._tails.items():  # of tasks that are gone by now too
-            for line in tail.lines():
-                reporter.log(name, line)
-        self._tails = {
-            task.config.name: self._tails.get(task.config.name)
-            or LogTail(workload.log(task.config))
-            for task in workload.tasks
-        }
+        for name, line in self._tails.lines():  # of tasks that are gone by now too
+            reporter.log(name, line)
+        self._tails.follow({t.config.name: workload.log(t.config) for t in workload.tasks})
 
     def _say(self, events: list[TaskEvent]) -> None:
+        if events:
+            self._attempt(self._refresh)
         for event in events:
             self._given.reporter.task(event)
 
@@ -377,6 +373,7 @@ class Daemon:
             over = over and not given.workload.busy
             await asyncio.sleep(_STOPPING_POLL)
         await closing
+        self._attempt(self._refresh)
         self._attempt(lambda: given.journal.end_watch(given.clock.wall()))
 
     async def _close(self) -> None:

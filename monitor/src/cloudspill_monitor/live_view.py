@@ -61,6 +61,10 @@ class LiveReporter:
 
     def sample(self, snapshot: Snapshot) -> None:
         """Redraw."""
+        self.state(snapshot)
+
+    def state(self, snapshot: Snapshot) -> None:
+        """Redraw."""
         self._print_lines()
         self._draw(lambda: self._live.update(render(snapshot), refresh=True))
 

@@ -47,7 +47,7 @@ class Running:
             + (", moves are only announced" if snapshot.dry_run else ""),
             summary(replace(snapshot, vms=())),  # they have lines of their own
         ]
-        lines += [_task_line(task, snapshot.wall) for task in snapshot.tasks]
+        lines += [_task_line(task) for task in snapshot.tasks]
         lines += [_vm_line(vm) for vm in snapshot.vms]
         if snapshot.cost:
             lines.append(f"all VMs have cost {snapshot.cost:.4f} so far, {_CURRENCY}")
@@ -194,13 +194,10 @@ def _ask(state_dir: Path, owner: str) -> Running:
         raise StatusError(f"{owner} is of another version than this command") from error
 
 
-def _task_line(task: TaskView, wall: float) -> str:
+def _task_line(task: TaskView) -> str:
     if task.run is not None:
-        for_ = 0.0 if task.uptime is None else task.uptime
-        return (
-            f"  {task.name}: at {task.place} since {_when(wall - for_)} (for {duration(for_)}), "
-            f"run {task.run}, log {task.log}"
-        )
+        since = "" if task.uptime is None else f" for {duration(task.uptime)}"
+        return f"  {task.name}: at {task.place}{since}, run {task.run}, log {task.log}"
     place = "here (would be at a VM)" if task.announced else task.place
     process = f"process {task.pid}" if task.pid else "no process"
     ended = f", last {describe_exit(task.exit_status)}" if task.exit_status is not None else ""

@@ -8,6 +8,7 @@ monitor only reads. Files are opened for appending, so a rotation by copy and tr
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _MOST_AT_ONCE = 256 * 1024
@@ -76,3 +77,20 @@ class LogTail:
             return self._path.stat().st_size
         except FileNotFoundError:
             return 0
+
+
+class LogTails:
+    """The tails of several tasks' logs, by name."""
+
+    def __init__(self) -> None:
+        self._tails: dict[str, LogTail] = {}
+
+    def follow(self, logs: Mapping[str, Path]) -> None:
+        """These from now on, and no others; a name that was followed before goes on."""
+        self._tails = {name: self._tails.get(name) or LogTail(log) for name, log in logs.items()}
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """The name, and a line completed since the last call."""
+        for name, tail in self._tails.items():
+            for line in tail.lines():
+                yield name, line

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from cloudspill_monitor.clock import Clock
 from cloudspill_monitor.journal import Run
 from cloudspill_monitor.loads import LoadMeters
 from cloudspill_monitor.placement import Placement
@@ -16,10 +17,9 @@ def task_views(
     placement: Placement,
     meters: LoadMeters,
     live: list[Run],
-    now: float,
-    wall: float,
+    clock: Clock,
 ) -> tuple[TaskView, ...]:
-    """All tasks at `now`, in seconds since boot, and `wall`; `live` are the runs of the journal."""
+    """All tasks now; `live` are the runs of the journal that have not ended."""
     there = {run.task: run for run in live if run.place != LOCAL}
     return tuple(
         _view(
@@ -28,8 +28,7 @@ def task_views(
             placement.of(task.config.name),
             meters.cores(task.config.name),
             there.get(task.config.name) if task.process is None else None,
-            now,
-            wall,
+            clock,
         )
         for task in workload.tasks
     )
@@ -41,16 +40,16 @@ def _view(
     place: str,
     cores: float | None,
     run: Run | None,
-    now: float,
-    wall: float,
+    clock: Clock,
 ) -> TaskView:
     """A task; `run` is its run at a VM, if it has one."""
     name = task.config.name
     if run is not None:
-        # By wall time: the run may be older than this boot.
-        uptime, log = max(0.0, wall - run.begun_wall), workload.remote_log(name, run.place, run.run)
+        uptime: float | None = max(0.0, clock.wall() - run.begun_wall)  # it may be of another boot
+        log = workload.remote_log_path(name, run.place, run.run)
     else:
-        uptime, log = now - task.since if task.process else None, workload.log(task.config)
+        uptime = clock.boottime() - task.since if task.process else None
+        log = workload.log(task.config)
     return TaskView(
         name=name,
         place=place,
