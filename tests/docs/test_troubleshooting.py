@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import cache
 
@@ -28,7 +29,7 @@ THEIRS = {
 """What Ansible, ssh, Google, apt, SQLite or the kernel say."""
 KINDS = {f"failed ({kind})" for kind in FailureKind}
 """How the monitor begins to tell of a move that failed."""
-PATTERNS = re.compile(r"^_SIGNS\b.*?^\)$", re.DOTALL | re.MULTILINE)
+PATTERNS = re.compile(r"^_SIGNS\b.*$", re.MULTILINE)
 """What the monitor looks for in others' sentences, and says nowhere."""
 
 
@@ -41,13 +42,25 @@ def quotes() -> list[str]:
 
 @cache
 def said() -> str:
-    """All sources as one line, with adjacent parts of a string as one."""
+    """All sources as one line, without what Python programs do not say: comments, docstrings."""
     paths = (path for folder in SOURCES for path in (ROOT / folder).rglob("*"))
     files = (path for path in paths if path.is_file() and path.suffix in SUFFIXES)
-    text = "\n".join(path.read_bytes().decode(errors="replace") for path in files)
-    text = PATTERNS.sub("", text)
-    text = re.sub(r"\"\s*\n\s*[fr]?\"", "", text)
-    return " ".join(text.split())
+    texts = (
+        (path.suffix, path.read_bytes().decode(errors="replace"))
+        for path in files
+        if "__pycache__" not in path.parts
+    )
+    spoken = (_program(text) if suffix == ".py" else text for suffix, text in texts)
+    return " ".join(PATTERNS.sub("", "\n".join(spoken)).split())
+
+
+def _program(text: str) -> str:
+    """A Python program with each string in one piece."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ...
+    return ast.unparse(tree)
 
 
 @pytest.mark.parametrize("quote", sorted(set(quotes()) - THEIRS - KINDS))
