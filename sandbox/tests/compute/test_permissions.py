@@ -70,6 +70,13 @@ def test_what_an_instance_is_given_needs_what_sets_it_later(api: Client) -> None
     assert needed["subnetworks.useExternalIp"] == ["regions/us-west1/subnetworks/default"]
 
 
+def test_of_instances_in_a_region_that_is_none_nothing_more_is_asked(api: Client) -> None:
+    """The call is refused for that, once it may be made."""
+    body = {"count": "2", "namePattern": "vm-#", "instanceProperties": instance()}
+    needed = asked(api, "regionInstances.bulkInsert", body, region="nowhere")
+    assert list(needed) == ["instances.create"]
+
+
 def test_a_disk_that_is_there_is_used(api: Client) -> None:
     writing = {"source": "zones/us-west1-b/disks/data"}
     link = f"https://www.googleapis.com/compute/v1/{ZONAL}/disks/shared"

@@ -94,7 +94,8 @@ def _zones(call: Call) -> Sequence[str]:
         return [zone]
     refusals.check_supported("resource", call.body, "instanceFlexibilityPolicy")
     field = "resource.locationPolicy"
-    region = REGIONS[call.path["region"]]
+    if (region := REGIONS.get(call.path["region"])) is None:  # asked before the method is
+        raise refusals.unknown_scope("region", call.path["region"])
     asked = {
         names.last(location): (wish or {}).get("preference")
         for location, wish in (policy.get("locations") or {}).items()
