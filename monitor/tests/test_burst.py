@@ -301,3 +301,42 @@ async def test_a_play_is_told_that_the_journal_cannot_be_written(
     with pytest.raises(MoveError):
         await stage.executor.carry_out(ScaleOut(("t",), "why"))
     assert refusals == ["disk-full-here"]
+
+
+@pytest.mark.parametrize("why", ["closing", "idle"])
+async def test_the_end_of_a_stream_to_a_vm_that_is_being_deleted_is_not_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    vm = stage.vm()
+
+    async def run(*_: object) -> None:
+        vm.on_lost("ssh ended with status 0")
+
+    monkeypatch.setattr(stage, "run", run)
+    if why == "closing":
+        await stage.executor.close(hurry=False)
+    else:
+        await stage.until(lambda: vm.idle_since is not None)
+        stage.clock.now += 1000.0
+        vm.changed.set()
+        await stage.until(lambda: stage.host.journal.vms() == [])
+    assert f"{vm.name} is deleted" in stage.listener.said
+    assert not any("does not answer" in line for line in stage.listener.said)
+
+
+async def test_a_vm_that_is_lost_before_it_may_be_deleted_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = stage.vm()
+    vm.on_lost("ssh ended with status 255")
+    assert stage.listener.said[-1] == f"{vm.name} does not answer: ssh ended with status 255"
+    await stage.send(vm)
+
+    async def run(*_: object) -> None:
+        vm.on_lost("it has not ticked for 5 s")
+        raise PlayError(FailureKind.PLAYBOOK, "t is not reached")
+
+    monkeypatch.setattr(stage, "run", run)
+    with pytest.raises(MoveError, match="t is not reached"):
+        await stage.executor.close(hurry=False)
+    assert f"{vm.name} does not answer: it has not ticked for 5 s" in stage.listener.said

@@ -274,6 +274,7 @@ class Fleet:
             given.clock,
             given.reporter,
             lambda run: given.workload.remote_log(run.task, run.place, run.run),
+            lambda: self.closing or record.vm in self._doomed,
         )
         self.vms[record.vm] = vm
         return vm

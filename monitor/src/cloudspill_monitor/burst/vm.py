@@ -29,7 +29,7 @@ class BurstVm:
     `runs` is what it said last, if it was `heard` since the stream came about; Google ends it at
     `expires_at` (seconds since boot). `fenced`: its lease is over, and nothing runs there any more.
     `pulled_at`, `fetch_at` and `retire_at` have when something was or will be done next, by run;
-    `releasing` the runs that it is about to forget.
+    `releasing` the runs that it is about to forget. While it is `leaving` it is to be deleted.
     """
 
     record: Vm
@@ -37,6 +37,7 @@ class BurstVm:
     clock: Clock
     reporter: Reporter
     log_path: Callable[[Run], Path]
+    leaving: Callable[[], bool] = lambda: False
     link: VmLink | None = None
     runs: Mapping[int, GuestRun] = field(default_factory=dict)
     host_cpu: float = 0.0
@@ -134,8 +135,10 @@ class BurstVm:
 
     def on_lost(self, why: str) -> None:
         """The stream's listener: it cannot be asked for now."""
+        # Its deletion ends the stream, and is told; a VM where tasks still run is lost.
+        orderly = self.gone or (self.leaving() and not self.loads())
         self.runs, self.heard = {}, False
-        if not self.gone:
+        if not orderly:
             self.reporter.notice(f"{self.name} does not answer: {why}")
         self.changed.set()
 
