@@ -160,6 +160,7 @@ def test_when_a_dead_monitors_vm_ends_is_the_same_whenever_it_is_asked(config: P
     assert later.ends(later.vms[0]) == found.ends(found.vms[0])
     assert later.as_json()["lived_wall"] == NOW - 50.0
     assert " at the latest (lease 2m00s)" in later.text()
+    assert "; the last one was alive at " in later.text()
     over = find(config, NOW + 80.0).text()
     assert "it should have deleted itself by " in over
     assert "`cloudspill-monitor reap` tells" in over
@@ -230,7 +231,9 @@ def test_a_vm_that_is_gone_is_not_told_of(config: Path) -> None:
     dead(config, up=NOW - 600.0)
     with closing(Journal(config.parent / "state" / "journal.db")) as journal:
         journal.vm_gone("burst-1", NOW)
-    assert "may still exist" not in find(config, NOW).text()
+    text = find(config, NOW).text()
+    assert "may still exist" not in text
+    assert "was alive" not in text  # without a VM it is not known until when
 
 
 def test_a_task_that_was_away_is_not_told_as_a_process_of_this_machine(config: Path) -> None:

@@ -67,7 +67,8 @@ class Running:
 class NotRunning:
     """No monitor runs; this is what the last one wrote down, looked at at `wall`.
 
-    `lived` is when the last one was alive for certain (None: not known).
+    `lived` is when the last one was alive for certain (None: not known); without a VM it may have
+    lived on for long.
     """
 
     state_dir: Path
@@ -108,8 +109,9 @@ class NotRunning:
 
     def text(self) -> str:
         """For people."""
-        lived = "" if self.lived is None else f"; the last one was alive at {_when(self.lived)}"
-        lines = [f"monitor: none runs on {self.state_dir}{lived}"]
+        lines = [f"monitor: none runs on {self.state_dir}"]
+        if self.vms and self.lived is not None:
+            lines[0] += f"; the last one was alive at {_when(self.lived)}"
         for run in self.runs:
             if run.ended_wall is None and run.place != LOCAL:
                 lines.append(f"  {run.task}: was at {run.place}; `run` will bring it home")
