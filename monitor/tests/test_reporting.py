@@ -142,19 +142,22 @@ def test_a_snapshot_with_vms_survives_the_wire() -> None:
 
 def test_a_dead_monitors_vm_is_told_until_when_it_may_live_and_what_to_do(config: Path) -> None:
     found = dead(config, up=NOW - 600.0)
-    assert found.ends(found.vms[0]) == NOW + 120.0  # it may have been renewed until now
+    assert found.ends(found.vms[0]) == NOW + MARK_EVERY + 120.0  # renewed since its last mark
     text = found.text()
     assert "burst-1 (n1-standard-1 in us-west1-b): up since " in text
     assert "cost 0.0600 so far" in text
     assert "(lease 2m00s)" in text
     assert "`cloudspill-monitor reap`" in text
     (vm,) = found.as_json()["vms"]
-    assert (vm["vm"], vm["ends_wall"], round(vm["cost"], 4)) == ("burst-1", NOW + 120.0, 0.06)
+    assert (vm["vm"], vm["ends_wall"], round(vm["cost"], 4)) == ("burst-1", NOW + 130.0, 0.06)
 
 
 def test_when_a_dead_monitors_vm_ends_is_the_same_whenever_it_is_asked(config: Path) -> None:
     found = dead(config, up=NOW - 600.0, lived=NOW - 50.0)
     assert found.ends(found.vms[0]) == NOW - 50.0 + MARK_EVERY + 120.0
+    sooner = find(config, NOW - 49.0)
+    assert isinstance(sooner, NotRunning)
+    assert sooner.ends(sooner.vms[0]) == found.ends(found.vms[0])
     later = find(config, NOW + 30.0)
     assert isinstance(later, NotRunning)
     assert later.ends(later.vms[0]) == found.ends(found.vms[0])

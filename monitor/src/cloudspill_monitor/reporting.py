@@ -104,7 +104,7 @@ class NotRunning:
             return limit
         renewed = self.wall
         if self.lived is not None:
-            renewed = min(renewed, max(self.lived, vm.up_wall) + MARK_EVERY)
+            renewed = min(renewed, max(self.lived, vm.up_wall)) + MARK_EVERY
         return min(renewed + max(vm.lease, _SHORTEST_FIRST_LEASE), limit)
 
     def text(self) -> str:
