@@ -101,17 +101,16 @@ class Bench:
 
     def stop(self) -> None:
         """Ask the monitor to end, and see that it has ended everything."""
-        self.until(self._asked_to_stop)
-        assert self._monitor is not None
-        assert self._monitor.returncode == 0, self.told()
+        self.until(self.asked_to_stop)
         self.until(lambda: not self.processes())
 
-    def _asked_to_stop(self) -> bool:
+    def asked_to_stop(self, status: int = 0) -> bool:
+        """Ask the monitor to end, once; whether it has, with that exit status."""
         assert self._monitor is not None
         if not getattr(self._monitor, "asked", False) and self._answers():
             self._monitor.send_signal(signal.SIGTERM)
             self._monitor.asked = True  # type: ignore[attr-defined]
-        return self._monitor.poll() == 0
+        return self._monitor.poll() == status
 
     def hold(self, point: str) -> None:
         """Let the playbook wait at a point, and wait until it does."""

@@ -131,6 +131,25 @@ def test_a_wall_clock_that_steps_changes_nothing(gone_out: Bench, hours: int) ->
     assert len([one for one in bench.audit() if one.task == "mover"]) == 3
 
 
+def test_a_vm_that_may_be_left_is_shown_by_the_exit_status(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench()
+    bench.start()
+    bench.load(100)
+    bench.until(bench.away)
+    broken = bench.cloud / "fail-in-delete"
+    broken.write_text("no way to the cloud")
+    bench.until(lambda: bench.asked_to_stop(1))
+    assert "a VM may be left, until its lease ends: no way to the cloud" in bench.told()
+    broken.unlink()
+    bench.start()
+    bench.load(10)
+    bench.until(bench.at_home)
+    bench.stop()
+    assert bench.vms() == []
+
+
 def test_a_task_that_ends_at_a_vm_is_over(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(mover={"restart": "on-failure", "env": {"INTERVALS_LAST": "400"}})
     bench.start()

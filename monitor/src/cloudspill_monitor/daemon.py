@@ -64,7 +64,7 @@ class Surroundings:
 
 
 class Daemon:
-    """The monitor of one machine. :meth:`tick` is one interval; :meth:`run` is all of it."""
+    """The monitor of one machine: `tick` is an interval, `run` all; `left` is what may bill on."""
 
     def __init__(self, config: MonitorConfig, given: Surroundings) -> None:
         self._config = config
@@ -87,6 +87,7 @@ class Daemon:
         self._decisions: tuple[DecisionView, ...] = ()
         self._failure: FailureView | None = None
         self.snapshot: Snapshot | None = None
+        self.left = ""
 
     def ask_to_stop(self) -> None:
         """Stop every task and end; asked twice, without grace."""
@@ -391,7 +392,7 @@ class Daemon:
         try:
             await closing
         except (MoveError, JournalError) as error:
-            self._given.reporter.error(f"a VM may be left, until its lease ends: {error}")
+            self.left = f"a VM may be left, until its lease ends: {error}"
 
 
 def _fixed(config: MonitorConfig) -> tuple[object, ...]:

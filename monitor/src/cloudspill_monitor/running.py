@@ -35,7 +35,7 @@ MakeExecutor = Callable[[MonitorConfig, Callable[[], None]], Executor]
 
 
 class RunError(Exception):
-    """The monitor cannot run; the message says why and what to do."""
+    """The monitor cannot run, or has left something: the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
             asyncio.run(_watch(daemon, config.state_dir, Marker(lock, journal, clock, reporter)))
         except JournalError as error:
             raise RunError(str(error)) from error
+        if daemon.left:
+            raise RunError(daemon.left)
 
 
 def _announcing(config: MonitorConfig, poll: Callable[[], None]) -> Announcer:
