@@ -41,6 +41,13 @@ def test_a_program_that_does_not_go_along_is_noticed(config: Path) -> None:
     assert about(found(config), "count.py") == []
 
 
+def test_a_file_that_is_to_go_along_and_is_not_there_is_an_error(config: Path) -> None:
+    config.write_text(TASK % ", files: [count.py, cuont.py]")
+    assert about(found(config), "cuont.py") == [
+        f"error task 't': there is no cuont.py in {config.parent}, which its files name"
+    ]
+
+
 def test_without_an_inventory_it_says_that_nothing_moves(config: Path) -> None:
     config.write_text(TASK % "")
     assert about(found(config), "burst.inventory") == [

@@ -49,7 +49,7 @@ def check(path: Path, base: Path | None = None) -> list[Finding]:
 
 def _tasks(config: MonitorConfig) -> Iterator[Finding]:
     for task in config.tasks:
-        missing = task.missing()
+        missing = task.missing() or _missing_file(task)
         if missing:
             yield Finding("error", f"task {task.name!r}: {missing}")
         else:
@@ -68,6 +68,12 @@ def _tasks(config: MonitorConfig) -> Iterator[Finding]:
             )
     if not any(task.movable for task in config.tasks):
         yield Finding("warning", "no task is movable: nothing can ever be moved")
+
+
+def _missing_file(task: TaskConfig) -> str | None:
+    """What a move would fail for."""
+    gone = [str(path) for path in task.files if not (task.cwd / path).exists()]
+    return f"there is no {', '.join(gone)} in {task.cwd}, which its files name" if gone else None
 
 
 def _left_behind(task: TaskConfig) -> list[str]:
