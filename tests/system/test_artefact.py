@@ -2,7 +2,7 @@
 """Part 1 and teardown out of the built collection alone, as one who installed it runs them.
 
 No checkout: another folder, another home, no ansible.cfg, and the collections of a scratch folder.
-The inventory is a copy of one that the collection ships, as docs/installed.md says.
+The inventory is a copy of one that the collection ships, as docs/collection.md says.
 """
 
 from __future__ import annotations
