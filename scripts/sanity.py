@@ -42,10 +42,7 @@ def pythons(folder: Path) -> Iterator[str]:
     for version in CONTROLLER_PYTHON_VERSIONS:
         name = f"python{version}"
         path = shutil.which(name, path=f"{BIN}:{os.environ['PATH']}")
-        if (
-            path
-            and not subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode
-        ):
+        if path and answers(path):
             (folder / name).symlink_to(path)
             yield version
 

@@ -251,6 +251,18 @@ async def test_what_a_failed_play_left_comes_home_before_its_vm_goes(stage: Stag
     assert (len(stage.plays), stage.at_home()) == (2, "5")
 
 
+async def test_a_vm_whose_play_has_not_begun_is_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpacked(*_: Any) -> None:
+        raise MoveError("the files of t cannot be packed")
+
+    monkeypatch.setattr(stage.executor, "_share", unpacked)
+    with pytest.raises(MoveError, match="cannot be packed"):
+        await stage.executor.carry_out(ScaleOut(("t",), "why"))
+    assert (stage.host.journal.vms(), stage.plays) == ([], [])
+
+
 @pytest.mark.parametrize("asked", [True, False])
 async def test_a_vm_that_nobody_asked_for_is_forgotten(stage: Stage, asked: bool) -> None:
     stage.play_fails = PlayError(FailureKind.PLAYBOOK, "there is no such account", asked=asked)

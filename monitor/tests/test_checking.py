@@ -46,6 +46,8 @@ def test_a_file_that_is_to_go_along_and_is_not_there_is_an_error(config: Path) -
     assert about(found(config), "cuont.py") == [
         f"error task 't': there is no cuont.py in {config.parent}, which its files name"
     ]
+    config.write_text(TASK % ", files: [cuont.py], movable: false")
+    assert about(found(config), "cuont.py") == []
 
 
 def test_without_an_inventory_it_says_that_nothing_moves(config: Path) -> None:

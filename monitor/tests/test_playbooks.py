@@ -17,6 +17,7 @@ import yaml
 
 from cloudspill_monitor import procfs
 from cloudspill_monitor.burst.failures import FailureKind
+from cloudspill_monitor.burst.play_failure import PlayFailure
 from cloudspill_monitor.burst.playbooks import AnsiblePlaybooks, PlayError
 
 LIMIT = 60.0
@@ -227,6 +228,19 @@ async def test_it_is_known_whether_the_cloud_was_asked_for_vms(stage: Stage) -> 
     asking = {"name": "make", "cloudspill.gcp.gce_instances": {}}
     assert (await stage.failure(asking)).asked
     assert (await stage.failure(shell("sleep 60"), limit=0.5)).asked  # it may have been
+
+
+def test_where_events_are_lost_the_cloud_may_have_been_asked() -> None:
+    failure, asked = PlayFailure(), []
+    for event in (
+        {"event": "verbose", "stdout": "[ERROR]: there is no inventory"},
+        {"event": "verbose", "stdout": "PLAY [Have the VMs] *****"},
+        {"event": "playbook_on_stats", "event_data": {}},
+    ):
+        failure.see(event)
+        asked.append(failure.asked)
+    failure.lose_sight()
+    assert [*asked, failure.asked] == [False, True, False, True]
 
 
 async def test_a_host_that_cannot_be_reached_is_an_ssh_failure(stage: Stage) -> None:

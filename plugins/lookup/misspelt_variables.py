@@ -67,7 +67,8 @@ class LookupModule(LookupBase):
         """Return a sentence for each misspelt variable.
 
         Raises:
-            AnsibleLookupError: no role asks, or something is given that it has no use for.
+            AnsibleLookupError: no role asks, or something is given that it has no use for, or the
+                foreign variables are no list.
         """
         if terms or kwargs:
             raise AnsibleLookupError("misspelt_variables takes no terms and no options")
@@ -77,6 +78,8 @@ class LookupModule(LookupBase):
         path = Path(str(known["role_path"]))
         options = self._documented(path / "meta" / "argument_specs.yml")
         foreign = self._templar.template(known.get(FOREIGN, []))  # type: ignore[union-attr]
+        if isinstance(foreign, str):
+            raise AnsibleLookupError(f"set {FOREIGN} to a list of names, not to {foreign}")
         candidates = [name for name in known if name not in foreign]
         prefix = f"{path.name}_"
         own = [name.removeprefix(prefix) for name in options if name.startswith(prefix)]

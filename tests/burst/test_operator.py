@@ -140,7 +140,7 @@ def test_a_vm_that_may_be_left_is_shown_by_the_exit_status(
     bench.until(bench.away)
     broken = bench.cloud / "fail-in-delete"
     broken.write_text("no way to the cloud")
-    bench.until(lambda: bench.asked_to_stop(1))
+    bench.until(lambda: bench.asked_to_stop(4))
     assert "a VM may be left, until its lease ends: no way to the cloud" in bench.told()
     broken.unlink()
     bench.start()

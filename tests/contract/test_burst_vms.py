@@ -182,6 +182,8 @@ def test_scale_in_deletes_what_is_no_longer_wanted_wherever_it_is(
     given["burst_vm_zones"] = ["us-east1-b"]  # it was made under another configuration
     given["burst_vm_service_account"] = "a-mistake"  # no reason to let a VM bill on
     given["burst_vm_machine_typs"] = ["another"]
+    given["burst_vm_tags"] = {"no": "list"}
+    given["burst_vm_image"] = "projects/nobodys-project/global/images/family/none"
     foretold = owner.run("scale_in.yml", "--check", **given)
     assert foretold.status == 0, foretold.output
     assert exists(rest, name)

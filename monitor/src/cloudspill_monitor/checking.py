@@ -49,7 +49,7 @@ def check(path: Path, base: Path | None = None) -> list[Finding]:
 
 def _tasks(config: MonitorConfig) -> Iterator[Finding]:
     for task in config.tasks:
-        missing = task.missing() or _missing_file(task)
+        missing = task.missing() or (_missing_file(task) if task.movable else None)
         if missing:
             yield Finding("error", f"task {task.name!r}: {missing}")
         else:

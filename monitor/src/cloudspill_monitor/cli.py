@@ -82,7 +82,7 @@ def run(
 
     Ends, with all its tasks, on Ctrl-C or SIGTERM (a second one skips their grace). SIGHUP reads
     the configuration again: tasks that did not change go on. If the monitor is killed, its tasks
-    go on too, and the next `run` takes them over.
+    go on too, and the next `run` takes them over. The exit status is 4 when a VM may be left.
     """
     from cloudspill_monitor import running
 
@@ -91,6 +91,8 @@ def run(
         running.run(config, dry_run=dry_run, view=view)
     except running.RunError as error:
         _fail(str(error))
+    except running.LeftBehindError:
+        raise typer.Exit(4) from None
 
 
 @app.command()

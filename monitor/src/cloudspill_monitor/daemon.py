@@ -21,14 +21,7 @@ from cloudspill_monitor.drain import DrainOrder
 from cloudspill_monitor.executor import Executor, MoveError
 from cloudspill_monitor.journal import Journal, JournalError
 from cloudspill_monitor.loads import LoadMeters
-from cloudspill_monitor.policy_types import (
-    Hold,
-    Sample,
-    ScaleIn,
-    ScaleOut,
-    State,
-    TimersReset,
-)
+from cloudspill_monitor.policy_types import Hold, Sample, ScaleIn, ScaleOut, State, TimersReset
 from cloudspill_monitor.sampler import HostSample, Sampler
 from cloudspill_monitor.sd_notify import Notifier
 from cloudspill_monitor.snapshot import DecisionView, FailureView, Snapshot, TaskView
@@ -64,7 +57,7 @@ class Surroundings:
 
 
 class Daemon:
-    """The monitor of one machine: `tick` is an interval, `run` all; `left` is what may bill on."""
+    """The monitor of one machine: `tick` is an interval, `run` all; `left`: a VM may bill on."""
 
     def __init__(self, config: MonitorConfig, given: Surroundings) -> None:
         self._config = config
@@ -87,7 +80,7 @@ class Daemon:
         self._decisions: tuple[DecisionView, ...] = ()
         self._failure: FailureView | None = None
         self.snapshot: Snapshot | None = None
-        self.left = ""
+        self.left = False
 
     def ask_to_stop(self) -> None:
         """Stop every task and end; asked twice, without grace."""
@@ -391,8 +384,9 @@ class Daemon:
             await asyncio.wait([closing])
         try:
             await closing
-        except (MoveError, JournalError) as error:
-            self.left = f"a VM may be left, until its lease ends: {error}"
+        except (MoveError, JournalError, OSError) as error:
+            self._given.reporter.error(f"a VM may be left, until its lease ends: {error}")
+            self.left = True
 
 
 def _fixed(config: MonitorConfig) -> tuple[object, ...]:

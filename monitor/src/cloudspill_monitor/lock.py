@@ -89,7 +89,7 @@ def holder(directory: Path) -> str | None:
 
 
 def last_lived(directory: Path) -> float | None:
-    """A wall time until which the last holder of `directory` lived at least; None: not known.
+    """The wall time when the last holder of `directory` was marked, rounded up; None: not known.
 
     While it had a VM, it was marked again at least every MARK_EVERY seconds.
     """

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 LOCAL = "local"
-ANNOUNCED = "vm (not made)"  # where a dry run counts a task that would have been moved
 """The place of a task that runs on this machine; any other place is the name of a VM."""
+
+ANNOUNCED = "vm (not made)"
+"""Where a dry run counts a task that would have been moved."""
 
 SATURATED = 95.0
 """Percent of the machine from which on a task measured here may want more CPU than it got."""

@@ -68,7 +68,7 @@ class NotRunning:
     """No monitor runs; this is what the last one wrote down, looked at at `wall`.
 
     `lived` is when the last one was alive for certain (None: not known); without a VM it may have
-    lived on for long.
+    lived on for long. `self_deleting` says that VMs have an account to delete themselves by.
     """
 
     state_dir: Path
@@ -78,6 +78,7 @@ class NotRunning:
     decisions: tuple[Decision, ...] = ()
     vms: tuple[Vm, ...] = ()
     running: bool = False
+    self_deleting: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """For `--output json`."""
@@ -100,7 +101,7 @@ class NotRunning:
         seen up, because it may have been made later: then only Google Cloud's limit is certain.
         """
         limit = vm.planned_wall + vm.max_lifetime
-        if vm.up_wall is None:
+        if vm.up_wall is None or not self.self_deleting:
             return limit
         renewed = self.wall
         if self.lived is not None:
@@ -153,6 +154,8 @@ class NotRunning:
             return (
                 f"it should have deleted itself by {_when(ends)}; `cloudspill-monitor reap` tells"
             )
+        if not self.self_deleting:
+            return f"it has no account to delete itself by: Google Cloud does by {_when(ends)}"
         if vm.up_wall is None:
             return (
                 f"if it was made all the same, it deletes itself {first_lease} after its start, "
@@ -164,9 +167,11 @@ class NotRunning:
 def find(path: Path, wall: float) -> Running | NotRunning:
     """The state at `wall` of the monitor whose configuration is `path`. Raises StatusError."""
     try:
-        state_dir = load(path).state_dir
+        config = load(path)
     except ConfigError as error:
         raise StatusError(str(error)) from error
+    state_dir = config.state_dir
+    self_deleting = config.burst.service_account != ""
     try:
         owner = holder(state_dir) if state_dir.is_dir() else None
         if owner is not None:
@@ -184,7 +189,7 @@ def find(path: Path, wall: float) -> Running | NotRunning:
         raise StatusError(str(error)) from error
     except OSError as error:
         raise StatusError(f"state_dir {state_dir} cannot be read: {error}") from error
-    return NotRunning(state_dir, wall, lived, runs, decisions, vms)
+    return NotRunning(state_dir, wall, lived, runs, decisions, vms, self_deleting=self_deleting)
 
 
 def _ask(state_dir: Path, owner: str) -> Running:

@@ -35,7 +35,11 @@ MakeExecutor = Callable[[MonitorConfig, Callable[[], None]], Executor]
 
 
 class RunError(Exception):
-    """The monitor cannot run, or has left something: the message says why and what to do."""
+    """The monitor cannot run; the message says why and what to do."""
+
+
+class LeftBehindError(Exception):
+    """The monitor has ended as asked, but a VM may be left, as it has said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class View:
 
 
 def run(path: Path, *, dry_run: bool, view: View) -> None:
-    """Run the monitor until it is asked to stop. Raises RunError."""
+    """Run the monitor until it is asked to stop. Raises RunError, LeftBehindError."""
     config = _load(path)
     clock = SystemClock()
     with ExitStack() as stack:
@@ -96,12 +100,14 @@ def run(path: Path, *, dry_run: bool, view: View) -> None:
         daemon = Daemon(config, given)
         if config.metrics is not None:
             _serve_metrics(config, daemon, clock, reporter, stack)
+        # In a dry run nobody renews the lease of a VM that an earlier monitor left.
+        marker = None if given.dry_run else Marker(lock, journal, clock, reporter)
         try:
-            asyncio.run(_watch(daemon, config.state_dir, Marker(lock, journal, clock, reporter)))
+            asyncio.run(_watch(daemon, config.state_dir, marker))
         except JournalError as error:
             raise RunError(str(error)) from error
         if daemon.left:
-            raise RunError(daemon.left)
+            raise LeftBehindError
 
 
 def _announcing(config: MonitorConfig, poll: Callable[[], None]) -> Announcer:
@@ -206,7 +212,7 @@ class Marker:
         self._trouble = trouble
 
 
-async def _watch(daemon: Daemon, state_dir: Path, marker: Marker) -> None:
+async def _watch(daemon: Daemon, state_dir: Path, marker: Marker | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, daemon.ask_to_stop)
@@ -215,6 +221,7 @@ async def _watch(daemon: Daemon, state_dir: Path, marker: Marker) -> None:
         control = ControlServer(state_dir, daemon.handlers())
         await control.start()
         stack.push_async_callback(control.stop)
-        marking = asyncio.create_task(marker.run())
-        stack.callback(marking.cancel)
+        if marker is not None:
+            marking = asyncio.create_task(marker.run())
+            stack.callback(marking.cancel)
         await daemon.run()

@@ -52,7 +52,7 @@ def _view(
         log = workload.log(task.config)
     return TaskView(
         name=name,
-        place=place,
+        place=place if run is None else run.place,
         phase=task.phase,
         movable=task.config.movable,
         pid=task.process.pid if task.process else None,

@@ -8,7 +8,6 @@ need is done as soon as its stream says so, and at least once a second.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,8 @@ from cloudspill_monitor.placement import Placement
 from cloudspill_monitor.policy_types import LOCAL, Direction, ScaleIn, ScaleOut
 from cloudspill_monitor.snapshot import VmView
 from cloudspill_monitor.workload import Workload
+
+_NOT_BEGUN = PlayError(FailureKind.PLAYBOOK, "its play has not begun", asked=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ class BurstExecutor:
         self._given.reporter.notice(f"deleting {', '.join(names)}")
         try:
             await self._play("in", shares, None)
-        except MoveError as error:
+        except (MoveError, OSError) as error:
             if hurry:
                 raise
             # A VM that bills on would be of no use to what could not come home either.
@@ -239,6 +240,7 @@ class BurstExecutor:
         configs = {task: self._given.workload.config(task) for task in tasks}
         burst = fleet.burst  # what a VM is planned with it is made with, if that changes meanwhile
         planned: list[BurstVm] = []
+        self._last_failure = _NOT_BEGUN
         try:
             for _ in range(new):
                 planned.append(fleet.plan())  # noqa: PERF401 - each is known if the next one fails
@@ -259,9 +261,7 @@ class BurstExecutor:
     def _give_up(self, vm: BurstVm) -> None:
         """A VM that did not come up is forgotten if nobody asked for it, or it is a stranger's."""
         failure = self._last_failure
-        taken = failure is not None and failure.kind is FailureKind.NAME_TAKEN
-        strangers = taken and re.search(rf"{re.escape(vm.name)}\b", str(failure))  # -1 is not -12
-        if strangers or (failure is not None and not failure.asked):
+        if failure is not None and (not failure.asked or failure.taken(vm.name)):
             self._fleet.gone(vm.name)
         else:
             self._fleet.doom(vm)

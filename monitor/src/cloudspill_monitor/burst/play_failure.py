@@ -16,16 +16,26 @@ _MAKES_VMS = "cloudspill.gcp.gce_instances"
 
 @dataclass(slots=True)
 class PlayFailure:
-    """Collects what failed: by host, in order; and what ansible itself says before any task.
-
-    `asked` says whether the play came as far as asking the cloud for VMs.
-    """
+    """Collects what failed: by host, in order; and what ansible itself says before any task."""
 
     failed: dict[str, list[str]] = field(default_factory=dict)
     rescued: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
-    asked: bool = False
+    _began: bool = False
+    _made: bool = False
+    _ended: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the cloud may have been asked for VMs: False only where the events show it, since
+        those of a full disk are lost.
+        """
+        return self._made or (self._began and not self._ended)
+
+    def lose_sight(self) -> None:
+        """The play has begun, and nothing more is known of it."""
+        self._began, self._ended = True, False
 
     @property
     def unreachable(self) -> bool:
@@ -37,14 +47,17 @@ class PlayFailure:
         """Take note of one event of ansible-runner."""
         data = event.get("event_data") or {}
         kind = event.get("event")
+        of_play = str(kind).startswith(("playbook_on_", "runner_on_"))
+        self._began |= of_play or "PLAY [" in (event.get("stdout") or "")
         if kind == "runner_on_start":
-            self.asked |= data.get("resolved_action") == _MAKES_VMS
+            self._made |= data.get("resolved_action") == _MAKES_VMS
         elif kind == "runner_on_failed" and not data.get("ignore_errors"):
             self.failed.setdefault(data["host"], []).append(_sentence(data))
         elif kind == "runner_on_unreachable":
             self.lost[data["host"]] = _sentence(data)
             self.failed.setdefault(data["host"], []).append(self.lost[data["host"]])
         elif kind == "playbook_on_stats":
+            self._ended = True
             self.rescued = dict(data.get("rescued") or {})
         elif kind == "verbose":
             for line in _COLOUR.sub("", event.get("stdout") or "").splitlines():

@@ -98,6 +98,7 @@ def _play(job: Job, failure: PlayFailure, tell: Callable[[dict[str, Any]], None]
         runner = Runner(config=config, event_handler=on_event, status_handler=on_status)
         status, code = runner.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, the monitor is told, and goes on
+        failure.lose_sight()
         return f"the playbook could not be run here: {error}"
     finally:
         with suppress(OSError):

@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -54,6 +55,11 @@ class PlayError(Exception):
         self.kind = kind
         self.text = text
         self.asked = asked
+
+    def taken(self, name: str) -> bool:
+        """Whether it is that a stranger's VM has this name, and no longer one."""
+        about = re.search(rf"{re.escape(name)}\b", self.text)
+        return self.kind is FailureKind.NAME_TAKEN and about is not None
 
 
 class Playbooks(Protocol):

@@ -71,6 +71,11 @@ def test_what_is_declared_foreign_is_left_alone() -> None:
     assert asked(instance_names=["a"], cloudspill_foreign_variables=["instance_names"]) == []
 
 
+def test_what_is_declared_foreign_must_be_a_list() -> None:
+    with pytest.raises(AnsibleLookupError, match="set cloudspill_foreign_variables to a list"):
+        asked(cloudspill_foreign_variables="instance_names")
+
+
 def test_what_all_roles_share_is_held_against_its_list() -> None:
     assert [said.split()[0] for said in asked(cloudspill_rnu="a", gcp_projcet="b")] == [
         "cloudspill_rnu",
