@@ -155,8 +155,9 @@ def up(
 def _refuse_change(running: dict[str, Any], **asked: int | str | None) -> None:
     """Fail when what was asked for is not what runs; None asks for nothing."""
     for name, value in asked.items():
-        if value not in (None, running[name]):
-            have = running[name] or "none"
+        have = running.get(name)  # one of an older version may not say
+        if value not in (None, have):
+            have = "none" if have in (None, "") else have
             fail(f"the sandbox is up with {name} {have}, not {value}: `down` it first")
 
 

@@ -92,6 +92,22 @@ async def test_an_external_address_is_no_identity(view: MetadataView, api: Clien
     assert view.tree(static) is None
 
 
+async def test_a_reserved_internal_address_is_one(
+    view: MetadataView, api: Client, spec: Any
+) -> None:
+    await api.done("addresses.insert", {"name": "db", "addressType": "INTERNAL"})
+    address = (await api.call("addresses.get", address="db"))["address"]
+    assert view.tree(address) is None
+    await api.done("instances.insert", spec("static", networkInterfaces=[{"networkIP": address}]))
+    promoted = {"name": "vm", "addressType": "INTERNAL", "address": ADDRESS}
+    await api.done("addresses.insert", promoted)
+    for each, name in ((address, "static"), (ADDRESS, "vm")):
+        tree = view.tree(each)
+        assert tree is not None
+        assert tree["instance"]["name"] == name
+    assert await is_woken(view, set_metadata(api, key="value"))
+
+
 async def is_woken(view: MetadataView, change: Any, address: str = ADDRESS) -> bool:
     """Whether a sleeper at `address` wakes up when `change` is awaited."""
     sleeper = asyncio.ensure_future(view.changed(address))

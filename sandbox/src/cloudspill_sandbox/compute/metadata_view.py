@@ -46,7 +46,7 @@ class MetadataView:
         """Return what to await until the caller's tree may have changed since this call."""
         instance = self._instance(address)
         project = self._cloud.project if instance is None else self._seen_by(instance).project
-        name = leases.holder(self._cloud.store, address) or f"leases/{address}"
+        name = self._holder(address) or f"leases/{address}"
         return self._cloud.watchers.changed((name, project))
 
     def access_token(self, address: str, account: str, scopes: frozenset[str]) -> AccessToken:
@@ -103,8 +103,15 @@ class MetadataView:
         with self._cloud.transaction() as tx:
             tx.put(guest_attributes.document_name(instance["id"]), attributes)
 
-    def _instance(self, address: str) -> Document | None:
+    def _holder(self, address: str) -> str | None:
+        """Return the name of what has the address; of a reserved one, of its user."""
         holder = leases.holder(self._cloud.store, address)
+        reserved = self._cloud.store.get(holder) if holder else None
+        users = (reserved or {}).get("users")
+        return names.relative(users[0]) if users else holder
+
+    def _instance(self, address: str) -> Document | None:
+        holder = self._holder(address)
         document = self._cloud.store.get(holder) if holder else None
         interfaces = (document or {}).get("networkInterfaces", ())
         # An external address is leased too, and must not speak for the instance.

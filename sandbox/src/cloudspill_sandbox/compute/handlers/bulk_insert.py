@@ -135,7 +135,11 @@ class _BulkInsert:
     async def _delete(self, name: str) -> None:
         with self._cloud.transaction() as tx:
             instance = tx.get(name)
-            if instance is None or instance["status"] not in {"RUNNING", "TERMINATED"}:
+            if instance is None or instance["status"] not in {
+                "RUNNING",
+                "SUSPENDED",
+                "TERMINATED",
+            }:
                 return  # somebody else is at it
             if machines.is_moving(tx, instance):
                 return
