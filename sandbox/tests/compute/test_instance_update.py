@@ -128,6 +128,20 @@ async def test_a_restart_can_be_asked_for(
     assert "is RESTART, which is greater" in refusal.message
 
 
+async def test_a_restart_begins_the_run_time_anew(api: Client, spec: Any) -> None:
+    limited = {"maxRunDuration": {"seconds": "3600"}, "instanceTerminationAction": "STOP"}
+    await api.done("instances.insert", spec(scheduling=limited))
+    vm = await api.instance()
+    allowed = {"instance": "vm", "mostDisruptiveAllowedAction": "RESTART"}
+    longer = limited | {"maxRunDuration": {"seconds": "86400"}}
+    await api.done("instances.update", vm | {"scheduling": longer}, **allowed)
+    ends = (await api.instance())["resourceStatus"]["scheduling"]["terminationTimestamp"]
+    assert ends > vm["resourceStatus"]["scheduling"]["terminationTimestamp"]
+    body = {key: value for key, value in (await api.instance()).items() if key != "scheduling"}
+    await api.done("instances.update", body, **allowed)
+    assert "scheduling" not in (await api.instance()).get("resourceStatus", {})
+
+
 async def test_what_a_request_leaves_out_is_removed(api: Client, vm: dict[str, Any]) -> None:
     gone = {"labels", "description"}
     body = {key: value for key, value in vm.items() if key not in gone}
@@ -201,6 +215,24 @@ async def test_a_restart_that_fails_leaves_it_off_and_as_it_was(
     after = await api.instance()
     assert (after["status"], after["machineType"]) == ("TERMINATED", vm["machineType"])
     assert after["fingerprint"] == vm["fingerprint"]
+
+
+async def test_a_restart_that_fails_takes_back_no_change_of_another(
+    make_cloud: MakeCloud, client_of: ClientOf, spec: Any
+) -> None:
+    class Meanwhile(NoFaults):
+        async def before_step(self, step: str, target: str) -> None:
+            if step == "instances.update.boot":
+                await api.done("instances.setDeletionProtection", resource="vm")
+                raise ApiError(503, "ZONE_RESOURCE_POOL_EXHAUSTED", f"no room for {target}")
+
+    api = client_of(await make_cloud(faults=Meanwhile()))
+    await api.done("instances.insert", spec())
+    body = await api.instance() | {"machineType": BIGGER}
+    allowed = {"instance": "vm", "mostDisruptiveAllowedAction": "RESTART"}
+    await api.failed("instances.update", body, **allowed)
+    after = await api.instance()
+    assert (after["status"], after["deletionProtection"]) == ("TERMINATED", True)
 
 
 async def test_a_restart_that_a_kill_cut_short_fails_and_the_instance_is_off(

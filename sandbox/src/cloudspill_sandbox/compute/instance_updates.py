@@ -98,13 +98,6 @@ def action(call: Call, before: Document, after: Document) -> str:
     return effective
 
 
-def restored(now: Document, before: Document) -> Document:
-    """Return an instance with what an update changed as it was before."""
-    kept = {key: value for key, value in now.items() if key not in instance_plan.UPDATABLE}
-    own = {key: before[key] for key in instance_plan.UPDATABLE & before.keys()}
-    return instance_plan.stamped(kept | own)
-
-
 def _asked(call: Call, parameter: str, default: str) -> str:
     asked = str(call.query.get(parameter) or default)
     if asked not in _ACTIONS:

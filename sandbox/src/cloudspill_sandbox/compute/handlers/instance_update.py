@@ -6,7 +6,9 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/update
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import instance_updates, machines, quotas, refusals
+from collections.abc import Callable
+
+from cloudspill_sandbox.compute import instance_updates, machines, quotas, refusals, scheduling
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -25,29 +27,36 @@ async def _update(cloud: Cloud, call: Call) -> Document:
         after = instance_updates.updated(cloud, tx, before, call.body)
         action = instance_updates.action(call, before, after)
         restarts = action == instance_updates.RESTART and before["status"] == "RUNNING"
-        tx.put(name, after | ({"status": "STOPPING"} if restarts else {}))
+        tx.put(name, after)
         quotas.check(cloud, tx, call.path["zone"])
         failed = rollback(cloud.store, tx)
+        if restarts:
+            tx.put(name, after | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "update", name)
     machine = machines.Machine(cloud, name)
     if restarts:
-        return await cloud.operations.perform(operation, _restart(cloud, name, before))
-    # Of a machine that runs, only what it may send has changed; one that is off is linked anew.
-    reach = machine.connect if before["status"] == "RUNNING" else cloud.topology.settle
+        return await cloud.operations.perform(operation, _restart(cloud, name, failed))
+    # Of a machine that runs, its links know what it may send; one that is off is linked anew.
+    sends = before.get("canIpForward") != after.get("canIpForward")
+    reach = machine.connect if sends and before["status"] == "RUNNING" else cloud.topology.settle
     step = Step("instances.update.apply", reach)
     return await cloud.operations.perform(operation, Work((step,), failed=failed))
 
 
-def _restart(cloud: Cloud, name: str, before: Document) -> Work:
+def _restart(cloud: Cloud, name: str, take_back: Callable[[Transaction], None]) -> Work:
     """Return what shuts a machine down and boots it as its document has it by then."""
     machine = machines.Machine(cloud, name)
 
     async def boot() -> None:
+        with cloud.transaction() as tx:  # when its last life was to end is of that life alone
+            instance = scheduling.unlimited(found(tx, name))
+            machines.index(tx, instance)
+            tx.put(name, instance)
         await machine.connect()
         await machine.power_on()
 
     def failed(tx: Transaction) -> None:
-        tx.put(name, instance_updates.restored(found(tx, name), before))
+        take_back(tx)
         machines.as_it_is(cloud, tx, name)
 
     return Work(
