@@ -95,7 +95,6 @@ def build(program: Program, folder: Path) -> Path:
     source = folder / program.folder
     leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "tests", ".*")
     shutil.copytree(ROOT / program.folder, source, ignore=leave)
-    shutil.copy(ROOT / "LICENSE", folder)
     options = ("--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
     done = run(sys.executable, "-m", "pip", "wheel", "-q", *options, str(source), cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -217,7 +217,7 @@ class BurstExecutor:
             if hurry:
                 raise
             # A VM that bills on would be of no use to what could not come home either.
-            missed = "not everything came home" if away else "once more, because"
+            missed = "not everything came home" if away else "not every VM is deleted yet"
             self._given.reporter.error(f"{missed}: {error}")
             shares = tuple(VmShare(name, delete=True) for name in names)
             await self._play("in", shares, None)

@@ -57,7 +57,7 @@ class PlayError(Exception):
         self.asked = asked
 
     def taken(self, name: str) -> bool:
-        """Whether it is that a stranger's VM has this name, and no longer one."""
+        """Whether a stranger's VM has this very name, not a longer one."""
         about = re.search(rf"{re.escape(name)}\b", self.text)
         return self.kind is FailureKind.NAME_TAKEN and about is not None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reference of modules and plugins is what they say of themselves."""
+"""Pages that scripts write say what the sandbox implements and what modules say of themselves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "modules.md").read_text()
+MODULES = (ROOT / "docs" / "modules.md").read_text()
 
 
-def test_the_reference_of_modules_is_up_to_date() -> None:
+@pytest.mark.parametrize("script", ["fidelity.py", "modules.py"])
+def test_the_page_is_up_to_date(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/modules.py", "--check"],
+        [sys.executable, f"scripts/{script}", "--check"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -25,4 +28,4 @@ def test_the_reference_of_modules_is_up_to_date() -> None:
 def test_every_module_and_plugin_stands_there() -> None:
     kinds = ("modules", "inventory", "lookup", "filter")
     names = [path.stem for kind in kinds for path in ROOT.glob(f"plugins/{kind}/[!_]*.py")]
-    assert [name for name in names if f"\n### {name}\n" not in PAGE] == []
+    assert [name for name in names if f"\n### {name}\n" not in MODULES] == []
