@@ -94,7 +94,7 @@ def _zones(call: Call) -> Sequence[str]:
         return [zone]
     refusals.check_supported("resource", call.body, "instanceFlexibilityPolicy")
     field = "resource.locationPolicy"
-    if (region := REGIONS.get(call.path["region"])) is None:  # asked before the method is
+    if (region := REGIONS.get(call.path["region"])) is None:  # permissions are asked first
         raise refusals.unknown_scope("region", call.path["region"])
     asked = {
         names.last(location): (wish or {}).get("preference")
