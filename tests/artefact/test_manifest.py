@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 CONTENT = re.compile(
-    r"(MANIFEST\.json|FILES\.json|README\.md|LICENSE|CHANGELOG\.rst|bindep\.txt|requirements\.txt"
+    r"(MANIFEST\.json|FILES\.json|(README|CONTRIBUTING)\.md|LICENSE|CHANGELOG\.rst|bindep\.txt|requirements\.txt"
     r"|tests/config\.yml|changelogs/(changelog|config)\.yaml|meta/[a-z-]+\.yml|docs/[a-z-]+\.md"
     r"|inventory/(gcp|sandbox)/(cloud\.gce|group_vars/all)\.yml|playbooks/[a-z0-9_]+\.yml"
     r"|plugins/[a-z_]+/[a-z_]+\.py|roles/[a-z_]+/.+)"
@@ -35,7 +35,14 @@ def test_nothing_but_collection_content_ships(shipped: set[str]) -> None:
 
 def test_every_tracked_file_of_the_content_ships(shipped: set[str]) -> None:
     folders = ("playbooks", "plugins", "roles", "inventory", "meta", "docs/*.md")
-    alone = ("README.md", "LICENSE", "CHANGELOG.rst", "bindep.txt", "requirements.txt")
+    alone = (
+        "README.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "CHANGELOG.rst",
+        "bindep.txt",
+        "requirements.txt",
+    )
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--", *folders, *alone],
         cwd=ROOT,
