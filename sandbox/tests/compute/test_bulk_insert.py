@@ -8,7 +8,6 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from cloudspill_sandbox.faults.interface import NoFaults
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import UBUNTU, ZONE, Client, MakeCloud, eventually
-from .test_restart import ClientOf, Stuck, kill
+from .conftest import UBUNTU, ZONE, Client, MakeCloud
+from .test_restart import ClientOf
 
 PROPERTIES = {
     "machineType": "f1-micro",
@@ -206,30 +205,6 @@ async def test_a_region_spreads_them_over_its_zones(api: Client) -> None:
     await api.done("regionInstances.bulkInsert", body)
     held = [len(await listed(api, zone=f"us-west1-{letter}")) for letter in "abc"]
     assert held == [2, 1, 1]
-
-
-@pytest.mark.parametrize(("free", "running"), [(0, 0), (1, 0), (3, 0), (4, 1)])
-async def test_what_a_kill_cut_short_is_all_removed(
-    make_cloud: MakeCloud,
-    client_of: ClientOf,
-    runtime: MemoryRuntime,
-    network: MemoryNetwork,
-    tmp_path: Path,
-    free: int,
-    running: int,
-) -> None:
-    first = client_of(await make_cloud(tmp_path / "store", Stuck(free)))
-    operation = await first.call("instances.bulkInsert", bulk(2))
-    assert operation["status"] == "RUNNING"
-    await eventually(lambda: len(runtime.running) == running)
-    await kill(first.cloud)
-    second = client_of(await make_cloud(tmp_path / "store"))
-    assert await listed(second) == []
-    assert (await second.call("disks.list"))["items"] == []
-    assert (runtime.running, network.attached) == ({}, {})
-    assert "leases" not in second.documents()
-    ended = await second.call("zoneOperations.get", operation=operation["name"])
-    assert ended["error"]["errors"][0]["code"] == "SERVICE_UNAVAILABLE"
 
 
 SNAPSHOT = [{"boot": True, "initializeParams": {"sourceSnapshot": "global/snapshots/s"}}]

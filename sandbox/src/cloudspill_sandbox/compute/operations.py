@@ -9,6 +9,7 @@ https://cloud.google.com/compute/docs/api/how-tos/api-requests-responses#handlin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import logging
 import secrets
@@ -106,7 +107,14 @@ class Operations:
         self._stopping = False
 
     def open(
-        self, tx: Transaction, call: Call, kind: str, target: str, target_id: str | None = None
+        self,
+        tx: Transaction,
+        call: Call,
+        kind: str,
+        target: str,
+        target_id: str | None = None,
+        *,
+        part_of: str | None = None,
     ) -> str:
         """Write a new operation on `target` in the handler's transaction; return its name.
 
@@ -114,11 +122,13 @@ class Operations:
             kind: `insert`, `delete`, `setTags` …: the method's last part.
             target: relative name of the resource that changes.
             target_id: its numeric id, read from its document when not given.
+            part_of: an operation under way that this one does a part of, in the same group. That
+                one shall come to its end even while the sandbox stops.
 
         Raises:
             ApiError: 503, the sandbox is stopping; the transaction must then be dropped.
         """
-        if self._stopping:
+        if self._stopping and part_of is None:
             raise refusals.stopping()
         now = self._clock()
         scope = names.scope(target)
@@ -137,6 +147,8 @@ class Operations:
         if request := call.query.get("requestId"):
             document["clientOperationId"] = request
             request_ids.remember(tx, call, request, name)
+        if part_of is not None:
+            document["operationGroupId"] = found(tx, part_of)["operationGroupId"]
         tx.put(name, document)
         self._forget_oldest(tx, f"{project}/{scope}/operations")
         return name
@@ -179,13 +191,14 @@ class Operations:
         What is abandoned stays RUNNING in the store: the next start ends it.
         """
         self._stopping = True
-        tasks = set(self._tasks.values())
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=grace)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while running := set(self._tasks.values()):
+                    await asyncio.wait(running)
+        while late := set(self._tasks.values()):  # what one began may have come after a look
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def fail(self, tx: Transaction, name: str, error: ApiError) -> None:
         """End an operation with an error, in a transaction."""

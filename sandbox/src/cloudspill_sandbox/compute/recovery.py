@@ -9,7 +9,15 @@ import logging
 from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import endings, interfaces, machines, names, removal, topology
+from cloudspill_sandbox.compute import (
+    bulk_groups,
+    endings,
+    interfaces,
+    machines,
+    names,
+    removal,
+    topology,
+)
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
@@ -36,7 +44,7 @@ async def take_up_running(cloud: Cloud, machine_exited: ExitCallback) -> None:
     Their interfaces outlive the sandbox with them.
     """
     expected = []
-    half_made = _made_in_bulk(cloud)
+    half_made = bulk_groups.half_made(cloud.store)
     for name, instance in list(_documents(cloud, "instances")):
         if instance["status"] == "RUNNING" and instance["id"] not in half_made:
             with contextlib.suppress(NetworkError, LookupError):  # boot_running meets it again
@@ -65,7 +73,7 @@ async def settle_operations(cloud: Cloud) -> None:
         for operation in pending.values()
         if endings.is_deletion(cloud.store, operation)
     }
-    half_made = _made_in_bulk(cloud)
+    half_made = bulk_groups.half_made(cloud.store)
     went_off = set()
     for name, instance in list(_documents(cloud, "instances")):
         if name in deletes or instance["id"] in half_made:
@@ -87,17 +95,7 @@ async def settle_operations(cloud: Cloud) -> None:
     with cloud.transaction() as tx:
         for name, operation in pending.items():
             _end(cloud, tx, name, operation, went_off)
-
-
-def _made_in_bulk(cloud: Cloud) -> set[str]:
-    """Return the ids of instances that bulkInserts made which were under way: all or nothing."""
-    members = [each for _, each in _documents(cloud, "operations") if "operationGroupId" in each]
-    open_groups = {each["operationGroupId"] for each in members if each["status"] != "DONE"}
-    return {
-        each["targetId"]
-        for each in members
-        if each["operationGroupId"] in open_groups and each["operationType"] == "insert"
-    }
+        bulk_groups.forget_all(cloud.store, tx)
 
 
 def _end(

@@ -14,7 +14,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from cloudspill_sandbox.compute import bulk_orders, disks, endings, instance_plan, machines
+from cloudspill_sandbox.compute import (
+    bulk_groups,
+    bulk_orders,
+    disks,
+    endings,
+    instance_plan,
+    machines,
+)
 from cloudspill_sandbox.compute.bulk_orders import BulkOrder
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.creation import Creation
@@ -77,21 +84,21 @@ class _BulkInsert:
 
     def open(self, tx: Transaction, plans: Sequence[Plan]) -> None:
         """Open the operations of the instances beside that of the request."""
-        self._children = {self._open(tx, "insert", plan.name): plan for plan in plans}
         self._note(tx, self._operation, "CREATING")
+        self._children = {self._open(tx, "insert", plan.name): plan for plan in plans}
+        made = ((tx.get(plan.name) or {})["id"] for plan in plans)
+        bulk_groups.begin(tx, self._operation, made)
 
     def work(self) -> Work:
         return Work(
             (Step("instances.bulkInsert.create", self._create),),
-            done=lambda tx: self._note(tx, self._operation, "DONE"),
+            done=self._over,
             failed=self._failed,
         )
 
     def _open(self, tx: Transaction, kind: str, name: str) -> str:
-        call = dataclasses.replace(self._call, method=f"compute.instances.{kind}", query={})
-        operation = self._cloud.operations.open(tx, call, kind, name)
-        tx.put(operation, (tx.get(operation) or {}) | {"operationGroupId": self._group})
-        return operation
+        call = dataclasses.replace(self._call, query={})  # the requestId is the parent's alone
+        return self._cloud.operations.open(tx, call, kind, name, part_of=self._operation)
 
     async def _create(self) -> None:
         """Make the instances at once; too few of them go again.
@@ -115,11 +122,15 @@ class _BulkInsert:
 
     def _failed(self, tx: Transaction) -> None:
         """Write that it is over; of instances that nobody began to make, nothing stays."""
-        self._note(tx, self._operation, "DONE")
+        self._over(tx)
         for operation in self._children.keys() - self._begun:
             Creation(self._cloud, self._children[operation]).work().failed(tx)
             refusal = ApiError(503, "SERVICE_UNAVAILABLE", "The bulkInsert failed before it began.")
             self._cloud.operations.fail(tx, operation, refusal)
+
+    def _over(self, tx: Transaction) -> None:
+        self._note(tx, self._operation, "DONE")
+        bulk_groups.end(tx, self._operation)
 
     async def _make(self, operation: str) -> None:
         self._begun.add(operation)

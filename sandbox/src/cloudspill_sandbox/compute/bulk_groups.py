@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which instances a bulkInsert is making: a kill of the sandbox takes back all of them or none.
+
+Kept beside the operations of the single instances, because clients may delete those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cloudspill_sandbox.compute import names
+from cloudspill_sandbox.engine.store import Store, Transaction
+
+_COLLECTION = "bulkInserts"
+
+
+def begin(tx: Transaction, operation: str, instances: Iterable[str]) -> None:
+    """Note the ids of the instances that a bulkInsert (relative name of its operation) makes."""
+    tx.put(_name(operation), {"operation": operation, "instances": list(instances)})
+
+
+def end(tx: Transaction, operation: str) -> None:
+    """Remove what `begin` noted: what there is now stays, or is gone already."""
+    tx.delete(_name(operation))
+
+
+def half_made(store: Store) -> set[str]:
+    """Return the ids of the instances of bulkInserts that are not over."""
+    return {
+        instance
+        for group in store.children(_COLLECTION).values()
+        if (store.get(group["operation"]) or {}).get("status") == "RUNNING"
+        for instance in group["instances"]
+    }
+
+
+def forget_all(store: Store, tx: Transaction) -> None:
+    """Remove what an earlier life noted, once it is dealt with."""
+    for key in store.children(_COLLECTION):
+        tx.delete(f"{_COLLECTION}/{key}")
+
+
+def _name(operation: str) -> str:
+    return f"{_COLLECTION}/{names.last(operation)}"
