@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import references, refusals
 from cloudspill_sandbox.compute.catalogue.public_images import PUBLIC_PROJECTS
+from cloudspill_sandbox.compute.lookup import by_name, collection_of, key_of
 from cloudspill_sandbox.compute.references import Asking
 from cloudspill_sandbox.engine.access import AccessRules, Requirement
 from cloudspill_sandbox.engine.call import Call
@@ -30,7 +31,6 @@ _OTHERWISE: Mapping[str, str] = {
     "compute.regionOperations.wait": "compute.regionOperations.get",
     "compute.zoneOperations.wait": "compute.zoneOperations.get",
 }
-_SCOPES = frozenset({"project", "zone", "region"})
 
 
 def compute_access(cloud: Cloud) -> AccessRules:
@@ -38,7 +38,7 @@ def compute_access(cloud: Cloud) -> AccessRules:
 
     def requirements(call: Call) -> Sequence[Requirement]:
         asking = _asking(cloud, call)
-        target = _target(asking.project, call)
+        target = _target(asking.project, asking.call)
         needed = permissions_of(call.method)
         if _is_of_internal_address(asking, target):
             needed = tuple(f"{each}Internal" for each in needed)
@@ -74,11 +74,11 @@ def _asking(cloud: Cloud, call: Call) -> Asking:
         ApiError: 404 when there is none.
     """
     project = call.path["project"]
-    if own := cloud.of(project):
-        return Asking(own, own.project, call)
-    if project not in PUBLIC_PROJECTS:
+    own = cloud.of(project)
+    if own is None and project not in PUBLIC_PROJECTS:
         raise not_found(f"projects/{project}")
-    return Asking(cloud, f"projects/{project}", call)
+    name = own.project if own else f"projects/{project}"
+    return Asking(own or cloud, name, by_name(cloud.store, name, call))
 
 
 def _target(project: str, call: Call) -> str:
@@ -87,18 +87,10 @@ def _target(project: str, call: Call) -> str:
     Lists and creations in bulk are asked for on the project, creations on what is made:
     https://cloud.google.com/iam/docs/conditions-resource-attributes#resource-name.
     """
-    collection, verb = call.method.split(".")[-2:]
-    if collection.endswith("Operations"):
-        collection = "operations"
-    key = next((call.path[name] for name in call.path if name not in _SCOPES), None)
+    verb = call.method.rpartition(".")[2]
     if verb == "insert":
-        key = call.body.get("name") or ""
-    place = project
-    if "zone" in call.path:
-        place += f"/zones/{call.path['zone']}"
-    elif "region" in call.path:
-        place += f"/regions/{call.path['region']}"
-    if key is not None:
-        scope = place if place.count("/") > 1 else f"{place}/global"
-        return f"{scope}/{collection}/{key}"
+        return f"{collection_of(project, call)}/{call.body.get('name') or ''}"
+    if key := key_of(call):
+        return f"{collection_of(project, call)}/{call.path[key]}"
+    place = collection_of(project, call).rpartition("/")[0].removesuffix("/global")
     return project if verb in ("list", "aggregatedList", "bulkInsert") else place

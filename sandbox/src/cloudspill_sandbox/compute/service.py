@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -30,6 +29,7 @@ from cloudspill_sandbox.compute.handlers import (
     snapshots,
     subnetworks,
 )
+from cloudspill_sandbox.compute.lookup import by_name
 from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply, Service
 from cloudspill_sandbox.engine.errors import not_found
 
@@ -77,7 +77,7 @@ def compute_service(cloud: Cloud) -> Service:
 def _bound(cloud: Cloud, handler: CloudHandler) -> Handler:
     async def answer(call: Call) -> Document | Reply:
         own = _seen_by(cloud, call)
-        call = _with_project_id(own, call)
+        call = by_name(own.store, _project(own, call), call)
         _check_place(call)
         # A repeated requestId is the same request: it gets the first one's operation.
         if (operation := request_ids.earlier(cloud.store, call)) is not None:
@@ -101,11 +101,10 @@ def _seen_by(cloud: Cloud, call: Call) -> Cloud:
     return own
 
 
-def _with_project_id(own: Cloud, call: Call) -> Call:
-    """Return the call with the project's id where a client wrote its number."""
-    if call.path["project"] != str(own.settings.project_number):
-        return call
-    return dataclasses.replace(call, path={**call.path, "project": own.settings.project})
+def _project(own: Cloud, call: Call) -> str:
+    """Return the relative name of the project that a call names: by id, by number, a public one."""
+    project = call.path["project"]
+    return own.project if own.of(project) else f"projects/{project}"
 
 
 def _check_place(call: Call) -> None:
