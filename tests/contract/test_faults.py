@@ -224,6 +224,26 @@ def test_aggregated_lists_come_without_a_zone_that_does_not_answer(
     rest.done("DELETE", f"zones/{target.zone}/instances/{name}")
 
 
+def test_instances_in_bulk_of_a_region_are_made_where_a_zone_answers(
+    faults: Faults, target: Target, rest: Rest, named: Named
+) -> None:
+    """https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation"""
+    name, lost = named("bulk"), [f"{target.region}-a", f"{target.region}-b"]
+    faults.add("unreachable", zone=lost[0], count="forever")
+    faults.add("stock-out", zone=lost[1], count="forever")
+    asked = rest.instance(name)
+    shared = {key: asked[key] for key in ("disks", "networkInterfaces")}
+    body = {
+        "count": "1",
+        "perInstanceProperties": {name: {}},
+        "instanceProperties": shared | {"machineType": "e2-micro"},
+    }
+    rest.done("POST", f"regions/{target.region}/instances/bulkInsert", body)
+    assert rest.get(f"zones/{target.region}-c/instances/{name}")["status"] == "RUNNING"
+    faults.clear()
+    rest.done("DELETE", f"zones/{target.region}-c/instances/{name}")
+
+
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 def test_gcloud_says_which_zone_does_not_answer_and_lists_the_rest(
     faults: Faults, gcloud: Gcloud, rest: Rest, named: Named

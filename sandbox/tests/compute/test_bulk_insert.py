@@ -7,7 +7,7 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -56,6 +56,17 @@ class StockOut(NoFaults):
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.lost: set[str] = set()
+
+    def usable_zones(
+        self,
+        method: str,
+        named: frozenset[str],
+        zones: Sequence[str],
+        most: int,
+    ) -> Sequence[str]:
+        assert named == {"vm-##"}
+        return [zone for zone in zones if zone not in self.lost][:most]
 
     async def before_step(self, step: str, target: str) -> None:
         if step in self.names:
@@ -237,6 +248,19 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("shape", "held"), [("ANY_SINGLE_ZONE", [0, 2, 0]), ("BALANCED", [0, 1, 1])]
+)
+async def test_a_region_makes_none_in_a_zone_that_is_lost(
+    scarce: Client, shortage: StockOut, shape: str, held: list[int]
+) -> None:
+    """https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation"""
+    shortage.lost = {"us-west1-a"}
+    body = bulk(2, locationPolicy={"targetShape": shape})
+    await scarce.done("regionInstances.bulkInsert", body)
+    assert [len(await listed(scarce, zone=f"us-west1-{letter}")) for letter in "abc"] == held
+
+
 @pytest.mark.parametrize(("fields", "words"), REFUSED)
 async def test_what_cannot_be_is_refused_and_makes_nothing(
     api: Client, fields: dict[str, Any], words: str
@@ -255,9 +279,13 @@ async def test_what_cannot_be_is_refused_and_makes_nothing(
             "denies every zone",
         ),
         ({"zones": [{"zone": "zones/us-east1-b"}]}, "not a zone of the region"),
+        (
+            {"locations": {"zones/us-west1-a": {"constraints": {"maxCount": 1}}}},
+            "Not supported by this sandbox",
+        ),
     ],
 )
-async def test_zones_that_the_region_does_not_have_are_refused(
+async def test_a_policy_that_cannot_be_is_refused(
     api: Client, policy: dict[str, Any], words: str
 ) -> None:
     body = bulk(2, locationPolicy=policy)

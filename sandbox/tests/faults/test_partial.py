@@ -74,9 +74,28 @@ async def test_calls_of_the_zone_are_refused_and_of_others_not(faults: Faults) -
     assert await struck(call(zone="b", instance="vm")) == {}
 
 
-async def test_lists_of_what_lies_in_no_zone_are_whole(faults: Faults) -> None:
-    faults.add({"kind": "unreachable", "zone": "c", "count": "forever"})
-    assert await listed(faults, PARTIAL) == answer()
+@pytest.mark.parametrize("query", [{}, PARTIAL])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param({"zone": "c"}, id="a zone that the list does not go through"),
+        pytest.param({"zone": "a", "match": "vm-*"}, id="only some names"),
+    ],
+)
+async def test_what_a_fault_does_not_mean_is_listed_whole(
+    faults: Faults, order: dict[str, Any], query: dict[str, Any]
+) -> None:
+    fault = faults.add({"kind": "unreachable", **order})
+    assert await listed(faults, query) == answer()
+    assert faults.get(fault.id) == fault
+
+
+async def test_a_refused_list_is_no_strike(faults: Faults) -> None:
+    fault = faults.add({"kind": "unreachable", "zone": "a"})
+    refused = handler(faults, Backend(refusal=ApiError(400, "invalid", "filter")), LIST)
+    with pytest.raises(ApiError, match="filter"):
+        await refused(call(LIST, project="p"))
+    assert faults.get(fault.id) == fault
 
 
 async def test_only_the_methods_that_are_named_are_struck(faults: Faults) -> None:

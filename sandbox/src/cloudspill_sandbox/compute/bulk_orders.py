@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "resource.sourceInstanceTemplate"
 _PROPERTIES = "resource.instanceProperties"
+_PATTERN = "resource.namePattern"
 _MOST = 5000
 _MOST_DIGITS = 18
 _DIGITS = re.compile("#+")
@@ -62,16 +63,17 @@ def read(cloud: Cloud, store: Store | Transaction, call: Call) -> BulkOrder:
     least = count
     if body.get("minCount") is not None:
         least = _number("resource.minCount", body["minCount"], 1, count)
-    zones = _zones(call)
     each = body.get("perInstanceProperties") or {}
-    chosen = _given(each, count) if each else _generated(cloud, zones, body, count)
+    pattern = "" if each else _checked_pattern(body.get("namePattern"))
+    given = _given(each, count) if each else []
+    properties = _properties(cloud, store, body)
+    zones = _zones(cloud, call, frozenset(given or [pattern]))
+    chosen = given or _numbered(cloud, zones, pattern, count)
     return BulkOrder(
         places=[(zones[at % len(zones)], name) for at, name in enumerate(chosen)],
         least=least,
-        _properties=_properties(cloud, store, body),
-        _hostnames={
-            name: own["hostname"] for name, own in each.items() if own and own.get("hostname")
-        },
+        _properties=properties,
+        _hostnames={name: own["hostname"] for name, own in each.items() if own.get("hostname")},
     )
 
 
@@ -83,37 +85,44 @@ def _number(field: str, value: str | int | None, low: int, high: int) -> int:
     return int(value)
 
 
-def _zones(call: Call) -> Sequence[str]:
-    """Return the zones to use in turn: the one that is named, or those of a region.
+def _zones(cloud: Cloud, call: Call, named: frozenset[str]) -> Sequence[str]:
+    """Return the zones to use in turn: the one that is named, or what there is room in of a region.
 
-    https://cloud.google.com/compute/docs/instances/multiple/create-in-bulk#regional
+    https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation and the shapes of
+    https://cloud.google.com/compute/docs/reference/rest/v1/LocationPolicy.
     """
     policy = call.body.get("locationPolicy") or {}
     if zone := call.path.get("zone"):
         refusals.check_supported("resource", call.body, "locationPolicy")
         return [zone]
+    allowed = _allowed_zones(call, policy)
+    most = len(allowed) if policy.get("targetShape") == "BALANCED" else 1
+    return cloud.faults.usable_zones(call.method, named, allowed, most)
+
+
+def _allowed_zones(call: Call, policy: Document) -> list[str]:
     refusals.check_supported("resource", call.body, "instanceFlexibilityPolicy")
     field = "resource.locationPolicy"
     if (region := REGIONS.get(call.path["region"])) is None:  # permissions are asked first
         raise refusals.unknown_scope("region", call.path["region"])
-    asked = {
-        names.last(location): (wish or {}).get("preference")
-        for location, wish in (policy.get("locations") or {}).items()
-    }
+    asked = {}
+    for location, wish in (policy.get("locations") or {}).items():
+        refusals.check_supported(f"{field}.locations[{location}]", wish, "constraints")
+        asked[names.last(location)] = wish.get("preference")
     listed = [names.last(entry.get("zone") or "") for entry in policy.get("zones") or ()]
     for zone in (*asked, *listed):
         if zone not in region.zones:
             raise refusals.invalid_value(
                 field, zone, f"It is not a zone of the region '{region.name}'."
             )
-    open_to = [
+    allowed = [
         zone
         for zone in region.zones
         if asked.get(zone) != "DENY" and (not listed or zone in listed)
     ]
-    if not open_to:
+    if not allowed:
         raise refusals.invalid_value(field, "", "It denies every zone of the region.")
-    return open_to if policy.get("targetShape") == "BALANCED" else open_to[:1]
+    return allowed
 
 
 def _given(each: Mapping[str, object], count: int) -> list[str]:
@@ -127,24 +136,27 @@ def _given(each: Mapping[str, object], count: int) -> list[str]:
     return list(each)
 
 
-def _generated(cloud: Cloud, zones: Sequence[str], body: Document, count: int) -> list[str]:
-    """Return names by the pattern, after the biggest number that one there has."""
-    field, pattern = "resource.namePattern", body.get("namePattern")
+def _checked_pattern(pattern: str | None) -> str:
     if not pattern:
         raise refusals.invalid_value(
-            field, "", "Either namePattern or perInstanceProperties must be set."
+            _PATTERN, "", "Either namePattern or perInstanceProperties must be set."
         )
     runs = _DIGITS.findall(pattern)
     if len(runs) != 1 or len(runs[0]) > _MOST_DIGITS:
         raise refusals.invalid_value(
-            field,
+            _PATTERN,
             pattern,
             f"It must contain one continuous sequence of at most {_MOST_DIGITS} characters '#'.",
         )
-    width = len(runs[0])
-    head, _, tail = pattern.partition(runs[0])
-    if not names.is_name(f"{head}{'0' * width}{tail}"):
-        raise refusals.no_match(field, pattern, names.NAME)
+    if not names.is_name(pattern.replace("#", "0")):
+        raise refusals.no_match(_PATTERN, pattern, names.NAME)
+    return pattern
+
+
+def _numbered(cloud: Cloud, zones: Sequence[str], pattern: str, count: int) -> list[str]:
+    """Return names by the pattern, after the biggest number that one there has."""
+    width = pattern.count("#")
+    head, _, tail = pattern.partition("#" * width)
     taken = re.compile(f"{re.escape(head)}([0-9]{{{width}}}){re.escape(tail)}")
     biggest = max(
         (
@@ -157,7 +169,7 @@ def _generated(cloud: Cloud, zones: Sequence[str], body: Document, count: int) -
     )
     if biggest + count >= 10**width:
         raise refusals.invalid_value(
-            field, pattern, f"It has no names for {count} instances after number {biggest}."
+            _PATTERN, pattern, f"It has no names for {count} instances after number {biggest}."
         )
     return [f"{head}{number:0{width}}{tail}" for number in range(biggest + 1, biggest + count + 1)]
 

@@ -56,7 +56,7 @@ def _exposed(handler: Handler, faults: Faults, denial: Callable[[Call], ApiError
             else:
                 raise REFUSALS[kind](call, order)
         if call.method.endswith(_AGGREGATED):
-            return await partial.answered(handler, call, faults)
+            return await partial.answered(handler, call, _names(call), faults)
         return await handler(call)
 
     return answer

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
@@ -14,6 +14,7 @@ from cloudspill_sandbox.faults.kinds import Scope
 from cloudspill_sandbox.faults.registry import Faults
 
 _SERVICE = "compute"
+_INSERT, _FIRST_STAGE = "compute.instances.insert", "provision"
 
 
 class FaultHooks:
@@ -33,6 +34,35 @@ class FaultHooks:
                 await self._faults.pause(fault.id, fault.order.delay or 0.0)
             else:
                 raise self._error(fault, target)
+
+    def usable_zones(
+        self, method: str, named: frozenset[str], zones: Sequence[str], most: int
+    ) -> Sequence[str]:
+        """Pass over zones that do not answer, or have no room by a fault of theirs; see Hooks."""
+        usable: list[str] = []
+        unreachable: list[tuple[str, Fault]] = []
+        full: list[tuple[str, Fault]] = []
+        for zone in zones:
+            if fault := self._faults.unreachable(method, named, zone):
+                unreachable.append((zone, fault))
+            elif fault := self._stocked_out(named, zone):
+                full.append((zone, fault))
+            else:
+                usable.append(zone)
+            if len(usable) == most:
+                break
+        for zone, fault in (*unreachable, *(full if usable else ())):
+            self._faults.strike(fault, method, f"zones/{zone}")
+        chosen = usable or [zone for zone, _ in full][:most]
+        if not chosen:
+            raise refusals.unavailable()
+        return chosen
+
+    def _stocked_out(self, named: frozenset[str], zone: str) -> Fault | None:
+        """Return a stock-out of this zone; one of no particular zone is met by a creation."""
+        striking = self._faults.striking(Scope.OPERATION, named, zone, _INSERT, _FIRST_STAGE)
+        zonal = (fault for fault in striking if fault.order.zone is not None)
+        return next((fault for fault in zonal if fault.order.kind == "stock-out"), None)
 
     def boot_fails(self, instance: str) -> bool:
         """Whether a boot-failure is meant for this instance; see Hooks."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -19,6 +19,25 @@ class Hooks(Protocol):
 
         Raises:
             ApiError: the operation fails with it.
+        """
+
+    def usable_zones(
+        self, method: str, named: frozenset[str], zones: Sequence[str], most: int
+    ) -> Sequence[str]:
+        """Return the first of some zones in which a method that may choose can make instances.
+
+        Args:
+            method: discovery id.
+            named: the instances' names, or their pattern.
+            zones: those that may be chosen, at least one.
+            most: how many are wanted.
+
+        Returns:
+            One at least. Where room is lacking in all that answer, these all the same: it is the
+            creations that fail then.
+
+        Raises:
+            ApiError: 503, no zone answers.
         """
 
     def boot_fails(self, instance: str) -> bool:
@@ -39,6 +58,16 @@ class NoFaults:
 
     async def before_step(self, step: str, target: str) -> None:
         """Let it be done."""
+
+    def usable_zones(
+        self,
+        method: str,  # noqa: ARG002
+        named: frozenset[str],  # noqa: ARG002
+        zones: Sequence[str],
+        most: int,
+    ) -> Sequence[str]:
+        """All zones are."""
+        return zones[:most]
 
     def boot_fails(self, instance: str) -> bool:  # noqa: ARG002
         """It boots."""

@@ -8,39 +8,44 @@ names it under `unreachables`; otherwise the whole call fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from cloudspill_sandbox.engine.call import Call, Document, Handler, Reply
 from cloudspill_sandbox.faults.refusals import resource_of, unavailable
 from cloudspill_sandbox.faults.registry import Faults
 
 
-async def answered(handler: Handler, call: Call, faults: Faults) -> Document | Reply:
+async def answered(
+    handler: Handler, call: Call, names: frozenset[str], faults: Faults
+) -> Document | Reply:
     """Return the answer to an aggregated list without the zones that do not answer.
+
+    What lies in no zone, such as addresses, is listed as ever.
+
+    Args:
+        names: what the call names; a fault that means some names does not mean a whole list.
 
     Raises:
         ApiError: 503, there are some and the caller does not want part of a list.
     """
-    lost = list(faults.unreachable(call.method))
-    if not lost:
-        return await handler(call)
-    for fault in lost:
-        faults.strike(fault, call.method, resource_of(call))
-    if not call.query.get("returnPartialSuccess"):
-        raise unavailable(call, lost[0].order)
     answer = await handler(call)
-    zones = {fault.order.zone for fault in lost if fault.order.zone}
-    return without(answer, sorted(zones)) if isinstance(answer, dict) else answer
-
-
-def without(answer: Document, zones: Iterable[str]) -> Document:
-    """Return an aggregated list in which some zones could not be reached.
-
-    Lists of what lies in no zone stay as they are.
-    """
-    scopes = [scope for zone in zones if (scope := f"zones/{zone}") in answer["items"]]
-    if not scopes:
+    if not isinstance(answer, dict):
         return answer
+    lost = {
+        scope: fault
+        for scope in answer["items"]
+        if scope.startswith("zones/")
+        and (fault := faults.unreachable(call.method, names, scope.removeprefix("zones/")))
+    }
+    for fault in lost.values():
+        faults.strike(fault, call.method, resource_of(call))
+    if lost and not call.query.get("returnPartialSuccess"):
+        raise unavailable()
+    return without(answer, sorted(lost)) if lost else answer
+
+
+def without(answer: Document, scopes: Sequence[str]) -> Document:
+    """Return an aggregated list in which some scopes (`zones/us-west1-b`) could not be reached."""
     warnings = {scope: {"warning": _unreachable(scope)} for scope in scopes}
     project = "/".join(answer["id"].split("/")[:2])
     return answer | {

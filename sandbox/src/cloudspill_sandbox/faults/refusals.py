@@ -61,7 +61,7 @@ def rate_limit(call: Call, order: Order) -> ApiError:
     )
 
 
-def unavailable(_: Call, __: Order) -> ApiError:
+def unavailable() -> ApiError:
     """503; https://cloud.google.com/apis/design/errors#handling_errors."""
     return ApiError(
         503, "backendError", "The service is currently unavailable.", code="UNAVAILABLE"
@@ -79,8 +79,8 @@ REFUSALS: Mapping[str, Callable[[Call, Order], ApiError]] = MappingProxyType(
     {
         "quota": quota,
         "rate-limit": rate_limit,
-        "unavailable": unavailable,
-        "unreachable": unavailable,
+        "unavailable": lambda _call, _order: unavailable(),
+        "unreachable": lambda _call, _order: unavailable(),
         "error": given,
     }
 )

@@ -108,15 +108,10 @@ class Faults:
             ):
                 yield fault
 
-    def unreachable(self, method: str) -> Iterator[Fault]:
-        """Yield the armed faults by which a method over all zones does not reach one of them."""
-        for fault in self:
-            if (
-                fault.armed
-                and fault.order.kind == "unreachable"
-                and fnmatchcase(method, fault.order.methods)
-            ):
-                yield fault
+    def unreachable(self, method: str, names: frozenset[str], zone: str) -> Fault | None:
+        """Return the armed fault by which a method over several zones does not reach this one."""
+        striking = self.striking(Scope.CALL, names, zone, method)
+        return next((fault for fault in striking if fault.order.kind == "unreachable"), None)
 
     def strike(
         self,
