@@ -97,6 +97,23 @@ def api(request: pytest.FixtureRequest, target: Target, _environment: None) -> I
 
 
 @pytest.fixture(scope="module")
+def service(_environment: None) -> Iterator[Callable[[str], Any]]:
+    """Return a Google API, version 1, by its name: google-api-python-client."""
+    from googleapiclient import discovery  # type: ignore[import-untyped]
+
+    built: dict[str, Any] = {}
+
+    def of(name: str) -> Any:
+        if name not in built:
+            built[name] = discovery.build(name, "v1", cache_discovery=False)
+        return built[name]
+
+    yield of
+    for each in built.values():
+        each.close()
+
+
+@pytest.fixture(scope="module")
 def gcloud(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
     """`gcloud compute`, configured for the module's tests alone."""
     return Gcloud(target, tmp_path_factory.mktemp("gcloud"), "compute")

@@ -26,23 +26,6 @@ Service = Callable[[str], Any]
 COMPUTE = "compute.googleapis.com"
 
 
-@pytest.fixture(scope="module")
-def service(_environment: None) -> Iterator[Service]:
-    """Return a Google API by its name."""
-    from googleapiclient import discovery  # type: ignore[import-untyped]
-
-    built: dict[str, Any] = {}
-
-    def of(name: str) -> Any:
-        if name not in built:
-            built[name] = discovery.build(name, "v1", cache_discovery=False)
-        return built[name]
-
-    yield of
-    for each in built.values():
-        each.close()
-
-
 @pytest.fixture
 def account(service: Service, target: Target, named: Named) -> Iterator[dict[str, Any]]:
     """A service account of a test's own."""
