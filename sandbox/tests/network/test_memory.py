@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 from cloudspill_sandbox.network.interface import Network, Nic, Topology
 from cloudspill_sandbox.network.memory import MemoryNetwork
@@ -25,6 +26,22 @@ async def test_it_remembers_what_it_was_told() -> None:
     assert network.attached == {}
     await checked.stop()
     assert (network.running, network.topology) == (False, Topology())
+
+
+async def test_it_forgets_whole_namespaces() -> None:
+    network = MemoryNetwork()
+    front, back, other = (replace(NIC, internal_ip=f"10.138.0.{n}") for n in (2, 3, 4))
+    await network.attach((front, back))
+    await network.attach((other,))
+    await network.retain([(front,)])
+    assert set(network.attached) == {"10.138.0.2"}
+    await network.attach((other, front))  # the link moves, and what is left of the first goes alone
+    await network.detach((front,))
+    assert set(network.attached) == {"10.138.0.2", "10.138.0.4"}
+    await network.stop()
+    await network.attach((back,))
+    await network.detach((other,))
+    assert set(network.attached) == {"10.138.0.3"}
 
 
 def test_it_listens_on_loopback_only() -> None:

@@ -63,7 +63,6 @@ async def test_what_an_instance_may_send_changes_while_it_runs(network: Namespac
     with server(at(B), 5000, socket.SOCK_DGRAM) as receiver:
         for forwards, heard in ((True, b"forwarded"), (False, None)):
             changed = replace(A, can_ip_forward=forwards)
-            await network.attach((changed,))
             await network.apply(Topology((changed, B), OPEN))
             send_frame(A, "192.168.5.5", "10.138.0.3", 5000, b"forwarded")
             assert received(receiver) == heard
@@ -82,4 +81,6 @@ async def test_a_file_that_a_reboot_left_is_no_namespace(network: NamespaceNetwo
 async def test_the_guests_interface_is_that_of_compute_engine(network: NamespaceNetwork) -> None:
     with inside(at(A)):
         (shown,) = ip_json("link", "show", "eth0")
+        neighbours = [(each["dst"], each["lladdr"]) for each in ip_json("neigh")]
     assert (shown["mtu"], shown["address"]) == (1460, "42:01:0a:8a:00:02")
+    assert neighbours == [("10.138.0.1", "42:01:0a:8a:00:01")]

@@ -70,10 +70,16 @@ async def test_egress_rules_bind_the_api_but_never_the_metadata_server(
 
 async def test_other_ports_of_the_router_are_closed(network: NamespaceNetwork) -> None:
     await network.apply(Topology((A,), OPEN))
-    for address in (METADATA_ADDRESS, API_ADDRESS, "10.138.0.1", "198.19.255.253"):
+    for address in (METADATA_ADDRESS, API_ADDRESS, "198.19.255.253"):
         with network.listen(address, 8080, socket.SOCK_STREAM):
             assert connect(at(A), address, 8080) != "open"
             assert connect(HOST, address, 8080) != "open"
+
+
+async def test_the_gateway_is_a_next_hop_and_nobody(network: NamespaceNetwork) -> None:
+    await network.apply(Topology((A,), OPEN))
+    assert connect(at(A), "10.138.0.1", 53) == "silent"
+    assert connect(HOST, "10.138.0.1", 53) == "silent"
 
 
 async def test_an_instance_with_external_address_reaches_the_world_as_the_host(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ from cloudspill_sandbox.network.commands import ip_batch, ip_json
 from cloudspill_sandbox.network.interface import METADATA_ADDRESS, Nic, Topology
 from cloudspill_sandbox.network.namespaces import inside
 from cloudspill_sandbox.network.router import NamespaceNetwork
+from cloudspill_sandbox.settings import Settings
 from tests.system.network.guests import OPEN, A, B, at, instance, rule, send_frame
 from tests.system.network.vpc_host import (
     HOST,
     NAME,
+    client,
     connect,
     received,
     server,
@@ -160,6 +163,65 @@ async def test_a_link_that_moved_to_another_namespace_outlives_the_old_one(
     with server(at(moved[0]), 5000):
         assert connect(at(D), "10.9.0.20", 5000) == "open"
         assert connect(at(A), "10.138.0.21", 5000) == "open"
+
+
+WIDER = (BOTH[0], replace(BOTH[1], subnet="10.8.0.0/15"))
+
+
+def routes() -> list[tuple[str, str | None]]:
+    """Return where the second interface of BOTH leads, and by what gateway."""
+    with inside(at(FRONT)):
+        return [
+            (each["dst"], each.get("gateway")) for each in ip_json("route", "show", "dev", "eth1")
+        ]
+
+
+@pytest.mark.parametrize("after", ["a topology", "a kill"])
+async def test_a_subnetwork_grows_under_an_instance_that_never_notices(
+    both: NamespaceNetwork, tmp_path: Path, after: str
+) -> None:
+    """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
+    await both.apply(Topology((A, *BOTH, D), OPEN))
+    inode, standing = at(FRONT).stat().st_ino, links()
+    with server(at(D), 5000) as listener, client(at(FRONT)) as opened:
+        opened.connect(("10.9.0.5", 5000))
+        accepted, _ = listener.accept()
+        with accepted:
+            network = both
+            if after == "a kill":
+                network = NamespaceNetwork(Settings(name=NAME, state_root=tmp_path))
+                await network.start()
+                await network.attach(WIDER)
+            wide = replace(behind(6), internal_ip="10.9.0.1", subnet="10.8.0.0/15")
+            await network.attach((wide,))  # the former gateway's address
+            await network.apply(Topology((A, *WIDER, D, wide), OPEN))
+            assert routes() == [("10.8.0.0/15", "10.8.0.1"), ("10.8.0.1", None)]
+            with inside(at(FRONT)):
+                shown = [each["dst"] for each in ip_json("neigh", "show", "dev", "eth1")]
+            assert shown == ["10.8.0.1"]
+            accepted.settimeout(5)
+            opened.sendall(b"still here")
+            assert accepted.recv(99) == b"still here"
+        with server(at(wide), 5000), server(at(FRONT), 5000):
+            assert connect(at(FRONT), "10.9.0.1", 5000) == "open"
+            assert connect(at(D), "10.9.0.20", 5000) == "open"  # as it was until it follows too
+            assert connect(at(wide), "10.9.0.20", 5000) == "open"
+    assert (at(FRONT).stat().st_ino, links() - {"i0a090001"}) == (inode, standing)
+
+
+async def test_a_topology_makes_no_interface_that_is_not_attached(both: NamespaceNetwork) -> None:
+    await both.apply(Topology((A, *BOTH, D), OPEN))
+    await both.detach(BOTH)
+    await both.apply(Topology((A, *WIDER, D), OPEN))
+    assert not at(FRONT).exists()
+    assert not links() & {"i0a8a0014", "i0a090014"}
+
+
+async def test_an_interface_has_the_routes_of_the_last_topology(both: NamespaceNetwork) -> None:
+    await both.detach(BOTH)
+    await both.apply(Topology((A, *WIDER, D), OPEN))
+    await both.attach(BOTH)  # whoever began before the subnetwork grew
+    assert routes() == [("10.8.0.0/15", "10.8.0.1"), ("10.8.0.1", None)]
 
 
 async def test_only_instances_of_today_keep_their_links(both: NamespaceNetwork) -> None:

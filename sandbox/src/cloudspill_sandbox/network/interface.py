@@ -14,6 +14,20 @@ API_ADDRESS = "199.36.153.8"
 """private.googleapis.com: https://cloud.google.com/vpc/docs/configure-private-google-access"""
 
 
+def hex_of(address: str) -> str:
+    """Return an IPv4 address as eight hexadecimal digits."""
+    return f"{int(ipaddress.IPv4Address(address)):08x}"
+
+
+def mac_of(address: str) -> str:
+    """Return the hardware address of an internal address or gateway: 42:01 and the address.
+
+    As on Compute Engine: https://cloud.google.com/compute/docs/networking.
+    """
+    digits = hex_of(address)
+    return ":".join(("42", "01", *(digits[i : i + 2] for i in range(0, 8, 2))))
+
+
 @dataclass(frozen=True, slots=True)
 class Nic:
     """One network interface of an instance.
@@ -48,13 +62,12 @@ class Nic:
     @property
     def hex_address(self) -> str:
         """The internal address as eight hexadecimal digits."""
-        return f"{int(ipaddress.IPv4Address(self.internal_ip)):08x}"
+        return hex_of(self.internal_ip)
 
     @property
     def mac(self) -> str:
-        """42:01 and the address, as on Compute Engine."""
-        digits = self.hex_address
-        return ":".join(("42", "01", *(digits[i : i + 2] for i in range(0, 8, 2))))
+        """Its hardware address."""
+        return mac_of(self.internal_ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +128,19 @@ class Network(Protocol):
         """Make an instance's namespace, with its interfaces; return its path for the runtime.
 
         Idempotent. The namespace outlives stops and starts of the machine. The first interface
-        names it.
+        names it. Only for an operation that has the instance to itself: what changes while it
+        may be deleted is `apply`'s.
         """
 
     async def detach(self, nics: Sequence[Nic]) -> None:
         """Remove what attach() made of the same interfaces; no error when it is gone."""
 
     async def apply(self, topology: Topology) -> None:
-        """Put addresses, tags and firewall rules into force in one transaction."""
+        """Put a topology into force, and bring interfaces that are attached up to date with it.
+
+        Addresses, tags, forwarding and firewall rules change in one transaction, routes after
+        it. Nothing is made or removed: an interface that is not attached stays so.
+        """
 
     def listen(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
         """Return a bound (and for streams listening), non-blocking socket inside the router."""

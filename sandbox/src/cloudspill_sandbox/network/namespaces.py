@@ -17,6 +17,9 @@ from pathlib import Path
 from cloudspill_sandbox.network.addressing import NAMESPACES
 from cloudspill_sandbox.network.interface import NetworkError
 
+NO_IPV6 = {f"net/ipv6/conf/{scope}/disable_ipv6": "1" for scope in ("all", "default")}
+"""Kernel parameters of a namespace that is to have no IPv6."""
+
 _CLONE_NEWNET = 0x40000000
 _MS_BIND, _MS_REC, _MS_SHARED = 4096, 16384, 1 << 20
 _MNT_DETACH = 2

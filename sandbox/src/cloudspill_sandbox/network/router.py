@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
-from cloudspill_sandbox.network import host, links, namespaces, ports
+from cloudspill_sandbox.network import host, links, namespaces
 from cloudspill_sandbox.network.addressing import (
     EXTERNAL_RANGE,
     INTERNAL_RANGE,
@@ -23,9 +24,8 @@ from cloudspill_sandbox.network.addressing import (
     LINK_RANGE,
     LINK_ROUTER,
     HostNames,
-    guest_interface,
-    router_interface,
 )
+from cloudspill_sandbox.network.attachments import Attachments
 from cloudspill_sandbox.network.commands import ip_batch
 from cloudspill_sandbox.network.firewall import compile_topology
 from cloudspill_sandbox.network.interface import (
@@ -41,16 +41,14 @@ from cloudspill_sandbox.settings import Settings
 
 T = TypeVar("T")
 
-_NO_IPV6 = {f"net/ipv6/conf/{scope}/disable_ipv6": "1" for scope in ("all", "default")}
-_ROUTER_SYSCTLS = _NO_IPV6 | {
+_ROUTER_SYSCTLS = namespaces.NO_IPV6 | {
     "net/ipv4/ip_forward": "1",
-    # Strict for each interface (default), so that one that may forward can be let off (all).
+    # Strict for each interface (default), so that the links to instances can be let off (all).
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "1",
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
 }
-_GUEST_SYSCTLS = _NO_IPV6 | {"net/ipv4/ping_group_range": "0 2147483647"}
 
 
 class NamespaceNetwork:
@@ -77,10 +75,10 @@ class NamespaceNetwork:
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="vpc")
         self._firewall: Nftables | None = None
         self._fixed_rules = ""
-        self._ports: dict[str, str] = {}
+        self._attachments = Attachments(self._names)
         self._wanted = self._applied = Topology()
         self._applying = asyncio.Lock()
-        self._changing: dict[str, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
         """Make the router, or take up the one that a killed sandbox of this name left.
@@ -100,21 +98,24 @@ class NamespaceNetwork:
 
     async def retain(self, instances: Iterable[Sequence[Nic]]) -> None:
         """Detach every instance of an earlier life but these."""
-        await self._work(self._retain, tuple(instances))
+        await self._work(self._attachments.retain, tuple(instances))
 
     async def attach(self, nics: Sequence[Nic]) -> str:
         """Make an instance's namespace and links; an address works once apply() knows it."""
         path = self._names.namespace(nics[0])
-        async with self._changing.setdefault(path.name, asyncio.Lock()):
-            await self._work(self._attach, path, nics)
+        async with self._turn(path):
+            await self._work(self._attachments.attach, path, nics)
+            # A topology that came meanwhile found nothing there to bring up to date.
+            known = {nic.internal_ip: nic for nic in self._wanted.nics}
+            current = [known.get(nic.internal_ip, nic) for nic in nics]
+            await self._work(self._attachments.follow, path, current)
         return str(path)
 
     async def detach(self, nics: Sequence[Nic]) -> None:
         """Remove what attach() made; no error when it is gone."""
         path = self._names.namespace(nics[0])
-        async with self._changing.setdefault(path.name, asyncio.Lock()):
-            await self._work(self._detach, path, nics)
-        self._changing.pop(path.name, None)
+        async with self._turn(path):
+            await self._work(self._attachments.detach, path, nics)
 
     async def apply(self, topology: Topology) -> None:
         """Put a topology into force; of several that wait, only the last is loaded."""
@@ -122,7 +123,9 @@ class NamespaceNetwork:
         async with self._applying:
             if self._applied is not self._wanted:
                 wanted = self._wanted
-                await self._work(self._load, wanted)
+                for path, nic in await self._work(self._load, wanted):
+                    async with self._turn(path):
+                        await self._work(self._attachments.follow, path, (nic,))
                 self._applied = wanted
 
     @property
@@ -144,6 +147,10 @@ class NamespaceNetwork:
             opened.close()
             raise NetworkError(f"cannot listen on {address}:{port} in the VPC: {error}") from error
         return opened
+
+    def _turn(self, namespace: Path) -> asyncio.Lock:
+        """Return what lets one change at a time pass; it is forgotten with the last in line."""
+        return self._turns.setdefault(namespace.name, asyncio.Lock())
 
     async def _work(self, function: Callable[..., T], *arguments: object) -> T:
         loop = asyncio.get_running_loop()
@@ -178,7 +185,8 @@ class NamespaceNetwork:
             namespaces.exists(self._names.router) and host.is_linked(self._names, self._record)
         ):
             return False
-        return "wan" in self._links()
+        with namespaces.inside(self._names.router):
+            return "wan" in {name for _, name in socket.if_nameindex()}
 
     def _make(self) -> None:
         ruleset = self._ruleset()
@@ -192,7 +200,7 @@ class NamespaceNetwork:
         with namespaces.inside(self._names.router):
             namespaces.write_sysctls(_ROUTER_SYSCTLS)
             self._firewall = Nftables()
-            self._ports = ports.whole()
+            self._attachments.take_up()
         # Together with the first topology: until then the rules of the earlier life hold.
         self._fixed_rules = f"table ip {TABLE}\ndelete table ip {TABLE}\n{ruleset}"
 
@@ -205,74 +213,16 @@ class NamespaceNetwork:
             self._firewall.close()
             self._firewall = None
         self._fixed_rules = ""
-        self._ports.clear()
+        self._attachments.forget()
         host.release(self._names, self._record)
 
-    def _load(self, topology: Topology) -> None:
+    def _load(self, topology: Topology) -> list[tuple[Path, Nic]]:
+        """Load the rules; return the interfaces whose routes are to follow, and where they are."""
         if self._firewall is None:
             raise NetworkError("the VPC is not running")
         self._firewall.load(self._fixed_rules + compile_topology(topology, TABLE))
         self._fixed_rules = ""
-
-    def _retain(self, instances: Sequence[Sequence[Nic]]) -> None:
-        links_kept = {router_interface(nic) for nics in instances for nic in nics}
-        namespaces_kept = {self._names.namespace(nics[0]) for nics in instances}
-        with namespaces.inside(self._names.router):
-            for name in set(ports.all_names()) - links_kept:
-                ports.remove(name)
-        for path in set(self._names.all_namespaces()) - namespaces_kept - {self._names.router}:
-            namespaces.remove(path)
-
-    def _attach(self, path: Path, nics: Sequence[Nic]) -> None:
-        if not (
-            all(self._ports.get(router_interface(nic)) == ports.mark(nic, path) for nic in nics)
-            and namespaces.exists(path)
-            and self._links().issuperset(map(router_interface, nics))
-        ):
-            self._make_links(path, nics)
-        # What an instance may send can change while it runs.
-        strict = {f"net/ipv4/conf/{router_interface(n)}/rp_filter": n.can_ip_forward for n in nics}
-        with namespaces.inside(self._names.router):
-            namespaces.write_sysctls({name: "0" if off else "1" for name, off in strict.items()})
-
-    def _make_links(self, path: Path, nics: Sequence[Nic]) -> None:
-        self._clear(path, map(router_interface, nics))
-        with namespaces.inside_new(path):
-            namespaces.write_sysctls(_GUEST_SYSCTLS)
-            ip_batch(ports.guest_commands(nics, self._names.router))
-            with namespaces.inside(self._names.router):
-                ip_batch(ports.router_commands(nics))
-                links.settle(*map(router_interface, nics))
-                self._ports |= ports.complete(nics, path)
-            links.settle(*map(guest_interface, nics))
-
-    def _detach(self, path: Path, nics: Sequence[Nic]) -> None:
-        # An address may have moved on to another namespace, with its link.
-        self._clear(
-            path,
-            (
-                name
-                for name in map(router_interface, nics)
-                if name not in self._ports or ports.is_of(self._ports[name], path)
-            ),
-        )
-
-    def _clear(self, path: Path, interfaces: Iterable[str]) -> None:
-        """Remove links, and the namespace that they lead to."""
-        standing = self._links()
-        for name in interfaces:
-            self._ports.pop(name, None)
-            if name in standing:
-                with namespaces.inside(self._names.router):
-                    ports.remove(name)
-        namespaces.remove(path)
-
-    def _links(self) -> set[str]:
-        """Return the router's ends of all links; none when there is no router."""
-        if not namespaces.exists(self._names.router):
-            return set()
-        with namespaces.inside(self._names.router):
-            return {name for _, name in socket.if_nameindex()}
+        return self._attachments.outdated(topology.nics)
 
 
 def _router_commands() -> list[str]:
