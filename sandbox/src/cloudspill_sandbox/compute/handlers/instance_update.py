@@ -33,13 +33,10 @@ async def _update(cloud: Cloud, call: Call) -> Document:
         if restarts:
             tx.put(name, after | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "update", name)
-    machine = machines.Machine(cloud, name)
     if restarts:
         return await cloud.operations.perform(operation, _restart(cloud, name, failed))
-    # Of a machine that runs, its links know what it may send; one that is off is linked anew.
-    sends = before.get("canIpForward") != after.get("canIpForward")
-    reach = machine.connect if sends and before["status"] == "RUNNING" else cloud.topology.settle
-    step = Step("instances.update.apply", reach)
+    # Not by the machine's links: the instance may be deleted meanwhile.
+    step = Step("instances.update.apply", cloud.topology.settle)
     return await cloud.operations.perform(operation, Work((step,), failed=failed))
 
 
