@@ -219,6 +219,32 @@ async def test_a_subnetwork_is_expanded_and_its_instances_stay(
     assert [nic.subnet for nic in network.topology.nics] == ["10.9.4.0/23"]
 
 
+async def test_the_gateway_of_a_subnetwork_is_the_first_address_of_its_range(
+    api: Client, spec: Any, network: MemoryNetwork
+) -> None:
+    """https://cloud.google.com/vpc/docs/subnets#unusable-ip-addresses-in-every-subnet"""
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    own = {"name": "sub", "network": "global/networks/own", "ipCidrRange": "10.9.5.0/29"}
+    await api.done("subnetworks.insert", own)
+    await api.done("instances.insert", spec(networkInterfaces=[{"subnetwork": "sub"}]))
+    await api.done(
+        "subnetworks.expandIpCidrRange", {"ipCidrRange": "10.9.4.0/23"}, subnetwork="sub"
+    )
+    assert (await api.call("subnetworks.get", subnetwork="sub"))["gatewayAddress"] == "10.9.4.1"
+    former = [{"subnetwork": "sub", "networkIP": "10.9.5.1"}]  # nobody's now
+    await api.done("instances.insert", spec("other", networkInterfaces=former))
+    assert {nic.internal_ip for nic in network.attached.values()} == {"10.9.5.1", "10.9.5.2"}
+
+
+async def test_an_automatic_subnetwork_grows_within_its_region_s_share(api: Client) -> None:
+    """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
+    body = {"ipCidrRange": "10.138.0.0/15"}
+    refusal = await api.refused("subnetworks.expandIpCidrRange", body, subnetwork="default")
+    assert "must be at least /16" in refusal.message
+    body = {"ipCidrRange": "10.138.0.0/16"}
+    await api.done("subnetworks.expandIpCidrRange", body, subnetwork="default")
+
+
 async def test_a_subnetwork_is_patched_by_its_fingerprint(api: Client) -> None:
     """https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks/patch"""
     before = await api.call("subnetworks.get", subnetwork="default")

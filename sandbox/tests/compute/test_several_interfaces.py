@@ -138,10 +138,33 @@ async def test_all_interfaces_are_there_after_a_restart(
         await kill(first)
     else:
         await first.stop()
-        network.attached.clear()
+        await network.stop()
     second = client_of(await make_cloud(tmp_path / "store"))
     assert (await second.instance())["networkInterfaces"] == before
     assert set(network.attached) == {"10.138.0.2", "10.9.0.2"}
+
+
+async def test_a_subnetwork_does_not_grow_into_that_of_another_interface(
+    api: Client, spec: Any, network: MemoryNetwork
+) -> None:
+    """https://cloud.google.com/vpc/docs/multiple-interfaces-concepts#specifications"""
+    await two(api, spec)
+    await made(api, "10.10.0.0/24", network="third")
+    for name in ("back", "third"):
+        body = {"ipCidrRange": "10.0.0.0/8"}
+        if name == "back":
+            refusal = await api.refused("subnetworks.expandIpCidrRange", body, subnetwork=name)
+            assert refusal.message == (
+                "Invalid value for field 'ipCidrRange': '10.0.0.0/8'. It overlaps the range of "
+                "nic0 of the instance 'vm', 10.138.0.0/20: ranges must not overlap for NICs "
+                "attached to a VM."
+            )
+        else:  # no instance has another interface there
+            await api.done("subnetworks.expandIpCidrRange", body, subnetwork=name)
+    await api.done(
+        "subnetworks.expandIpCidrRange", {"ipCidrRange": "10.8.0.0/15"}, subnetwork="back"
+    )
+    assert [nic.subnet for nic in network.topology.nics] == ["10.138.0.0/20", "10.8.0.0/15"]
 
 
 async def moved(api: Client, nic: str, **body: Any) -> Any:

@@ -76,6 +76,36 @@ def check_apart(
             )
 
 
+def check_wider(
+    tx: Transaction,
+    field: str,
+    instance: Document,
+    subnetwork: Document,
+    wider: ipaddress.IPv4Network,
+) -> None:
+    """Return when the interfaces of an instance stay apart although one's subnetwork grows.
+
+    https://cloud.google.com/vpc/docs/multiple-interfaces-concepts#specifications; the wording is
+    the sandbox's.
+
+    Args:
+        field: where the request says how far it is to grow, for the refusal.
+        subnetwork: of one of the interfaces.
+
+    Raises:
+        ApiError: 400.
+    """
+    for other in instance["networkInterfaces"]:
+        theirs = _range(tx, other)
+        if other["subnetwork"] != subnetwork["selfLink"] and wider.overlaps(theirs):
+            raise refusals.invalid_value(
+                field,
+                wider,
+                f"It overlaps the range of {other['name']} of the instance '{instance['name']}', "
+                f"{theirs}: ranges must not overlap for NICs attached to a VM.",
+            )
+
+
 def _range(tx: Transaction, interface: Document) -> ipaddress.IPv4Network:
     subnetwork = tx.get(names.relative(interface["subnetwork"])) or {}
     return ipaddress.IPv4Network(subnetwork["ipCidrRange"])

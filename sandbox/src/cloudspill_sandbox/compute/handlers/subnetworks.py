@@ -4,8 +4,16 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
-from cloudspill_sandbox.compute import beginnings, documents, names, refusals, reservations
+from cloudspill_sandbox.compute import (
+    beginnings,
+    documents,
+    interface_rules,
+    names,
+    refusals,
+    reservations,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, regional
@@ -17,6 +25,7 @@ from cloudspill_sandbox.engine.store import Transaction
 
 _PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _LONGEST_PREFIX = 29
+_SHORTEST_AUTOMATIC_PREFIX = 16
 _PATCHABLE = frozenset({"description", "privateIpGoogleAccess"})
 _IGNORED = frozenset({"fingerprint", "id", "ipCidrRange", "kind", "name", "network", "selfLink"})
 """What a client may send back as it read it."""
@@ -63,8 +72,11 @@ async def _expand(cloud: Cloud, call: Call) -> Document:
                 "ipCidrRange", wider, f"The new range must be larger than {current} and contain it."
             )
         network = found(tx, names.relative(document["network"]))
+        _check_automatic(network, document, wider)
         _check_overlap(cloud, network, wider, besides=document["selfLink"])
-        changed = document | {"ipCidrRange": str(wider)}
+        for instance in _users(cloud, document):
+            interface_rules.check_wider(tx, "ipCidrRange", instance, document, wider)
+        changed = document | {"ipCidrRange": str(wider), "gatewayAddress": str(wider[1])}
         tx.put(name, changed | {"fingerprint": _fingerprint(changed)})
         failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "expandIpCidrRange", name)
@@ -157,13 +169,32 @@ def _check_overlap(
             )
 
 
-def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
+def _check_automatic(
+    network: Document, document: Document, ip_range: ipaddress.IPv4Network
+) -> None:
+    """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
+    automatic = network["autoCreateSubnetworks"] and document["name"] == network["name"]
+    if automatic and ip_range.prefixlen < _SHORTEST_AUTOMATIC_PREFIX:
+        raise refusals.invalid_value(
+            "ipCidrRange",
+            ip_range,
+            f"The prefix of an automatically created subnetwork must be at least "
+            f"/{_SHORTEST_AUTOMATIC_PREFIX}.",
+        )
+
+
+def _users(cloud: Cloud, document: Document) -> Iterator[Document]:
+    """Return the instances that have an interface in a subnetwork."""
     for _, instances in cloud.store.collections(cloud.project, "instances"):
         for instance in instances.values():
-            for interface in instance["networkInterfaces"]:
-                if interface["subnetwork"] == document["selfLink"]:
-                    user = names.relative(instance["selfLink"])
-                    raise refusals.in_use("subnetwork", name, user)
+            held = {interface["subnetwork"] for interface in instance["networkInterfaces"]}
+            if document["selfLink"] in held:
+                yield instance
+
+
+def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
+    for instance in _users(cloud, document):
+        raise refusals.in_use("subnetwork", name, names.relative(instance["selfLink"]))
     for address in reservations.in_subnetworks(cloud.store, [document["selfLink"]]):
         raise refusals.in_use("subnetwork", name, address)
 
