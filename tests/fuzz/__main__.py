@@ -17,15 +17,18 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from scripts.fidelity import implemented_methods
 from tests.fuzz.calls import Calls
 from tests.fuzz.campaign import Campaign, FoundError, Tally, run
+from tests.fuzz.reach import Reach, reach
 from tests.lives.__main__ import free_port
 from tests.lives.process import SandboxProcess, settings_below
 
@@ -63,12 +66,21 @@ def main() -> int:
             found = _told(error)
         finally:
             process.kill()
-    figures = summary(campaign.tally, sum(map(len, implemented.values())))
+    reached = reach(implemented, campaign.tally.methods)
+    never = [method for each in reached.values() for method in each.never]
+    if never and not found:
+        found = "never called: " + ", ".join(never)
+    figures = summary(campaign.tally, reached)
     if found:
         console.print(found, markup=False)
         console.print(f"found with seed {chosen.seed + campaign.tally.lives}", style="bold red")
     for name, value in figures.items():
         console.print(f"{name:>24}  {value}")
+    console.print(table(reached))
+    for each in reached.values():
+        for method in (*each.refused, *each.declared):
+            statuses = dict(sorted(campaign.tally.methods[method].items()))
+            console.print(f"not carried out: {method} {statuses}")
     if chosen.json:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(json.dumps(figures, indent=2))
@@ -82,16 +94,26 @@ def _told(error: BaseException) -> str:
     return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
-def summary(tally: Tally, implemented: int) -> dict[str, Any]:
+def summary(tally: Tally, reached: Mapping[str, Reach]) -> dict[str, Any]:
     """Return the figures of a campaign."""
-    figures = asdict(tally)
+    carried_out = sum(len(each.carried_out) for each in reached.values())
+    implemented = sum(sum(map(len, astuple(each))) for each in reached.values())
     return {
-        "lives": figures["lives"],
+        "lives": tally.lives,
         "requests": tally.answers.total(),
+        "of these": dict(sorted(tally.kinds.items())),
         "answers": dict(sorted(tally.answers.items())),
-        "methods carried out": f"{len(tally.methods)} of {implemented}",
-        "most memory (MB)": figures["memory_mb"],
+        "methods carried out": f"{carried_out} of {implemented}",
+        "most memory (MB)": tally.memory_mb,
     }
+
+
+def table(reached: Mapping[str, Reach]) -> Table:
+    """Return how many of each API's methods became what."""
+    shown = Table("API", "carried out", "refused alone", "501 alone", "never called")
+    for api, each in reached.items():
+        shown.add_row(api, *(str(len(methods)) for methods in astuple(each)))
+    return shown
 
 
 if __name__ == "__main__":

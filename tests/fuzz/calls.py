@@ -7,9 +7,7 @@ Most are sane, so that there is something for the others to break.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,35 +16,11 @@ from hypothesis import strategies as st
 from cloudspill_sandbox.engine.discovery import Api, Method, load_api
 from cloudspill_sandbox.engine.schema import Schema
 from tests.fuzz import words
+from tests.fuzz.bodies import SANE, sane_bodies
+from tests.fuzz.request import Request, filled
+from tests.fuzz.sound import Composer
 
-_VARIABLE = re.compile(r"\{\+?([^}]+)\}")
 _DEPTH = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it goes over the wire.
-
-    Attributes:
-        method: id of the method that it is drawn from, "" for none.
-        target: path and query, percent-encoded or not.
-        anonymous: it carries the Authorization in `headers`, if any, and not the owner's.
-    """
-
-    method: str
-    http_method: str
-    host: str
-    target: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    anonymous: bool = False
-
-    def __str__(self) -> str:
-        """Return it in a line or two, long parts cut."""
-        shown = f"{self.http_method} https://{self.host}{self.target[:300]}"
-        for name, value in self.headers:
-            shown += f"\n    {name}: {value[:80]!r}"
-        return shown + (f"\n    {self.body[:600]!r}" if self.body else "")
 
 
 class Calls:
@@ -54,6 +28,10 @@ class Calls:
 
     Args:
         implemented: ids of the methods to call, by API.
+
+    Attributes:
+        implemented: the same.
+        composer: makes calls that ought to be carried out.
     """
 
     def __init__(self, implemented: Mapping[str, Sequence[str]]) -> None:
@@ -66,20 +44,23 @@ class Calls:
         ]
         rare = [each for each in every if each[1].id in words.RARE]
         usual = [each for each in every if each[1].id not in words.RARE]
-        makers = [each for each in usual if each[1].id in words.SANE]
+        makers = [each for each in usual if each[1].id in SANE]
         changing = [each for each in usual if each[1].http_method != "GET"]
+        self.implemented = implemented
+        self.composer = Composer(self._apis, implemented, sane_bodies())
         self._methods = st.sampled_from(usual * 2 + changing * 2 + makers * 8 + rare)
 
-    def api(self, name: str) -> Api:
-        """Return an API by its name."""
-        return self._apis[name]
+    @property
+    def apis(self) -> Mapping[str, Api]:
+        """The APIs by name."""
+        return self._apis
 
     def first(self) -> list[Request]:
         """Return requests that furnish an empty cloud: without anything, most calls are a 404."""
         found = []
-        for name, document in words.SANE.items():
+        for name, document in SANE.items():
             api = self._apis[name.partition(".")[0]]
-            path = _VARIABLE.sub(lambda part: _usual(part[1])[0], api.methods[name].template)
+            path = filled(api.methods[name].template, lambda *of: words.usual(*of)[0])
             target = f"/{api.service_path}{path}"
             query = "?project=cloudspill-sandbox" if name == "storage.buckets.insert" else ""
             body, kind = json.dumps(document).encode(), (("Content-Type", "application/json"),)
@@ -110,39 +91,18 @@ def _sometimes(one_in: int) -> st.SearchStrategy[int]:
 
 
 _ONE_IN_8, _ONE_IN_16 = _sometimes(8), _sometimes(16)
-_HOSTILE_PLACES = st.sampled_from(
-    [
-        "%00",
-        "%0D%0Ax",
-        "..",
-        ".",
-        "%2e%2e%2f",
-        "%",
-        "%zz",
-        "%ff",
-        "a" * 9000,
-        "ä",
-        ":",
-        "vm:none",
-        "*",
-    ]
-) | st.text(max_size=12).map(quote)
+_HOSTILE_PLACES = st.sampled_from(words.HOSTILE_PLACES) | st.text(max_size=12).map(quote)
 
 
-def _usual(name: str) -> tuple[str, ...]:
-    return words.PLACES.get(name, words.NAMES)
-
-
-def _place(name: str) -> st.SearchStrategy[str]:
-    usual = st.sampled_from(_usual(name))
-    return mostly(usual, _HOSTILE_PLACES, one_in=25)
+def _place(name: str, before: str) -> st.SearchStrategy[str]:
+    return mostly(st.sampled_from(words.usual(name, before)), _HOSTILE_PLACES, one_in=25)
 
 
 @st.composite
 def _request(draw: st.DrawFn, methods: st.SearchStrategy[tuple[Api, Method]]) -> Request:
     api, method = draw(methods)
     pairs = draw(_query(api, method))
-    path = _VARIABLE.sub(lambda found: draw(_place(found[1])), method.template)
+    path = filled(method.template, lambda *of: draw(_place(*of)))
     target = f"/{api.service_path}{path}"
     body, headers = draw(_body(api, method))
     if method.uploads and draw(st.booleans()):
@@ -198,7 +158,7 @@ def _body(draw: st.DrawFn, api: Api, method: Method) -> tuple[bytes, tuple[tuple
     kind = (("Content-Type", "application/json"),)
     if draw(_ONE_IN_16):
         return draw(st.sampled_from(words.BODIES) | st.binary(max_size=40)), kind
-    document: Any = dict(words.SANE.get(method.id, {}))
+    document: Any = dict(SANE.get(method.id, {}))
     if "name" in document and draw(_ONE_IN_8):
         document["name"] = "two"
     if method.request is not None and (not document or draw(st.integers(0, 2)) == 0):

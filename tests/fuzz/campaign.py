@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import shutil
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,11 +19,16 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from cloudspill_sandbox.control import client
 from cloudspill_sandbox.lifecycle import running_status
 from tests.fuzz import verdict, words
-from tests.fuzz.calls import Calls, Request, mostly
+from tests.fuzz.calls import Calls, mostly
 from tests.fuzz.garbage import Garbage, garbage
+from tests.fuzz.request import Request
+from tests.fuzz.sound import Sound, sounds
+from tests.fuzz.spoiling import spoilt
 from tests.fuzz.wire import NoAnswerError, Wire
+from tests.fuzz.world import World
 from tests.lives import invariants, inventory
 from tests.lives.api import Api, Json
 from tests.lives.process import SandboxProcess
@@ -34,7 +39,8 @@ MEMORY_MB = 400
 SETTLE = 60.0
 """Seconds in which operations end."""
 
-_COMPUTE = "compute.googleapis.com"
+LASTING_SECONDS = 61
+"""How far the cloud's time is set ahead for them: what simulated maintenance announces itself."""
 
 
 class FoundError(AssertionError):
@@ -47,12 +53,14 @@ class Tally:
 
     Attributes:
         answers: how many, by status; garbage is counted as "garbage".
-        methods: that were carried out at least once.
+        kinds: how many, by where they come from: "drawn", "sound", "spoilt", "garbage".
+        methods: how often each was answered, by status.
     """
 
     lives: int = 0
     answers: Counter[str] = field(default_factory=Counter)
-    methods: set[str] = field(default_factory=set)
+    kinds: Counter[str] = field(default_factory=Counter)
+    methods: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     memory_mb: float = 0.0
 
 
@@ -77,6 +85,7 @@ class Campaign:
         self._examples = examples
         self._until = until
         self._trail: deque[Request | Garbage] = deque(maxlen=30)
+        self._world = World(calls)
         self.tally = Tally()
 
     def live(self, number: int) -> None:
@@ -93,6 +102,7 @@ class Campaign:
         self._trail.clear()
         try:
             with Wire(self._process.settings) as wire:
+                self._world = World(self._calls, wire.email)
                 for request in self._calls.first():
                     self._send(request, wire)
                 self._requests(number, wire)
@@ -102,8 +112,8 @@ class Campaign:
         self.tally.lives += 1
 
     def _requests(self, number: int, wire: Wire) -> None:
-        step = mostly(self._calls.requests(), garbage(), one_in=15)
-        steps = st.lists(step, min_size=1, max_size=6)
+        drawn = mostly(self._calls.requests(), garbage(), one_in=8)
+        steps = st.lists(drawn | sounds(), min_size=1, max_size=6)
 
         @seed(number)
         @settings(
@@ -114,17 +124,34 @@ class Campaign:
             suppress_health_check=list(HealthCheck),
         )
         @given(steps)
-        def send(sequence: list[Request | Garbage]) -> None:
+        def send(sequence: list[Request | Garbage | Sound]) -> None:
             for step in sequence:
                 if time.monotonic() < self._until:
                     self._send(step, wire)
 
         send()
 
-    def _send(self, step: Request | Garbage, wire: Wire) -> None:
+    def _send(self, step: Request | Garbage | Sound, wire: Wire) -> None:
+        if isinstance(step, Garbage):
+            self._checked(step, "garbage", lambda: self._throw(step, wire))
+        elif isinstance(step, Request):
+            self._checked(step, "drawn", lambda: self._ask(step, wire))
+        else:
+            draft = self._world.draft(step)
+            if draft.reader is not None:
+                reader = draft.reader
+                self._checked(reader, "sound", lambda: self._ask(reader, wire))
+            request = self._world.request(draft)
+            kind = "sound"
+            if step.spoil is not None and request.method not in words.RARE:
+                kind, request = "spoilt", spoilt(request, step.spoil)
+            self._checked(request, kind, lambda: self._ask(request, wire))
+
+    def _checked(self, step: Request | Garbage, kind: str, sent: Callable[[], list[str]]) -> None:
         self._trail.append(step)
+        self.tally.kinds[kind] += 1
         try:
-            found = self._ask(step, wire) if isinstance(step, Request) else self._throw(step, wire)
+            found = sent()
         except NoAnswerError as error:
             found = [f"no answer: {error}"]
         if found:
@@ -141,10 +168,11 @@ class Campaign:
     def _ask(self, step: Request, wire: Wire) -> list[str]:
         answer = wire.send(step)
         self.tally.answers[str(answer.status)] += 1
-        if step.method and answer.status < 300:
-            self.tally.methods.add(step.method)
-        api = self._calls.api(step.method.partition(".")[0]) if step.method else None
-        return verdict.faults(step, answer, api)
+        if not step.method:
+            return verdict.faults(step, answer, None)
+        self.tally.methods[step.method][answer.status] += 1
+        self._world.saw(step, answer)
+        return verdict.faults(step, answer, self._calls.apis[step.method.partition(".")[0]])
 
     def _audit(self, wire: Wire) -> None:
         """Look whether the sandbox is whole, now and after a kill."""
@@ -174,11 +202,17 @@ class Campaign:
             self._fail(found, None)
 
     def _settle(self, api: Api) -> None:
+        """Wait until every operation has ended; those that last by the cloud's own time, too."""
+        self._advance(LASTING_SECONDS)
         deadline = time.monotonic() + SETTLE
         while open_ones := [o for o in api.every("operations") if o["status"] != "DONE"]:
             if time.monotonic() > deadline:
                 self._fail([f"an operation does not end: {open_ones[0]}"], None)
             time.sleep(0.05)
+
+    def _advance(self, seconds: int) -> None:
+        admin = self._process.settings.admin_socket
+        client.call(admin, "POST", f"/clock/advance?seconds={seconds}")
 
     def _wholeness(self, api: Api) -> list[str]:
         taken = inventory.take(api, self._process.settings)

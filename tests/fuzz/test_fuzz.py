@@ -12,8 +12,10 @@ import pytest
 from cloudspill_sandbox.engine.discovery import load_api
 from scripts.fidelity import implemented_methods
 from tests.fuzz import verdict
-from tests.fuzz.calls import Calls, Request
+from tests.fuzz.calls import Calls
 from tests.fuzz.campaign import Campaign, FoundError
+from tests.fuzz.reach import reach
+from tests.fuzz.request import Request
 from tests.fuzz.wire import Answer
 from tests.lives.__main__ import free_port
 from tests.lives.process import SandboxProcess, settings_below
@@ -100,7 +102,8 @@ def test_a_life_of_random_requests_finds_nothing(process: SandboxProcess) -> Non
     campaign.live(20260101)
     tally = campaign.tally
     assert tally.answers.total() > 100
-    assert len(tally.methods) > 10
+    reached = reach(implemented_methods(), tally.methods).values()
+    assert sum(len(each.carried_out) for each in reached) > 50
     assert {"200", "400", "404", "garbage"} <= tally.answers.keys()
 
 

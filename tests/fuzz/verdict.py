@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudspill_sandbox.engine.discovery import Api
 from cloudspill_sandbox.engine.validation import validate_response
-from tests.fuzz.calls import Request
+from tests.fuzz.request import Request
 from tests.fuzz.wire import Answer
 
 _JSON = "application/json"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import google.auth.jwt
 
 from cloudspill_sandbox.settings import Settings
-from tests.fuzz.calls import Request
+from tests.fuzz.request import Request
 
 TIMEOUT = 20.0
 """Seconds in which everything is answered: no method takes long with `--latency instant`."""
@@ -46,7 +46,11 @@ class Answer:
 
 
 class Wire:
-    """Kept-alive connections to one sandbox, one for each host; a context manager."""
+    """Kept-alive connections to one sandbox, one for each host; a context manager.
+
+    Attributes:
+        email: of the owner, as whom it asks.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._port = settings.port
@@ -56,6 +60,7 @@ class Wire:
             audience="https://compute.googleapis.com/",
             additional_claims={"scope": _SCOPE},
         )
+        self.email: str = self._credentials.signer_email
         self._connections: dict[str, ssl.SSLSocket] = {}
 
     def __enter__(self) -> Wire:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 PROJECT, OTHER_PROJECT, REGION, ZONE = "cloudspill-sandbox", "acme-two", "us-west1", "us-west1-b"
 IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
 WORKER = f"worker@{PROJECT}.iam.gserviceaccount.com"
+SERVICE = "dns.googleapis.com"
 
 NAMES = ("vm",) * 7 + ("two", "default", "none")
 """Of resources; few, so that calls meet each other's."""
@@ -20,10 +20,12 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "project": (PROJECT,) * 16 + ("415104041262", "debian-cloud", OTHER_PROJECT, "elsewhere"),
         "projectsId": (PROJECT,) * 12 + ("-", OTHER_PROJECT, "elsewhere"),
         "projectId": (PROJECT,),
+        "v1Id": ("projects",) * 12 + ("folders", "none"),
+        "v1Id1": (PROJECT,) * 12 + ("415104041262", OTHER_PROJECT, "elsewhere"),
         "zone": (ZONE,) * 12 + ("us-east1-b", "nowhere-a"),
         "region": (REGION,) * 12 + ("us-east1", "nowhere"),
         "serviceAccountsId": (WORKER, f"other@{PROJECT}.iam.gserviceaccount.com", "-"),
-        "servicesId": ("dns.googleapis.com", "storage.googleapis.com", "none"),
+        "servicesId": (SERVICE, "storage.googleapis.com", "none"),
         "rolesId": ("mine", "viewer", "owner"),
         "bucket": ("bucket", "bucket", "bucket-two", "a"),
         "sourceBucket": ("bucket", "bucket-two"),
@@ -36,6 +38,36 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Path parameters, and parts of them, that mean something; any other is one of NAMES."""
 
+SOUND_QUERIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "compute.instances.addAccessConfig": {"networkInterface": "nic0"},
+        "compute.instances.deleteAccessConfig": {
+            "networkInterface": "nic0",
+            "accessConfig": "External NAT",
+        },
+        "compute.instances.setDiskAutoDelete": {"autoDelete": "true"},
+        "compute.instances.updateNetworkInterface": {"networkInterface": "nic0"},
+        "iam.projects.roles.patch": {"updateMask": "title"},
+        "serviceusage.services.batchGet": {"names": f"projects/{PROJECT}/services/{SERVICE}"},
+        "storage.buckets.insert": {"project": PROJECT},
+        "storage.buckets.list": {"project": PROJECT},
+        "storage.buckets.testIamPermissions": {"permissions": "storage.objects.get"},
+    }
+)
+"""Query parameters of calls that are carried out, by method."""
+
+
+def usual(name: str, before: str) -> tuple[str, ...]:
+    """Return what may stand in the place of a path parameter, the best first.
+
+    Args:
+        before: the path up to there.
+    """
+    if before.endswith("projects/"):
+        return PLACES["project"]
+    return PLACES.get(name, NAMES)
+
+
 RARE = frozenset(
     {
         "cloudresourcemanager.projects.setIamPolicy",
@@ -47,62 +79,6 @@ RARE = frozenset(
 
 LASTING = frozenset({"compute.instances.simulateMaintenanceEvent"})
 """Methods whose operation takes a minute by design."""
-
-BULK: Mapping[str, Any] = {
-    "count": "2",
-    "namePattern": "vm-###",
-    "instanceProperties": {
-        "machineType": "f1-micro",
-        "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": IMAGE}}],
-        "networkInterfaces": [{}],
-    },
-}
-
-SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "compute.instances.insert": {
-            "name": "vm",
-            "machineType": f"zones/{ZONE}/machineTypes/f1-micro",
-            "disks": [
-                {"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": IMAGE}}
-            ],
-            "networkInterfaces": [{"accessConfigs": [{}]}],
-        },
-        "compute.instances.bulkInsert": BULK,
-        "compute.regionInstances.bulkInsert": BULK,
-        "compute.instances.updateNetworkInterface": {
-            "subnetwork": f"regions/{REGION}/subnetworks/vm"
-        },
-        "compute.disks.insert": {"name": "vm"},
-        "compute.disks.createSnapshot": {"name": "vm"},
-        "compute.snapshots.insert": {"name": "vm", "sourceDisk": f"zones/{ZONE}/disks/vm"},
-        "compute.images.insert": {"name": "vm", "sourceSnapshot": "global/snapshots/vm"},
-        "compute.networks.insert": {"name": "vm"},
-        "compute.subnetworks.insert": {
-            "name": "vm",
-            "network": "global/networks/vm",
-            "ipCidrRange": "10.1.0.0/24",
-        },
-        "compute.firewalls.insert": {"name": "vm", "allowed": [{"IPProtocol": "tcp"}]},
-        "compute.addresses.insert": {"name": "vm"},
-        "compute.instances.attachDisk": {"source": f"zones/{ZONE}/disks/vm"},
-        "compute.instances.setMachineType": {"machineType": f"zones/{ZONE}/machineTypes/e2-micro"},
-        "compute.instances.setLabels": {"labels": {"a": "b"}, "labelFingerprint": "42WmSpB8rSM="},
-        "compute.instances.setMetadata": {"items": [{"key": "a", "value": "b"}]},
-        "compute.instances.setServiceAccount": {"email": WORKER, "scopes": []},
-        "compute.instances.addAccessConfig": {"name": "External NAT", "type": "ONE_TO_ONE_NAT"},
-        "compute.disks.resize": {"sizeGb": "20"},
-        "compute.firewalls.patch": {"disabled": True},
-        "iam.projects.serviceAccounts.create": {"accountId": "worker"},
-        "iam.projects.roles.create": {"roleId": "mine", "role": {"title": "mine"}},
-        "storage.buckets.insert": {"name": "bucket"},
-        "storage.buckets.patch": {"versioning": {"enabled": True}},
-        "storage.objects.patch": {"metadata": {"a": "b"}},
-        "storage.objectAccessControls.insert": {"entity": "allUsers", "role": "READER"},
-        "storage.objects.compose": {"sourceObjects": [{"name": "object"}]},
-    }
-)
-"""Bodies that are carried out, by method."""
 
 WORDS = (
     "",
