@@ -53,6 +53,9 @@ from cloudspill_sandbox.front.xml_api import XmlApi
 from cloudspill_sandbox.front.xml_api import serves as serves_xml
 
 KEEP_ALIVE = 300.0
+LINGER = 10.0
+"""Seconds in which a client that is refused while it sends may go on, to read the answer."""
+
 MAX_CONNECTIONS = 256
 """Connections at once from one address other than loopback, that is from one guest."""
 
@@ -205,6 +208,7 @@ class _HttpServer(web.Server):
             access_log=None,
             logger=_LOG,
             keepalive_timeout=KEEP_ALIVE,
+            lingering_time=LINGER,
             max_line_size=16 * 1024,
             max_field_size=32 * 1024,
         )

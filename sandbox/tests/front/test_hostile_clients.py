@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients that take their time, never end, or say one thing to us and another to somebody else.
+
+Each ends within a bound, and does nothing but what it was allowed to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+
+import pytest
+
+from cloudspill_sandbox.front import server, transport
+
+from .conftest import INSTANCES, RunningFront, StartFront, World
+
+SOON = 0.2
+"""Seconds that stand for every bound here."""
+
+HOST = "compute.googleapis.com"
+DESTINATION = f"{HOST}:443"
+SMUGGLED = f"GET {INSTANCES}/smuggled HTTP/1.1\r\nHost: {HOST}\r\n".encode()
+
+
+@pytest.fixture
+async def hasty(monkeypatch: pytest.MonkeyPatch, start_front: StartFront) -> RunningFront:
+    """A front whose patience is short."""
+    monkeypatch.setattr(server, "KEEP_ALIVE", SOON)
+    monkeypatch.setattr(server, "LINGER", SOON)
+    monkeypatch.setattr(transport, "BODY_TIMEOUT", SOON)
+    front: RunningFront = await start_front()
+    return front
+
+
+async def secured(
+    running: RunningFront,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    _, reader, writer = await running.connect(DESTINATION)
+    await writer.start_tls(running.context, server_hostname=HOST)
+    return reader, writer
+
+
+def request(world: World, line: str, *fields: str) -> bytes:
+    """Return a request's head that is authorized, so that only its framing speaks against it."""
+    lines = [line, f"Host: {HOST}", f"Authorization: Bearer {world.token}", *fields]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def post(world: World, *fields: str) -> bytes:
+    return request(world, f"POST {INSTANCES} HTTP/1.1", *fields)
+
+
+async def trickled(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    """Send the same again and again, more slowly than anybody would."""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(SOON / 10)
+
+
+async def end_of(reader: asyncio.StreamReader) -> bytes:
+    """Return all that came until the connection ended, which it must."""
+    answer = b""
+    async with asyncio.timeout(20 * SOON):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while chunk := await reader.read(1 << 16):
+                answer += chunk
+    return answer
+
+
+async def test_headers_that_trickle_are_cut_off(hasty: RunningFront) -> None:
+    reader, writer = await secured(hasty)
+    writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nX: ".encode())
+    trickling = asyncio.create_task(trickled(writer, b"x"))
+    assert await end_of(reader) == b""
+    trickling.cancel()
+    writer.close()
+
+
+async def test_a_second_head_that_trickles_is_cut_off_too(
+    world: World, hasty: RunningFront
+) -> None:
+    reader, writer = await secured(hasty)
+    writer.write(request(world, f"GET {INSTANCES}/vm HTTP/1.1") + b"GET / HT")
+    trickling = asyncio.create_task(trickled(writer, b"T"))
+    assert (await end_of(reader)).count(b"HTTP/1.1 200 OK") == 1
+    trickling.cancel()
+    writer.close()
+
+
+async def test_a_connection_that_says_nothing_is_ended(hasty: RunningFront) -> None:
+    reader, writer = await secured(hasty)
+    assert await end_of(reader) == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_a_body_that_trickles_is_a_408(
+    world: World, hasty: RunningFront, framing: str
+) -> None:
+    reader, writer = await secured(hasty)
+    writer.write(post(world, framing))
+    piece = b" " if "Length" in framing else b"1\r\n \r\n"
+    trickling = asyncio.create_task(trickled(writer, piece))
+    assert (await end_of(reader)).startswith(b"HTTP/1.1 408 ")
+    trickling.cancel()
+    writer.close()
+    assert world.stub.calls == []
+
+
+async def test_a_chunked_body_without_an_end_is_refused_at_the_limit(
+    monkeypatch: pytest.MonkeyPatch, world: World, start_front: StartFront
+) -> None:
+    monkeypatch.setattr(server, "MAX_BODY", 1 << 20)
+    reader, writer = await secured(await start_front())
+    writer.write(post(world, "Transfer-Encoding: chunked"))
+    piece = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+    answer = asyncio.create_task(reader.read(100))
+    sent = 0
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while not answer.done() and sent < 64 << 20:
+            writer.write(piece)
+            await writer.drain()
+            sent += len(piece)
+    assert (await asyncio.wait_for(answer, 5)).startswith(b"HTTP/1.1 413 ")
+    assert sent < 16 << 20, "it is refused while it is sent, not when memory is full"
+    writer.close()
+    assert world.stub.calls == []
+
+
+async def test_a_half_closed_connection_still_gets_its_answer_and_ends(
+    world: World, running: RunningFront
+) -> None:
+    """TLS has no half-close of use; the endpoint without TLS has."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(request(world, f"GET {INSTANCES}/vm HTTP/1.1", "Connection: close"))
+    writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 200 OK") or answer == b""
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(("Content-Length: 5", "Transfer-Encoding: chunked"), id="CL.TE"),
+        pytest.param(("Transfer-Encoding: chunked", "Content-Length: 5"), id="TE.CL"),
+        pytest.param(("Content-Length: 5", "Content-Length: 6"), id="CL.CL"),
+        pytest.param(("Content-Length: 5, 6",), id="CL list"),
+        pytest.param(("Content-Length: +5",), id="CL sign"),
+        pytest.param(("Content-Length: 0x5",), id="CL hexadecimal"),
+        pytest.param(("Content-Length : 5",), id="space before the colon"),
+        pytest.param(("Transfer-Encoding: chunked, identity",), id="TE not chunked last"),
+        pytest.param(("Transfer-Encoding: xchunked",), id="TE unknown"),
+        pytest.param(("Transfer-Encoding: chunked", "Transfer-Encoding: x"), id="TE.TE"),
+        pytest.param(("Transfer-Encoding:\x0bchunked",), id="TE with a control character"),
+        pytest.param(("X: a\nContent-Length: 5",), id="bare LF"),
+        pytest.param(("X: a\rContent-Length: 5",), id="bare CR"),
+        pytest.param((" Content-Length: 5",), id="folded"),
+        pytest.param(("X: a\0",), id="NUL"),
+        pytest.param(("Host: elsewhere.googleapis.com",), id="two hosts"),
+    ],
+)
+async def test_framing_that_two_parties_read_differently_is_refused(
+    world: World, running: RunningFront, head: tuple[str, ...]
+) -> None:
+    """RFC 9112, sections 2.2, 5.1, 5.2 and 6.3: a server may refuse each, and ends the connection.
+
+    What follows would be a request of its own to one of the parties.
+    """
+    reader, writer = await secured(running)
+    authorized = SMUGGLED + f"Authorization: Bearer {world.token}\r\n\r\n".encode()
+    writer.write(post(world, *head) + b"0\r\n\r\n" + authorized)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.split(b" ")[1] == b"400"
+    assert answer.count(b"HTTP/1.") == 1
+    assert world.stub.calls == []
+    writer.close()
