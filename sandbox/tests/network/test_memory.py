@@ -39,9 +39,7 @@ async def test_it_forgets_whole_namespaces() -> None:
     await network.detach((front,))
     assert set(network.attached) == {"10.138.0.2", "10.138.0.4"}
     await network.stop()
-    await network.attach((back,))
-    await network.detach((other,))
-    assert set(network.attached) == {"10.138.0.3"}
+    assert network.attached == {}
 
 
 def test_it_listens_on_loopback_only() -> None:
