@@ -23,7 +23,7 @@ from cloudspill_sandbox.compute import (
     service_accounts,
     tags,
 )
-from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
+from cloudspill_sandbox.compute.catalogue.machine_types import machine_type, why_not
 from cloudspill_sandbox.compute.catalogue.regions import CPU_PLATFORM
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import already_exists
@@ -55,6 +55,7 @@ UPDATABLE = RESTARTING | {
 }
 """What can change: https://cloud.google.com/compute/docs/instances/update-instance-properties."""
 
+_HOST_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _UNSUPPORTED = ("guestAccelerators", "sourceMachineImage", "instanceEncryptionKey")
 
 
@@ -144,11 +145,8 @@ def checked_machine_type(cloud: Cloud, zone: str, field: str, reference: str | N
             f"Machine type specified is in '{names.scope(name)}', instance is in 'zones/{zone}'.",
         )
     if machine_type(names.last(name)) is None:
-        raise refusals.invalid_value(
-            field,
-            reference,
-            f"Machine type with name '{names.last(name)}' does not exist in zone '{zone}'.",
-        )
+        unknown = f"Machine type with name '{names.last(name)}' does not exist in zone '{zone}'."
+        raise refusals.invalid_value(field, reference, why_not(names.last(name)) or unknown)
     return names.link(name)
 
 
@@ -220,9 +218,13 @@ def shielded(body: Document | None) -> Document:
 
 
 def _checked_hostname(hostname: str) -> str:
-    """https://cloud.google.com/compute/docs/instances/custom-hostname-vm#limitations."""
+    """https://cloud.google.com/compute/docs/instances/custom-hostname-vm#limitations.
+
+    Unlike resources' names a label may begin with a digit: Google's own samples in
+    GoogleCloudPlatform/python-docs-samples, compute/client_library, have `instance.672.hostname`.
+    """
     labels = hostname.split(".")
-    if len(labels) < 2 or not all(documents.full_match(names.NAME, label) for label in labels):
+    if len(labels) < 2 or not all(documents.full_match(_HOST_LABEL, label) for label in labels):
         raise refusals.invalid_value(
             "resource.hostname", hostname, "Must be a fully qualified RFC 1035 name."
         )

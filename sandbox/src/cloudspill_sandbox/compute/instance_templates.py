@@ -123,7 +123,8 @@ def _interfaces(
 def _interface(
     cloud: Cloud, store: Store | Transaction, field: str, at: int, body: Document
 ) -> Document:
-    interface = {"kind": "compute#networkInterface", "name": f"nic{at}"} | body
+    # Names of interfaces are the server's, whatever a client says.
+    interface = body | {"kind": "compute#networkInterface", "name": f"nic{at}"}
     if not (body.get("network") or body.get("subnetwork")):
         interface["network"] = "global/networks/default"
     if reference := interface.get("network"):

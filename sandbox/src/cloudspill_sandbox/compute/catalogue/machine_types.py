@@ -15,8 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-_CUSTOM = re.compile(r"(?:(n1|n2|n2d|n4|e2|c2|c3)-)?custom-(\d{1,3})-(\d{3,7})(-ext)?")
+_CUSTOM = re.compile(
+    r"(?:(?:n1|n2|n2d|n4|e2)-)?custom-(?P<vcpus>\d{1,3})-(?P<memory>\d{3,7})(?:-ext)?"
+    r"|e2-custom-(?P<shared>micro|small|medium)-(?P<shared_memory>\d{3,7})"
+)
 _CUSTOM_MEMORY_STEP_MB = 256
+_CUSTOM_MOST_VCPUS = 96
+_SHARED_MEMORY_MB = {"micro": (1024, 2048), "small": (2048, 4096), "medium": (4096, 8192)}
+"""Least and most of custom shared-core types."""
 _FEWEST_INTERFACES, _MOST_INTERFACES = 2, 10
 """What each machine type may have at least, and any of them at most."""
 
@@ -98,9 +104,39 @@ def machine_type(name: str) -> MachineType | None:
     """Return the predefined or custom (`n2-custom-4-8192`) machine type of this name, or None."""
     if predefined := MACHINE_TYPES.get(name):
         return predefined
+    custom = _custom(name)
+    return custom if custom and not _fault(custom) else None
+
+
+def why_not(name: str) -> str | None:
+    """Return Google's sentence on a custom machine type that cannot be; None for other names.
+
+    As https://github.com/elotl/kip/issues/171 and https://github.com/DataBiosphere/dsub/issues/232
+    quote it.
+    """
+    custom = _custom(name)
+    return _fault(custom) if custom else None
+
+
+def _custom(name: str) -> MachineType | None:
+    """Return what the name of a custom type asks for, whether that can be or not."""
     if not (match := _CUSTOM.fullmatch(name)):
         return None
-    vcpus, memory_mb = int(match[2]), int(match[3])
-    if vcpus < 1 or (vcpus > 1 and vcpus % 2) or memory_mb % _CUSTOM_MEMORY_STEP_MB:
-        return None
-    return MachineType(name, vcpus, memory_mb)
+    if match["shared"]:
+        return MachineType(name, 2, int(match["shared_memory"]), shared=True)
+    return MachineType(name, int(match["vcpus"]), int(match["memory"]))
+
+
+def _fault(custom: MachineType) -> str | None:
+    if custom.memory_mb % _CUSTOM_MEMORY_STEP_MB:
+        return (
+            f"Memory should be a multiple of {_CUSTOM_MEMORY_STEP_MB}MiB, "
+            f"while {custom.memory_mb}MiB is requested"
+        )
+    if custom.shared:
+        least, most = _SHARED_MEMORY_MB[custom.name.split("-")[2]]
+        exists = least <= custom.memory_mb <= most
+    else:
+        even = custom.vcpus == 1 or custom.vcpus % 2 == 0
+        exists = even and 1 <= custom.vcpus <= _CUSTOM_MOST_VCPUS
+    return None if exists else f"Custom Machine type with name '{custom.name}' does not exist."

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What public programs send and expect, Google's samples for Python among them.
+
+Those are https://github.com/GoogleCloudPlatform/python-docs-samples/tree/main/compute/client_library,
+which Google's pages show and Google runs against its own cloud.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import UBUNTU, ZONE, Client
+
+
+@pytest.mark.parametrize(
+    ("name", "memory"),
+    [
+        ("e2-custom-micro-2048", 2048),
+        ("e2-custom-small-2304", 2304),
+        ("e2-custom-medium-4096", 4096),
+    ],
+)
+async def test_custom_shared_core_machine_types(api: Client, name: str, memory: int) -> None:
+    # https://cloud.google.com/compute/docs/instances/creating-instance-with-custom-machine-type
+    found = await api.call("machineTypes.get", machineType=name)
+    assert (found["guestCpus"], found["memoryMb"], found["isSharedCpu"]) == (2, memory, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        # https://github.com/elotl/kip/issues/171
+        ("n1-custom-1-921", "Memory should be a multiple of 256MiB, while 921MiB is requested"),
+        # https://github.com/DataBiosphere/dsub/issues/232
+        (
+            "custom-124-819200",
+            "Custom Machine type with name 'custom-124-819200' does not exist.",
+        ),
+        (
+            "e2-custom-micro-4096",
+            "Custom Machine type with name 'e2-custom-micro-4096' does not exist.",
+        ),
+        ("n9-large", f"Machine type with name 'n9-large' does not exist in zone '{ZONE}'."),
+    ],
+)
+async def test_machine_types_that_cannot_be(
+    api: Client, spec: Any, name: str, sentence: str
+) -> None:
+    reference = f"zones/{ZONE}/machineTypes/{name}"
+    refusal = await api.refused("instances.insert", spec(machineType=reference))
+    assert refusal.message == (
+        f"Invalid value for field 'resource.machineType': '{reference}'. {sentence}"
+    )
+
+
+async def test_a_label_of_a_hostname_may_begin_with_a_digit(api: Client, spec: Any) -> None:
+    await api.done("instances.insert", spec("vm", hostname="instance.672.hostname"))
+    assert (await api.instance("vm"))["hostname"] == "instance.672.hostname"
+
+
+async def test_interfaces_of_a_template_are_named_by_the_server(api: Client) -> None:
+    disk = {"boot": True, "initializeParams": {"sourceImage": UBUNTU}}
+    properties = {
+        "machineType": "e2-small",
+        "disks": [disk],
+        "networkInterfaces": [{"name": "global/networks/default"}],
+    }
+    await api.done("instanceTemplates.insert", {"name": "t", "properties": properties})
+    held = await api.call("instanceTemplates.get", instanceTemplate="t")
+    (interface,) = held["properties"]["networkInterfaces"]
+    assert interface["name"] == "nic0"
+    assert interface["network"].endswith("/global/networks/default")
