@@ -28,6 +28,9 @@ class Sdk(Protocol):
             Refused: Google's API said no.
         """
 
+    def begin(self, method: str, **parameters: Any) -> Json:
+        """Return a method's operation as it is answered, without waiting for its end."""
+
     def close(self) -> None:
         """End all connections."""
 
@@ -63,16 +66,25 @@ class ApiPythonClient:
         except HttpError as error:
             raise Refused(error.status_code, error.reason) from error
 
-    def _answer(self, method: str, parameters: Json) -> Any:
+    def begin(self, method: str, **parameters: Any) -> Json:
+        """Return the operation."""
+        operation: Json = self._request(method, parameters)[1].execute()
+        return operation
+
+    def _request(self, method: str, parameters: Json) -> tuple[Any, Any]:
+        """Return the collection that a method is of, and what would call it."""
         resource, verb = method.split(".")
         collection = getattr(self._service, resource)()
-        call = getattr(collection, verb)
         wanted = {
             key: value
             for key, value in self._place.items()
             if key in _parameters_of(collection, verb)
         }
-        request = call(**wanted | parameters)
+        return collection, getattr(collection, verb)(**wanted | parameters)
+
+    def _answer(self, method: str, parameters: Json) -> Any:
+        verb = method.rpartition(".")[2]
+        collection, request = self._request(method, parameters)
         answer = request.execute()
         if verb in {"list", "aggregatedList"} and "items" in answer:
             return self._items(getattr(collection, f"{verb}_next"), request, answer)
@@ -122,11 +134,16 @@ class CloudCompute:
         from google.api_core.exceptions import GoogleAPICallError
 
         try:
-            return self._answer(method, parameters)
+            return self._plain(self._called(method, parameters), method.rpartition(".")[2])
         except GoogleAPICallError as error:
             raise Refused(error.code or 0, error.message or "") from error
 
-    def _answer(self, method: str, parameters: Json) -> Any:
+    def begin(self, method: str, **parameters: Any) -> Json:
+        """Return the operation's name and status."""
+        operation = self._called(method, parameters)
+        return {"name": operation.name, "status": operation.status.name}
+
+    def _called(self, method: str, parameters: Json) -> Any:
         resource, verb = method.split(".")
         call = getattr(self._client(resource), _snake(verb))
         kind = _request_of(call)
@@ -141,7 +158,7 @@ class CloudCompute:
             document[_camel(name)] = parameters["body"]
         left_out = parameters.keys() - {"body"} - document.keys()
         assert not left_out, f"{method} has no parameters {left_out}"
-        return self._plain(call(kind.from_json(json.dumps(document))), verb)
+        return call(kind.from_json(json.dumps(document)))
 
     def _plain(self, answer: Any, verb: str) -> Any:
         if hasattr(answer, "result"):

@@ -203,3 +203,38 @@ def test_the_project_and_what_it_has_are_read(driver: Any, target: Target) -> No
     assert driver.ex_get_disktype("pd-ssd").zone.name == target.zone
     assert driver.ex_get_zone(target.zone).status == "UP"
     assert driver.ex_get_region(target.region).status == "UP"
+
+
+def test_what_every_zone_and_region_has_is_listed_at_once(
+    driver: Any, target: Target, named: Named
+) -> None:
+    address = driver.ex_create_address(named("address"), region=target.region)
+    assert address.name in [each.name for each in driver.ex_list_addresses("all")]
+    assert driver.ex_destroy_address(address)
+    kinds = driver.ex_list_disktypes("all")
+    assert {kind.name for kind in kinds} >= {"pd-standard", "pd-ssd"}
+    # The driver takes the first page of this list for all of it.
+    sizes = [size for size in driver.list_sizes("all") if size.name == "f1-micro"]
+    assert len({size.extra["zone"].name for size in sizes}) > 1
+    subnetworks = driver.ex_list_subnetworks("all")
+    assert target.region in [each.region.name for each in subnetworks if each.name == "default"]
+
+
+def test_an_image_is_read_by_its_link(driver: Any) -> None:
+    newest = driver.ex_get_image_from_family("debian-12", ["debian-cloud"])
+    assert driver.ex_get_image(newest.extra["selfLink"]).id == newest.id
+
+
+def test_the_project_s_metadata_are_set(driver: Any) -> None:
+    def items() -> list[dict[str, str]]:
+        metadata = driver.ex_get_project().extra["commonInstanceMetadata"]
+        return list(metadata.get("items", []))
+
+    before = items()
+    wanted = [*before, {"key": "ct", "value": "x"}]
+    assert driver.ex_set_common_instance_metadata({"items": wanted}, force=True)
+    try:
+        assert {"key": "ct", "value": "x"} in items()
+    finally:
+        assert driver.ex_set_common_instance_metadata({"items": before}, force=True)
+    assert {"key": "ct", "value": "x"} not in items()

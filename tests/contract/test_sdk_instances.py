@@ -204,4 +204,11 @@ def test_addresses_are_promoted_and_internal_ones_reserved(
     api("addresses.delete", address=internal)
 
 
+def test_maintenance_of_the_host_is_announced(api: Sdk, vm: str) -> None:
+    # https://cloud.google.com/compute/docs/instances/simulating-host-maintenance: a minute ahead
+    operation = api.begin("instances.simulateMaintenanceEvent", instance=vm)
+    assert operation["status"] != "DONE"
+    api("instances.delete", instance=vm)
+
+
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"

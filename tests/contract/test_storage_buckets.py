@@ -153,6 +153,24 @@ def test_a_retention_policy_keeps_objects(storage: Any, bucket: Any) -> None:
         bucket.patch()
 
 
+def test_a_retention_policy_is_locked_for_good(storage: Any, bucket: Any) -> None:
+    # https://cloud.google.com/storage/docs/bucket-lock
+    from google.api_core.exceptions import Forbidden
+
+    bucket.retention_period = 1
+    bucket.patch()
+    bucket.lock_retention_policy()
+    assert storage.get_bucket(bucket.name).retention_policy_locked
+    bucket.retention_period = None
+    with pytest.raises(Forbidden):
+        bucket.patch()
+
+
+def test_the_project_s_account_for_storage_is_told(storage: Any) -> None:
+    # https://cloud.google.com/storage/docs/getting-service-agent
+    assert storage.get_service_account_email().endswith(".iam.gserviceaccount.com")
+
+
 def test_policies_are_read_changed_and_tested(storage: Any, bucket: Any, target: Target) -> None:
     from google.api_core.exceptions import PreconditionFailed
 
