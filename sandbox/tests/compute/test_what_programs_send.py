@@ -72,3 +72,23 @@ async def test_interfaces_of_a_template_are_named_by_the_server(api: Client) -> 
     (interface,) = held["properties"]["networkInterfaces"]
     assert interface["name"] == "nic0"
     assert interface["network"].endswith("/global/networks/default")
+
+
+async def test_a_subnetwork_added_to_an_auto_mode_network_can_be_deleted(api: Client) -> None:
+    # ansible-collections/google.cloud, tests/integration/targets/gcp_compute_subnetwork;
+    # https://cloud.google.com/vpc/docs/create-modify-vpc-networks#delete_subnet
+    own = {"name": "own", "network": "global/networks/default", "ipCidrRange": "172.16.0.0/16"}
+    await api.done("subnetworks.insert", own)
+    await api.done("subnetworks.delete", subnetwork="own")
+    assert (await api.refused("subnetworks.get", subnetwork="own")).status == 404
+    refusal = await api.refused("subnetworks.delete", subnetwork="default")
+    assert "Cannot delete auto subnetwork" in refusal.message
+
+
+async def test_a_network_with_an_added_subnetwork_stays(api: Client) -> None:
+    await api.done("networks.insert", {"name": "auto", "autoCreateSubnetworks": True})
+    own = {"name": "own", "network": "global/networks/auto", "ipCidrRange": "172.16.0.0/16"}
+    await api.done("subnetworks.insert", own)
+    refusal = await api.refused("networks.delete", network="auto")
+    assert refusal.reason == "resourceInUseByAnotherResource"
+    assert refusal.message.endswith("/regions/us-west1/subnetworks/own'")

@@ -98,6 +98,14 @@ def put_auto_network(cloud: Cloud, tx: Transaction, network: Document) -> None:
     tx.put(names.relative(network["selfLink"]), complete_network(network) | {"subnetworks": links})
 
 
+def is_automatic(network: Document, subnetwork: str) -> bool:
+    """Whether a network's subnetwork came with it, and so has its name; others may be added.
+
+    https://cloud.google.com/vpc/docs/subnets#subnet-types
+    """
+    return bool(network["autoCreateSubnetworks"] and subnetwork == network["name"])
+
+
 def complete_network(network: Document) -> Document:
     """Return a network document with what Google fills in."""
     return {

@@ -88,8 +88,9 @@ def _users(cloud: Cloud, network: Document) -> Iterator[str]:
         if firewall["network"] == link:
             yield names.relative(firewall["selfLink"])
     yield from reservations.in_subnetworks(cloud.store, network.get("subnetworks", ()))
-    if not network["autoCreateSubnetworks"]:
-        yield from map(names.relative, network.get("subnetworks", ()))
+    for subnetwork in map(names.relative, network.get("subnetworks", ())):
+        if not beginnings.is_automatic(network, names.last(subnetwork)):
+            yield subnetwork
 
 
 def _check_mtu(body: Document) -> None:

@@ -113,7 +113,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
         _check_unused(cloud, name, document)
         network_name = names.relative(document["network"])
         network = found(tx, network_name)
-        if network["autoCreateSubnetworks"]:
+        if beginnings.is_automatic(network, document["name"]):
             raise refusals.invalid_usage(
                 f"Cannot delete auto subnetwork '{name}' from an auto subnet mode network"
             )
@@ -173,8 +173,10 @@ def _check_automatic(
     network: Document, document: Document, ip_range: ipaddress.IPv4Network
 ) -> None:
     """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
-    automatic = network["autoCreateSubnetworks"] and document["name"] == network["name"]
-    if automatic and ip_range.prefixlen < _SHORTEST_AUTOMATIC_PREFIX:
+    if (
+        beginnings.is_automatic(network, document["name"])
+        and ip_range.prefixlen < _SHORTEST_AUTOMATIC_PREFIX
+    ):
         raise refusals.invalid_value(
             "ipCidrRange",
             ip_range,
