@@ -293,7 +293,9 @@ async def test_an_obsolete_image_makes_no_disk_and_a_deprecated_one_does(
     await api.done("images.deprecate", change, image="old")
     refusal = await api.refused("disks.insert", source)
     assert (refusal.status, refusal.reason) == (400, "invalid")
-    assert "images/old' is obsolete. A suggested replacement is 'gl" in refusal.message
+    new = "projects/cloudspill-sandbox/global/images/new"
+    assert f"images/old' is obsolete. A suggested replacement is '{new}'." in refusal.message
+    assert (await api.call("images.get", image="old"))["deprecated"]["replacement"].endswith(new)
     await api.done("images.deprecate", {"state": "DEPRECATED"}, image="old")
     await api.done("disks.insert", source)
 

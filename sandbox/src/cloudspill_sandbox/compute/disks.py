@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, names, refusals, sources
+from cloudspill_sandbox.compute import documents, names, operation_warnings, refusals, sources
 from cloudspill_sandbox.compute.catalogue.disk_types import DISK_TYPES
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
@@ -45,10 +45,12 @@ class NewDisk:
     Attributes:
         document: the disk, status CREATING.
         source: volume to copy, None for an empty disk.
+        warnings: what the operation that makes it warns of.
     """
 
     document: Document
     source: str | None
+    warnings: tuple[Document, ...]
 
     @property
     def name(self) -> str:
@@ -109,7 +111,8 @@ def reserve(
         document, names.check_labels(f"{field}.labels", body.get("labels"))
     )
     tx.put(name, document)
-    return NewDisk(document, volume_of(origin) if origin else None)
+    warnings = tuple(operation_warnings.of_disk(document, origin))
+    return NewDisk(document, volume_of(origin) if origin else None, warnings)
 
 
 def checked_size(field: str, asked: int | str | None, origin: Document | None) -> int:

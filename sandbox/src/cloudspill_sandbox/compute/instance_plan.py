@@ -71,6 +71,11 @@ class Plan:
     name: str
     new_disks: tuple[disks.NewDisk, ...]
 
+    @property
+    def warnings(self) -> list[Document]:
+        """What the operation that makes it warns of."""
+        return [warning for disk in self.new_disks for warning in disk.warnings]
+
 
 def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
     """Check everything that an instance needs, and write it with status PROVISIONING.

@@ -107,8 +107,9 @@ def _cut(
 def _key(order: str, scope: str, document: Document) -> tuple[str, ...]:
     if order == "name":
         return (scope, document["name"])
+    made = document.get("creationTimestamp") or document["insertTime"]  # operations have the latter
     # Digits reversed sort newest first, and keep the key a plain string that fits a page token.
-    return (document["creationTimestamp"].translate(_NUMBER_ORDER), scope, document["name"])
+    return (made.translate(_NUMBER_ORDER), scope, document["name"])
 
 
 def _write_token(key: tuple[str, ...]) -> str:

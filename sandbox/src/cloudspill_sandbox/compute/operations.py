@@ -13,7 +13,7 @@ import contextlib
 import http
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -115,6 +115,7 @@ class Operations:
         target_id: str | None = None,
         *,
         part_of: str | None = None,
+        warnings: Sequence[Document] = (),
     ) -> str:
         """Write a new operation on `target` in the handler's transaction; return its name.
 
@@ -124,6 +125,7 @@ class Operations:
             target_id: its numeric id, read from its document when not given.
             part_of: an operation under way that this one does a part of, in the same group. That
                 one shall come to its end even while the sandbox stops.
+            warnings: what goes well and is told all the same (operation_warnings.py).
 
         Raises:
             ApiError: 503, the sandbox is stopping; the transaction must then be dropped.
@@ -137,16 +139,20 @@ class Operations:
         document = documents.resource("operation", name, now) | {
             "operationType": kind,
             "targetLink": names.link(target),
-            "targetId": target_id or (tx.get(target) or {}).get("id", "0"),
             "user": call.principal.email,
             "status": "RUNNING",
             "progress": 0,
             "insertTime": documents.timestamp(now),
             "startTime": documents.timestamp(now),
         }
+        del document["creationTimestamp"]  # deprecated, and absent from Google's answers
+        if identity := target_id or (tx.get(target) or {}).get("id"):  # a collection has none
+            document["targetId"] = identity
         if request := call.query.get("requestId"):
             document["clientOperationId"] = request
             request_ids.remember(tx, call, request, name)
+        if warnings:
+            document["warnings"] = list(warnings)
         if part_of is not None:
             document["operationGroupId"] = found(tx, part_of)["operationGroupId"]
         tx.put(name, document)

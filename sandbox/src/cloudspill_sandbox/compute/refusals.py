@@ -72,7 +72,7 @@ def not_ready(name: str) -> ApiError:
     return ApiError(400, "resourceNotReady", f"The resource '{name}' is not ready")
 
 
-def obsolete(field: str, value: object, name: str, replacement: str | None) -> ApiError:
+def obsolete(field: str, value: object, name: str, replacement: str) -> ApiError:
     """400 for an image that is OBSOLETE or DELETED, after Google's warning for a DEPRECATED one.
 
     https://cloud.google.com/compute/docs/images/deprecate-custom.

@@ -96,7 +96,8 @@ def image(cloud: Cloud, tx: Store | Transaction, field: str, reference: str) -> 
     found = PUBLIC_DOCUMENTS.get(name) or tx.get(name)
     ready = _ready(found, field, reference, "image", name)
     if ready.get("deprecated", {}).get("state") in _UNUSABLE:
-        raise refusals.obsolete(field, reference, name, ready["deprecated"].get("replacement"))
+        replacement = names.relative(ready["deprecated"].get("replacement") or "")
+        raise refusals.obsolete(field, reference, name, replacement)
     return ready
 
 

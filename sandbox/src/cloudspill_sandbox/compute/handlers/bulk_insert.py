@@ -85,7 +85,9 @@ class _BulkInsert:
     def open(self, tx: Transaction, plans: Sequence[Plan]) -> None:
         """Open the operations of the instances beside that of the request."""
         self._note(tx, self._operation, "CREATING")
-        self._children = {self._open(tx, "insert", plan.name): plan for plan in plans}
+        self._children = {
+            self._open(tx, "insert", plan.name, plan.warnings): plan for plan in plans
+        }
         made = ((tx.get(plan.name) or {})["id"] for plan in plans)
         bulk_groups.begin(tx, self._operation, made)
 
@@ -96,9 +98,13 @@ class _BulkInsert:
             failed=self._failed,
         )
 
-    def _open(self, tx: Transaction, kind: str, name: str) -> str:
+    def _open(
+        self, tx: Transaction, kind: str, name: str, warnings: Sequence[Document] = ()
+    ) -> str:
         call = dataclasses.replace(self._call, query={})  # the requestId is the parent's alone
-        return self._cloud.operations.open(tx, call, kind, name, part_of=self._operation)
+        return self._cloud.operations.open(
+            tx, call, kind, name, part_of=self._operation, warnings=warnings
+        )
 
     async def _create(self) -> None:
         """Make the instances at once; too few of them go again.

@@ -22,7 +22,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         disk = disks.reserve(cloud, tx, name, body, "resource", "sizeGb")
         quotas.check(cloud, tx, call.path["zone"])
-        operation = cloud.operations.open(tx, call, "insert", name)
+        operation = cloud.operations.open(tx, call, "insert", name, warnings=disk.warnings)
 
     async def make() -> None:
         await disk.make(cloud)

@@ -3,7 +3,16 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import copies, disks, documents, labels, names, refusals, sources
+from cloudspill_sandbox.compute import (
+    copies,
+    disks,
+    documents,
+    labels,
+    names,
+    operation_warnings,
+    refusals,
+    sources,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, deleting
 from cloudspill_sandbox.compute.listing import page
@@ -54,7 +63,8 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         origin = _origin(cloud, tx, call)
         document = _document(cloud, name, call.body, origin)
         tx.put(name, document)
-        operation = cloud.operations.open(tx, call, "insert", name)
+        warnings = list(operation_warnings.of_image(origin))
+        operation = cloud.operations.open(tx, call, "insert", name, warnings=warnings)
     return await copies.perform(
         cloud,
         operation,
@@ -135,14 +145,25 @@ async def _patch(cloud: Cloud, call: Call) -> Document:
 async def _change(cloud: Cloud, call: Call, kind: str, fields: Document) -> Document:
     """Replace fields of an image; what is set to nothing goes, and so does the state ACTIVE."""
     name = worldwide(call, "images", "image")
-    if ((fields.get("deprecated") or {}).get("state") or "ACTIVE") == "ACTIVE":
-        fields = {key: None if key == "deprecated" else value for key, value in fields.items()}
+    if "deprecated" in fields:
+        fields = fields | {"deprecated": _deprecation(cloud, fields["deprecated"] or {})}
     with cloud.transaction() as tx:
         image = found(tx, name) | fields
         tx.put(name, {key: value for key, value in image.items() if value is not None})
         operation = cloud.operations.open(tx, call, kind, name)
         cloud.operations.close(tx, operation)
     return found(cloud.store, operation)
+
+
+def _deprecation(cloud: Cloud, status: Document) -> Document | None:
+    """Return a DeprecationStatus with a link to the replacement; None for an ACTIVE image."""
+    if (status.get("state") or "ACTIVE") == "ACTIVE":
+        return None
+    if replacement := status.get("replacement"):
+        images = f"{cloud.project}/global/images"
+        name = names.resolve("resource.replacement", replacement, images)
+        status = status | {"replacement": names.link(name)}
+    return status
 
 
 async def _set_labels(cloud: Cloud, call: Call) -> Document:

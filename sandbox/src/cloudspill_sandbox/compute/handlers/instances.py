@@ -39,7 +39,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         body = instance_templates.applied(cloud, tx, call)
         plan = instance_plan.reserve(cloud, tx, call.path["zone"], body)
-        operation = cloud.operations.open(tx, call, "insert", plan.name)
+        operation = cloud.operations.open(tx, call, "insert", plan.name, warnings=plan.warnings)
     return await cloud.operations.perform(operation, Creation(cloud, plan).work())
 
 
