@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network interfaces and external addresses of instances.
+"""Network interfaces of instances.
 
 https://cloud.google.com/compute/docs/networking/network-overview,
 https://cloud.google.com/compute/docs/ip-addresses,
@@ -12,7 +12,14 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, interface_rules, leases, names, refusals
+from cloudspill_sandbox.compute import (
+    access_configs,
+    documents,
+    interface_rules,
+    leases,
+    names,
+    refusals,
+)
 from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -21,6 +28,18 @@ if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
 _FIELD = "resource.networkInterfaces"
+_UNSUPPORTED = (
+    "aliasIpRanges",
+    "aliasIpv6Ranges",
+    "igmpQuery",
+    "internalIpv6PrefixLength",
+    "ipv6AccessConfigs",
+    "ipv6Address",
+    "networkAttachment",
+    "parentNicName",
+    "serviceClassId",
+    "vlan",
+)
 
 
 def plan(
@@ -50,9 +69,14 @@ def plan(
 def _plan_one(
     cloud: Cloud, tx: Transaction, instance: str, field: str, nic: str, body: Document
 ) -> Document:
+    refusals.check_supported(field, body, *_UNSUPPORTED)
+    if body.get("stackType") not in (None, "IPV4_ONLY"):
+        raise refusals.invalid_value(
+            f"{field}.stackType", body["stackType"], "Its subnetwork has no IPv6 range."
+        )
     region = ZONES[instance.split("/")[3]].name
     subnetwork = subnetwork_of(cloud, tx, field, region, body)
-    planned: Document = {
+    planned: Document = documents.given(body, "nicType", "queueCount") | {
         "kind": "compute#networkInterface",
         "name": nic,
         "network": subnetwork["network"],
@@ -66,7 +90,7 @@ def _plan_one(
                 f"{field}.accessConfigs", "", "At most one access config currently supported."
             )
         at = f"{field}.accessConfigs[0]"
-        planned["accessConfigs"] = [access_config(cloud, tx, instance, at, configs[0])]
+        planned["accessConfigs"] = [access_configs.planned(cloud, tx, instance, at, configs[0])]
     return stamped(planned)
 
 
@@ -166,7 +190,7 @@ def _internal(
     holder = leases.holder(tx, asked)
     static = tx.get(holder) if holder else None
     if static and static["status"] == "RESERVED" and _is_in(static, subnetwork):
-        _put_in_use(tx, static, instance)
+        leases.put_in_use(tx, static, instance)
     elif holder:
         raise refusals.invalid_value(
             f"{field}.networkIP", asked, f"IP '{asked}' is already being used by another resource."
@@ -179,52 +203,6 @@ def _internal(
 def _is_in(address: Document, subnetwork: Document) -> bool:
     """Whether an Address is an internal one of this subnetwork."""
     return bool(address.get("subnetwork") == subnetwork["selfLink"])
-
-
-def _put_in_use(tx: Transaction, address: Document, instance: str) -> None:
-    used = {"status": "IN_USE", "users": [names.link(instance)]}
-    tx.put(names.relative(address["selfLink"]), address | used)
-
-
-def access_config(
-    cloud: Cloud, tx: Transaction, instance: str, field: str, body: Document
-) -> Document:
-    """Return an access config with its external address, static when the request names one.
-
-    Raises:
-        ApiError: 400 when the named address is not reserved or in use; 403 when none is free.
-    """
-    config = {
-        "kind": "compute#accessConfig",
-        "type": body.get("type") or "ONE_TO_ONE_NAT",
-        "name": body.get("name") or "External NAT",
-        "networkTier": body.get("networkTier") or "PREMIUM",
-    }
-    if asked := body.get("natIP"):
-        _use_static(tx, instance, f"{field}.natIP", asked)
-        return config | {"natIP": asked}
-    return config | {"natIP": cloud.addresses.allocate(tx, cloud.network.external_range, instance)}
-
-
-def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
-    region = ZONES[instance.split("/")[3]].name
-    holder = leases.holder(tx, asked) or ""
-    address = tx.get(holder)
-    if (
-        address is None
-        or address.get("addressType") != "EXTERNAL"
-        or names.scope(holder) != f"regions/{region}"
-    ):
-        raise refusals.invalid_value(
-            field,
-            asked,
-            f"The specified external IP address '{asked}' was not found in region '{region}'.",
-        )
-    if address["status"] == "IN_USE":
-        raise refusals.invalid_value(
-            field, asked, "Specified IP address is in-use and would result in a conflict."
-        )
-    _put_in_use(tx, address, instance)
 
 
 def release(tx: Transaction, instance: str, address: str) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from cloudspill_sandbox.compute import refusals
+from cloudspill_sandbox.compute import names, refusals
+from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
 
 COLLECTION = "leases"
@@ -34,6 +35,12 @@ def take(tx: Transaction, address: str, holder: str) -> None:
 def release(tx: Transaction, address: str) -> None:
     """Give an address back."""
     tx.delete(f"{COLLECTION}/{address}")
+
+
+def put_in_use(tx: Transaction, address: Document, instance: str) -> None:
+    """Write on an Address that is reserved that an instance (a relative name) has it."""
+    used = {"status": "IN_USE", "users": [names.link(instance)]}
+    tx.put(names.relative(address["selfLink"]), address | used)
 
 
 class Allocator:

@@ -8,6 +8,7 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfi
 from __future__ import annotations
 
 from cloudspill_sandbox.compute import (
+    access_configs,
     documents,
     interfaces,
     machines,
@@ -36,7 +37,7 @@ async def _add_access_config(cloud: Cloud, call: Call) -> Document:
             raise refusals.invalid_value(
                 "accessConfig", "", "At most one access config currently supported."
             )
-        config = interfaces.access_config(cloud, tx, name, "accessConfig", call.body)
+        config = access_configs.planned(cloud, tx, name, "accessConfig", call.body)
         tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
         quotas.check(cloud, tx, call.path["zone"])
         failed = rollback(cloud.store, tx)
@@ -51,7 +52,7 @@ async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
         instance = found(tx, name)
         machines.check_at_rest(tx, instance)
         interface = _interface(call, instance)
-        config = next(iter(interface.get("accessConfigs", ())), None)
+        config = _config(interface)
         if config is None or config["name"] != asked:
             raise refusals.invalid_value(
                 "accessConfig", asked, f"Access config '{asked}' does not exist."
@@ -63,6 +64,32 @@ async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
         failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "deleteAccessConfig", name)
     return await _settle(cloud, operation, "deleteAccessConfig", failed)
+
+
+async def _update_access_config(cloud: Cloud, call: Call) -> Document:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/instances/updateAccessConfig"""
+    name = zonal(call, "instances", "instance")
+    with cloud.transaction() as tx:
+        instance = found(tx, name)
+        machines.check_at_rest(tx, instance)
+        interface = _interface(call, instance)
+        config = _config(interface)
+        if config is None:
+            raise refusals.invalid_value(
+                "networkInterface",
+                interface["name"],
+                f"Interface '{interface['name']}' has no access config.",
+            )
+        changed = access_configs.patched("accessConfig", config, call.body)
+        tx.put(name, _replaced(instance, interface | {"accessConfigs": [changed]}))
+        operation = cloud.operations.open(tx, call, "updateAccessConfig", name)
+        cloud.operations.close(tx, operation)
+    return found(cloud.store, operation)
+
+
+def _config(interface: Document) -> Document | None:
+    """Return the access config of an interface, or None: there is at most one."""
+    return next(iter(interface.get("accessConfigs", ())), None)
 
 
 def _interface(call: Call, instance: Document) -> Document:
@@ -92,10 +119,11 @@ async def _update(cloud: Cloud, call: Call) -> Document:
     Nobody starts, deletes or changes it in this meanwhile.
     """
     name = zonal(call, "instances", "instance")
-    refusals.check_supported("resource", call.body, *_FIXED)
     with cloud.transaction() as tx:
         instance = found(tx, name)
         before = _interface(call, instance)
+        asked = {key: call.body.get(key) for key in _FIXED if call.body.get(key) != before.get(key)}
+        refusals.check_supported("resource", asked, *_FIXED)
         documents.check_fingerprint(
             call.body.get("fingerprint"), before["fingerprint"], "network interface"
         )
@@ -135,5 +163,6 @@ async def _update(cloud: Cloud, call: Call) -> Document:
 METHODS: Methods = {
     "addAccessConfig": _add_access_config,
     "deleteAccessConfig": _delete_access_config,
+    "updateAccessConfig": _update_access_config,
     "updateNetworkInterface": _update,
 }
