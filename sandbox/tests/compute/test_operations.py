@@ -171,13 +171,22 @@ async def test_old_operations_are_forgotten(api: Client) -> None:
 
 async def test_a_request_id_is_of_one_method_and_target(api: Client, spec: Any) -> None:
     insertion = await api.done("instances.insert", spec(), requestId=REQUEST)
-    another = await api.done("instances.insert", spec("other"), requestId=REQUEST)
+    await api.done("instances.insert", spec("other"))
     stop = await api.done("instances.stop", instance="vm", requestId=REQUEST)
+    another = await api.done("instances.stop", instance="other", requestId=REQUEST)
     assert len({insertion["name"], another["name"], stop["name"]}) == 3
-    assert (await api.instance("other"))["status"] == "RUNNING"
+    assert (await api.instance("other"))["status"] == "TERMINATED"
     assert (await api.instance("vm"))["status"] == "TERMINATED"
     assert await api.done("instances.insert", spec(), requestId=REQUEST) == insertion
     assert await api.done("instances.stop", instance="vm", requestId=REQUEST) == stop
+
+
+async def test_a_request_id_says_that_it_is_the_same_request_whatever_its_body(api: Client) -> None:
+    # GoogleCloudPlatform/python-docs-samples, compute/client_library: test_request_id.
+    first = await api.done("disks.insert", {"name": "one", "sizeGb": "20"}, requestId=REQUEST)
+    second = await api.done("disks.insert", {"name": "two", "sizeGb": "20"}, requestId=REQUEST)
+    assert second == first
+    assert [disk["name"] for disk in (await api.call("disks.list"))["items"]] == ["one"]
 
 
 async def test_a_request_id_goes_with_its_operation(api: Client) -> None:
