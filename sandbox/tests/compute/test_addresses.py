@@ -23,9 +23,8 @@ async def test_a_reserved_address_is_used_by_one_and_freed(api: Client, spec: An
     assert used["users"] == [(await api.instance("one"))["selfLink"]]
     second = await api.refused("instances.insert", spec("two", networkInterfaces=interface))
     assert "is in-use and would result in a conflict" in second.message
-    busy = await api.refused("addresses.delete", address="front")
-    assert busy.reason == "resourceInUseByAnotherResource"
     await api.done("instances.delete", instance="one")
+    assert (await api.call("addresses.get", address="front"))["status"] == "RESERVED"
     await api.done("addresses.delete", address="front")
     assert (await api.call("addresses.list"))["items"] == []
 
@@ -121,6 +120,34 @@ async def test_an_internal_address_may_be_chosen_or_promoted(api: Client, spec: 
     used = (await api.instance())["networkInterfaces"][0]["networkIP"]
     await api.done("addresses.insert", {"name": "b", "address": used} | internal)
     assert (await api.call("addresses.get", address="b"))["status"] == "IN_USE"
+    busy = await api.refused("addresses.delete", address="b")
+    assert busy.reason == "resourceInUseByAnotherResource"
+
+
+async def test_an_instance_keeps_the_external_address_that_is_released(
+    api: Client, spec: Any
+) -> None:
+    # GoogleCloudPlatform/python-docs-samples, compute/client_library: test_promote_ephemeral_ip.
+    def nat_ip(instance: dict[str, Any]) -> str | None:
+        address = instance["networkInterfaces"][0]["accessConfigs"][0].get("natIP")
+        return None if address is None else str(address)
+
+    await api.done("addresses.insert", {"name": "front"})
+    static = (await api.call("addresses.get", address="front"))["address"]
+    interface = [{"accessConfigs": [{"natIP": static}]}]
+    await api.done("instances.insert", spec("vm", networkInterfaces=interface))
+    await api.done("addresses.delete", address="front")
+    assert nat_ip(await api.instance("vm")) == static
+    # It is an ephemeral one now, which an instance gives back when it stops.
+    await api.done("addresses.insert", {"name": "again", "address": static})
+    assert (await api.call("addresses.get", address="again"))["status"] == "IN_USE"
+    await api.done("addresses.delete", address="again")
+    await api.done("instances.stop", instance="vm")
+    assert nat_ip(await api.instance("vm")) is None
+    gone = await api.refused("addresses.insert", {"name": "late", "address": static})
+    assert gone.message.endswith(
+        f"The specified IP address '{static}' was not found in region 'us-west1'."
+    )
 
 
 async def test_a_subnetwork_with_a_reserved_address_is_not_deleted(api: Client) -> None:

@@ -37,13 +37,21 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
 
 
 async def _delete(cloud: Cloud, call: Call) -> Document:
+    """Release an address. An instance keeps an external one, which is an ephemeral one then.
+
+    Google's own samples release one that a running instance has: GoogleCloudPlatform/
+    python-docs-samples, compute/client_library (test_promote_ephemeral_ip).
+    """
     name = regional(call, "addresses", "address")
     with cloud.transaction() as tx:
         document = found(tx, name)
-        if users := document.get("users"):
-            raise refusals.in_use("address", name, names.relative(users[0]))
+        user = next(map(names.relative, document.get("users", ())), None)
+        if user and document["addressType"] != "EXTERNAL":
+            raise refusals.in_use("address", name, user)
         operation = cloud.operations.open(tx, call, "delete", name)
         leases.release(tx, document["address"])
+        if user:
+            leases.take(tx, document["address"], user)
         tx.delete(name)
         cloud.operations.close(tx, operation)
     return found(cloud.store, operation)
