@@ -69,6 +69,7 @@ def test_each_interface_is_listed_with_its_network(api: Sdk, vm: str, back: Back
 def test_an_external_address_comes_to_a_further_interface(api: Sdk, vm: str) -> None:
     there = {"instance": vm, "networkInterface": "nic1"}
     api("instances.addAccessConfig", body={"name": "late"}, **there)
+    api("instances.updateAccessConfig", body={"name": "late", "setPublicPtr": False}, **there)
     first, second = api("instances.get", instance=vm)["networkInterfaces"]
     assert second["accessConfigs"][0]["natIP"] != first["accessConfigs"][0]["natIP"]
     api("instances.deleteAccessConfig", accessConfig="late", **there)
@@ -122,6 +123,7 @@ def test_gcloud_makes_shows_and_moves_interfaces(gcloud: Gcloud, named: Named, b
     assert [each["name"] for each in made["networkInterfaces"]] == ["nic0", "nic1"]
     config = ("--access-config-name=late", "--network-interface=nic1")
     gcloud("instances", "add-access-config", name, *config)
+    gcloud("instances", "update-access-config", name, config[1], "--no-public-ptr")
     gcloud("instances", "delete-access-config", name, *config)
     gcloud("instances", "stop", name)
     update = ("instances", "network-interfaces", "update", name, "--network-interface=nic1")
