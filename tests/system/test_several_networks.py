@@ -28,6 +28,25 @@ INSTANCES = f"zones/{ZONE}/instances"
 IMAGE = "projects/debian-cloud/global/images/family/debian-12"
 PAGE = "#!/bin/sh\nmkdir /run/page && cd /run/page && hostname >index.html\n"
 PAGE += "systemd-run --working-directory=/run/page python3 -m http.server 5000\n"
+ECHO = """
+import socket
+listener = socket.create_server(("", 5001))
+while True:
+    accepted, _ = listener.accept()
+    while data := accepted.recv(99):
+        accepted.sendall(data)
+"""
+"""Says what it hears, to one after another."""
+TALK = """
+import pathlib, socket, sys, time
+with socket.create_connection((sys.argv[1], 5001), timeout=60) as opened:
+    for number in range(10000):
+        opened.sendall(b"%d" % number)
+        assert opened.recv(99) == b"%d" % number
+        pathlib.Path("/run/heard").write_text(str(number))
+        time.sleep(0.1)
+"""
+"""Goes on for as long as every word of one connection comes back."""
 FRONT = {"network": "global/networks/default", "accessConfigs": [{}]}
 BACK = {"subnetwork": f"regions/{REGION}/subnetworks/back"}
 
@@ -74,7 +93,7 @@ def make_network(name: str, ip_range: str) -> None:
 
 def rule(network: str) -> Json:
     """Return a rule that lets anybody reach the page."""
-    allowed = [{"IPProtocol": "tcp", "ports": ["5000"]}]
+    allowed = [{"IPProtocol": "tcp", "ports": ["5000", "5001"]}]
     return {"name": network, "network": f"global/networks/{network}", "allowed": allowed}
 
 
@@ -85,7 +104,7 @@ def addresses() -> list[str]:
 @pytest.fixture(scope="module")
 def lab(running: Sandbox) -> Sandbox:
     """`both` in the networks default and back, `left` in default alone, `right` in back alone."""
-    make_network("back", "10.77.0.0/24")
+    make_network("back", "10.77.4.0/24")
     make("both", FRONT, BACK)
     make("left", FRONT)
     make("right", BACK)
@@ -106,6 +125,12 @@ def reaches(lab: Sandbox, name: str, address: str) -> bool:
 def boot(lab: Sandbox) -> str:
     shown = run(lab, "both", "systemctl", "show", "-P", "UserspaceTimestampMonotonic")
     return shown.stdout.strip()
+
+
+def kill_and_raise(lab: Sandbox) -> None:
+    """End the sandbox's process by SIGKILL, and start another life of it."""
+    os.kill(json.loads(lab.cli("status", "--output", "json").stdout)["pid"], signal.SIGKILL)
+    lab.up()
 
 
 def test_either_neighbour_reaches_the_page_by_the_rules_of_its_own_network(lab: Sandbox) -> None:
@@ -136,11 +161,48 @@ def test_the_machine_knows_both_interfaces_and_its_name_leads_to_the_first(lab: 
 
 def test_a_killed_sandbox_finds_it_running_with_both(lab: Sandbox) -> None:
     before, known = boot(lab), instance("both")["networkInterfaces"]
-    os.kill(json.loads(lab.cli("status", "--output", "json").stdout)["pid"], signal.SIGKILL)
-    lab.up()
+    kill_and_raise(lab)
     assert (boot(lab), instance("both")["networkInterfaces"]) == (before, known)
     assert reaches(lab, "left", addresses()[0])
     assert reaches(lab, "right", addresses()[1])
+
+
+def heard(lab: Sandbox) -> int:
+    """Return how far the talk of `right` with `both` has come; it must be under way."""
+    assert run(lab, "right", "systemctl", "is-active", "talk").stdout.strip() == "active"
+    return int(run(lab, "right", "cat", "/run/heard").stdout or -1)
+
+
+def test_neither_a_wider_subnetwork_nor_forwarding_cuts_it_off(lab: Sandbox) -> None:
+    """https://cloud.google.com/vpc/docs/create-modify-vpc-networks#expand-subnet"""
+    before, (_, back) = boot(lab), addresses()
+    run(lab, "both", "systemd-run", "python3", "-c", ECHO)
+    eventually(
+        lambda: bool(run(lab, "both", "ss", "-Hltn", "sport", "=", ":5001").stdout),
+        within=20,
+        what="the echo listens",
+    )
+    run(lab, "right", "systemd-run", "--unit", "talk", "python3", "-c", TALK, back)
+    eventually(lambda: heard(lab) > 0, within=20, what="the talk begins")
+    body = {"ipCidrRange": "10.77.0.0/16"}
+    done("POST", f"regions/{REGION}/subnetworks/back/expandIpCidrRange", body)
+    make("wide", BACK)
+    wide = instance("wide")["networkInterfaces"][0]["networkIP"]
+    assert wide == "10.77.0.2"  # where no address was before
+    for verb in ("suspend", "resume"):
+        done("POST", f"{INSTANCES}/both/{verb}")
+    done("PUT", f"{INSTANCES}/both", instance("both") | {"canIpForward": True})
+    kill_and_raise(lab)
+    eventually(lambda: reaches(lab, "wide", back), within=60, what="the page in the wider range")
+    shown = run(lab, "both", "ip", "-br", "route", "show", "dev", "eth1").stdout.split("\n")
+    assert [line.split()[:3] for line in shown if line] == [
+        ["10.77.0.0/16", "via", "10.77.0.1"],
+        ["10.77.0.1", "scope", "link"],
+    ]
+    said = heard(lab)
+    eventually(lambda: heard(lab) > said, within=20, what="the talk goes on")
+    assert boot(lab) == before
+    done("DELETE", f"{INSTANCES}/wide")
 
 
 def test_both_addresses_outlive_a_stop_and_a_start(lab: Sandbox) -> None:
