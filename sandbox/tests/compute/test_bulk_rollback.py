@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,7 @@ async def test_what_a_kill_cut_short_is_all_removed(
     assert "leases" not in second.documents()
     ended = await second.call("zoneOperations.get", operation=operation["name"])
     assert ended["error"]["errors"][0]["code"] == "SERVICE_UNAVAILABLE"
+    assert told(ended) == ("DONE", running, 2 - running, running)
 
 
 async def test_a_kill_takes_back_instances_whose_operations_a_client_deleted(
@@ -69,6 +71,14 @@ async def test_what_is_over_stays_whatever_is_killed_later(
     await kill(first.cloud)
     second = client_of(await make_cloud(tmp_path / "store"))
     assert names_of(await listed(second)) == ["vm-01", "vm-02"]
+
+
+def told(operation: dict[str, Any]) -> tuple[str, int, int, int]:
+    """Return what a bulkInsert's operation says: status, and how many came, failed, and went."""
+    metadata = operation["instancesBulkInsertOperationMetadata"]
+    (zone,) = metadata["perLocationStatus"].values()
+    counts = [zone[f"{which}VmCount"] for which in ("created", "failedToCreate", "deleted")]
+    return (zone["status"], *counts)
 
 
 class LateStockOut(StockOut):
@@ -108,6 +118,22 @@ async def rolling(make_cloud: MakeCloud, client_of: ClientOf, late: LateStockOut
     assert isinstance(runtime, MemoryRuntime)
     await eventually(lambda: len(runtime.running) == 1)
     return client
+
+
+async def test_the_operation_tells_how_far_it_is(rolling: Client, late: LateStockOut) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/zoneOperations: counts "so far"."""
+
+    def so_far() -> tuple[str, int, int, int]:
+        zone = "projects/cloudspill-sandbox/zones/us-west1-b"
+        documents = rolling.cloud.store.children(f"{zone}/operations").values()
+        (operation,) = [each for each in documents if each["operationType"] == "bulkInsert"]
+        return told(operation)
+
+    assert so_far() == ("CREATING", 1, 0, 0)
+    late.told.set()
+    await eventually(lambda: so_far() == ("ROLLING_BACK", 1, 1, 0))
+    late.deletions.set()
+    await eventually(lambda: so_far() == ("DONE", 1, 1, 1))
 
 
 async def test_a_sandbox_that_stops_takes_back_the_rest_first(

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cloudspill_sandbox.compute import names
+from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
+
+METADATA = "instancesBulkInsertOperationMetadata"
+"""Where the operation of a bulkInsert tells how far it is."""
 
 _COLLECTION = "bulkInserts"
 
@@ -31,6 +35,24 @@ def half_made(store: Store) -> set[str]:
         for group in store.children(_COLLECTION).values()
         if (store.get(group["operation"]) or {}).get("status") == "RUNNING"
         for instance in group["instances"]
+    }
+
+
+def taken_back(operation: Document) -> Document:
+    """Return the operation of a bulkInsert, telling that none of its instances stayed."""
+    told = operation[METADATA]["perLocationStatus"]
+    return operation | {
+        METADATA: {
+            "perLocationStatus": {
+                location: status
+                | {
+                    "status": "DONE",
+                    "failedToCreateVmCount": status["targetVmCount"] - status["createdVmCount"],
+                    "deletedVmCount": status["createdVmCount"],
+                }
+                for location, status in told.items()
+            }
+        }
     }
 
 

@@ -107,6 +107,8 @@ def _end(
         interfaces.release_strays(cloud.store, tx, target)
         if instance := tx.get(target):
             machines.index(tx, instance)
+    if bulk_groups.METADATA in operation:
+        tx.put(name, bulk_groups.taken_back(operation))
     if state := _interrupted(operation, went_off):
         cloud.operations.fail(tx, name, _interruption(operation, state))
     else:

@@ -34,8 +34,6 @@ from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Transaction
 
-_METADATA = "instancesBulkInsertOperationMetadata"
-
 
 async def _bulk_insert(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
@@ -80,11 +78,12 @@ class _BulkInsert:
         self._children: dict[str, Plan] = {}
         self._begun: set[str] = set()
         self._made: set[str] = set()
+        self._lost: set[str] = set()
         self._deleted: set[str] = set()
 
     def open(self, tx: Transaction, plans: Sequence[Plan]) -> None:
         """Open the operations of the instances beside that of the request."""
-        self._note(tx, self._operation, "CREATING")
+        self._note(tx, "CREATING")
         self._children = {
             self._open(tx, "insert", plan.name, plan.warnings): plan for plan in plans
         }
@@ -116,7 +115,7 @@ class _BulkInsert:
         if len(self._made) >= self._order.least:
             return
         with self._cloud.transaction() as tx:
-            self._note(tx, self._operation, "ROLLING_BACK")
+            self._note(tx, "ROLLING_BACK")
         await all_ended(*map(self._delete, sorted(self._made)))
         shortage = ApiError(
             409,
@@ -135,7 +134,7 @@ class _BulkInsert:
             self._cloud.operations.fail(tx, operation, refusal)
 
     def _over(self, tx: Transaction) -> None:
-        self._note(tx, self._operation, "DONE")
+        self._note(tx, "DONE")
         bulk_groups.end(tx, self._operation)
 
     async def _make(self, operation: str) -> None:
@@ -146,8 +145,14 @@ class _BulkInsert:
         def done(tx: Transaction) -> None:
             creation.done(tx)
             self._made.add(plan.name)
+            self._note(tx, "CREATING")
 
-        await self._perform(operation, dataclasses.replace(creation, done=done))
+        def failed(tx: Transaction) -> None:
+            creation.failed(tx)
+            self._lost.add(plan.name)
+            self._note(tx, "CREATING")
+
+        await self._perform(operation, dataclasses.replace(creation, done=done, failed=failed))
 
     async def _delete(self, name: str) -> None:
         with self._cloud.transaction() as tx:
@@ -162,8 +167,14 @@ class _BulkInsert:
                 return
             disks.write_status(tx, name, "STOPPING")
             operation = self._open(tx, "delete", name)
-        await self._perform(operation, endings.delete(self._cloud, name, graceful=False))
-        self._deleted.add(name)
+        deletion = endings.delete(self._cloud, name, graceful=False)
+
+        def done(tx: Transaction) -> None:
+            deletion.done(tx)
+            self._deleted.add(name)
+            self._note(tx, "ROLLING_BACK")
+
+        await self._perform(operation, dataclasses.replace(deletion, done=done))
 
     async def _perform(self, operation: str, work: Work) -> None:
         """Return when the operation has ended, whether a client removed its document or not."""
@@ -185,24 +196,25 @@ class _BulkInsert:
                     status = document["httpErrorStatusCode"]
                     yield ApiError(status, entry["code"], entry["message"])
 
-    def _note(self, tx: Transaction, operation: str, status: str) -> None:
+    def _note(self, tx: Transaction, status: str) -> None:
         """Write how far the request is, zone by zone."""
-        made, deleted = _by_zone(self._made), _by_zone(self._deleted)
+        made, lost, deleted = map(_by_zone, (self._made, self._lost, self._deleted))
         wanted = Counter(zone for zone, _ in self._order.places)
-        ended = status != "CREATING"
         metadata = {
             f"zones/{zone}": {
                 "status": status,
                 "targetVmCount": count,
                 "createdVmCount": made[zone],
-                "failedToCreateVmCount": count - made[zone] if ended else 0,
+                # In the end those that a quota did not let begin count too.
+                "failedToCreateVmCount": count - made[zone] if status == "DONE" else lost[zone],
                 "deletedVmCount": deleted[zone],
             }
             for zone, count in wanted.items()
         }
-        if document := tx.get(operation):
+        if document := tx.get(self._operation):
             group = {"operationGroupId": self._group}
-            tx.put(operation, document | group | {_METADATA: {"perLocationStatus": metadata}})
+            told = {bulk_groups.METADATA: {"perLocationStatus": metadata}}
+            tx.put(self._operation, document | group | told)
 
 
 def _by_zone(instances: set[str]) -> Counter[str]:
