@@ -6,6 +6,7 @@ https://cloud.google.com/compute/docs/api/how-tos/batch. gcloud uses it for two 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -20,6 +21,9 @@ from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers, js
 
 MAX_CALLS = 1000
 """Google's own limit."""
+
+_NESTED = re.compile(rb"[\r\n]content-type:\s*(?:multipart|message)/", re.IGNORECASE)
+"""A part that holds parts: no call, and the parser's time grows with the square of their depth."""
 
 _NO_MEDIA = json_response(
     ApiError(400, "badRequest", "Media cannot be downloaded within a batch request.").body(),
@@ -52,11 +56,14 @@ def _parts(request: HttpRequest) -> list[Message]:
     kind = request.headers.get("Content-Type", "")
     if not kind.lower().startswith("multipart/mixed"):
         raise _refusal("The batch request's Content-Type must be multipart/mixed.")
+    malformed = _refusal("Failed to parse batch request, error: malformed multipart.")
+    if _NESTED.search(request.body):
+        raise malformed
     head = b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n"
     try:
         message = BytesParser().parsebytes(head + request.body)
-    except (MessageDefect, ValueError, RecursionError):  # the last: parts within parts
-        raise _refusal("Failed to parse batch request, error: malformed multipart.") from None
+    except (MessageDefect, ValueError):
+        raise malformed from None
     parts = message.get_payload()
     if not isinstance(parts, list) or not parts:
         raise _refusal("Failed to parse batch request, error: 0 items.")
