@@ -8,6 +8,7 @@ https://cloud.google.com/compute/docs/api/how-tos/api-requests-responses#handlin
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from cloudspill_sandbox.faults.interface import NoFaults
 from .conftest import NOW, ZONE, Client, HostClock, MakeCloud
 from .test_bulk_insert import bulk
 from .test_operations import Gate
-from .test_restart import ClientOf
+from .test_restart import ClientOf, kill
 
 ROOT = "https://www.googleapis.com/compute/v1/projects/cloudspill-sandbox"
 BORN = {
@@ -186,3 +187,23 @@ async def test_a_second_request_of_the_same_id_is_ignored_whatever_it_says(
     ]
     assert second == first
     assert (await api.instance())["tags"]["items"] == ["web"]
+
+
+async def test_requests_of_one_id_at_the_same_time_are_one(
+    slow: Client, gate: Gate, spec: Any
+) -> None:
+    calls = [slow.call("instances.insert", spec(), requestId=REQUEST) for _ in range(5)]
+    operations = await asyncio.gather(*calls)
+    assert len({each["name"] for each in operations}) == 1
+    gate.open.set()
+    assert "error" not in await ended(slow, operations[0])
+
+
+async def test_a_request_s_id_outlives_a_kill(
+    make_cloud: MakeCloud, client_of: ClientOf, spec: Any, tmp_path: Path
+) -> None:
+    first = client_of(await make_cloud(tmp_path / "store"))
+    made = await first.done("instances.insert", spec(), requestId=REQUEST)
+    await kill(first.cloud)
+    second = client_of(await make_cloud(tmp_path / "store"))
+    assert await second.done("instances.insert", spec(), requestId=REQUEST) == made
