@@ -10,6 +10,7 @@ runs. Exit status 1 when anything was lost.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import shutil
@@ -86,10 +87,14 @@ def summary(result: Result, seed: int) -> dict[str, object]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody has.
+
+    It stays free between two lives: connections take theirs from 32768 on (ip_local_port_range).
+    """
+    for port in random.SystemRandom().sample(range(20000, 32768), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("a hundred ports of the loopback are all taken")
 
 
 if __name__ == "__main__":
