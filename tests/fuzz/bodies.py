@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from tests.fuzz.words import IMAGE, PROJECT, REGION, SERVICE, WORKER, ZONE
+from tests.fuzz.words import IMAGE, OWNER, PROJECT, REGION, SERVICE, WIDER, WORKER, ZONE
 
 BULK: Mapping[str, Any] = {
     "count": "2",
@@ -73,7 +73,7 @@ SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "network": "global/networks/vm",
             "ipCidrRange": "10.1.0.0/24",
         },
-        "compute.subnetworks.expandIpCidrRange": {"ipCidrRange": "10.1.0.0/20"},
+        "compute.subnetworks.expandIpCidrRange": {"ipCidrRange": WIDER},
         "compute.subnetworks.patch": {"privateIpGoogleAccess": True},
         "compute.subnetworks.setPrivateIpGoogleAccess": {"privateIpGoogleAccess": True},
         "compute.firewalls.insert": {"name": "vm", "allowed": [{"IPProtocol": "tcp"}]},
@@ -86,6 +86,7 @@ SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "compute.instances.setMetadata": {"items": [{"key": "a", "value": "b"}]},
         "compute.instances.setServiceAccount": {"email": WORKER, "scopes": []},
         "compute.instances.addAccessConfig": {"name": "External NAT", "type": "ONE_TO_ONE_NAT"},
+        "compute.instances.updateAccessConfig": {"name": "External NAT", "type": "ONE_TO_ONE_NAT"},
         "compute.disks.resize": {"sizeGb": "20"},
         "compute.firewalls.patch": {"disabled": True},
         "iam.projects.serviceAccounts.create": {"accountId": "worker"},
@@ -93,6 +94,16 @@ SANE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "iam.projects.serviceAccounts.patch": {
             "serviceAccount": {"displayName": "patched"},
             "updateMask": "displayName",
+        },
+        "iam.projects.serviceAccounts.setIamPolicy": {
+            "policy": {
+                "bindings": [
+                    {
+                        "role": "roles/iam.serviceAccountTokenCreator",
+                        "members": [f"serviceAccount:{OWNER}"],
+                    }
+                ]
+            }
         },
         "iam.projects.serviceAccounts.testIamPermissions": {
             "permissions": ["iam.serviceAccounts.get"]

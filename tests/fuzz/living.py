@@ -22,7 +22,7 @@ MOST = 40
 
 _VARIABLE = re.compile(r"\{[^}]+\}")
 _DEEPEST, _LARGEST = 4, 200
-_GIVEN = ("zones/*", "regions/*", "v1/projects/*")
+_GIVEN = ("zones/*", "regions/*", "v1/projects/*", "v1/*", "v1/*/*")
 """Ends of places whose resources are there from the start: calls go to a few of them alone."""
 
 

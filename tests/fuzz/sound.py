@@ -7,6 +7,7 @@ lives; so Hypothesis sees the same strategies in every life, and can shrink what
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections import Counter
@@ -35,7 +36,7 @@ _HELD = ("fingerprint", "labelFingerprint", "etag")
 
 _AGES = {"ifMetagenerationMatch": "metageneration", "ifGenerationMatch": "generation"}
 _NEXT = 12
-"""Of the methods that are yet to be carried out, those called least are next."""
+"""Of the methods that are yet to be carried out, those tried least are next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +108,16 @@ class Composer:
         }
 
     def draft(
-        self, sound: Sound, living: Living, called: Counter[str], done: AbstractSet[str]
+        self, sound: Sound, living: Living, tried: Counter[str], done: AbstractSet[str]
     ) -> Draft:
         """Decide what is called.
 
         Args:
             living: what may be called.
-            called: how often each method was, since the life began.
+            tried: how often this was asked of each method, since the life began.
             done: methods that were carried out since then; the others come first.
         """
-        api, method = self._every[self._choose(sound.choice, called, done)]
+        api, method = self._every[self._choose(sound.choice, tried, done)]
         path, document = _place(api, method, living, sound.pick)
         reader = self._reader(api, method)
         asks = None
@@ -126,12 +127,12 @@ class Composer:
         shape = reader.response if reader is not None else None
         return Draft(api, method, path, document, sound.pick, asks, shape)
 
-    def _choose(self, choice: int, called: Counter[str], done: AbstractSet[str]) -> str:
+    def _choose(self, choice: int, tried: Counter[str], done: AbstractSet[str]) -> str:
         turn, number = choice % 3, choice // 3
         if turn == 0:
             return self._makers[number % len(self._makers)]
         left = [method for method in self._every if method not in done] or list(self._every)
-        left.sort(key=lambda method: called[method] + 2 * (method in words.LASTING))
+        left.sort(key=lambda method: tried[method] + 2 * (method in words.LASTING))
         return left[number % min(len(left), _NEXT)]
 
     def _reader(self, api: Api, method: Method) -> Method | None:
@@ -172,6 +173,8 @@ class Composer:
         body: Json = _referring(own, living, draft.pick)
         if _makes(draft.method.id):
             body |= {key: body[key] + _suffix(draft.pick) for key in _NEW if key in body}
+        if body.get("ipCidrRange") == words.WIDER:
+            body["ipCidrRange"] = _wider(shown.get("ipCidrRange", "10.0.0.0/24"))
         known = {**shown, **derived}
         fields = draft.api.schemas[name].properties
         return body | {key: known[key] for key in _HELD if key in known and key in fields}
@@ -200,7 +203,7 @@ def _place(api: Api, method: Method, living: Living, pick: int) -> tuple[str, Js
     back = template.endswith(":undelete")
     ends = [found.end() for found in _VARIABLE.finditer(template)]
     for place, end in zip(places(template), reversed(ends), strict=True):
-        found = living.at(api.name, place, gone=back)
+        found = _wanted(living.at(api.name, place, gone=back), words.STATUSES.get(method.id))
         if found:
             path, document = found[pick % len(found)]
             if (
@@ -210,6 +213,11 @@ def _place(api: Api, method: Method, living: Living, pick: int) -> tuple[str, Js
             known = document if end == ends[-1] else {}
             return filled(template[end:], _first, path), known
     return filled(template, _first), {}
+
+
+def _wanted(found: list[tuple[str, Json]], status: str | None) -> list[tuple[str, Json]]:
+    """Return those of some status, all where none has it or none is wanted."""
+    return [each for each in found if each[1].get("status") == status] or found
 
 
 def _first(name: str, before: str) -> str:
@@ -250,6 +258,10 @@ def _derived(api: Api, wanted: str, shape: str | None, shown: Json) -> Json:
     return {}
 
 
+def _wider(network: str) -> str:
+    return str(ipaddress.IPv4Network(network).supernet(2))
+
+
 def _referring(value: Any, living: Living, pick: int) -> Any:
     """Return a body whose references lead to what lives, where anything of the kind does."""
     if isinstance(value, Mapping):
@@ -261,6 +273,7 @@ def _referring(value: Any, living: Living, pick: int) -> Any:
         return value
     scope = re.sub("/.*", "/*", found[1])
     there = living.at("compute", f"projects/*/{scope}/{found[2]}/*")
+    there = [each for each in there if "users" not in each[1]] or there
     return there[pick % len(there)][0] if there else value
 
 

@@ -7,10 +7,15 @@ import gzip
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from cloudspill_sandbox.identity.owner import ACCOUNT_ID
+
 PROJECT, OTHER_PROJECT, REGION, ZONE = "cloudspill-sandbox", "acme-two", "us-west1", "us-west1-b"
 IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
 WORKER = f"worker@{PROJECT}.iam.gserviceaccount.com"
 SERVICE = "dns.googleapis.com"
+OWNER = f"{ACCOUNT_ID}@{PROJECT}.iam.gserviceaccount.com"
+WIDER = "a wider range"
+"""Stands for one that the range of a subnetwork is part of."""
 
 NAMES = ("vm",) * 7 + ("two", "default", "none")
 """Of resources; few, so that calls meet each other's."""
@@ -46,6 +51,7 @@ SOUND_QUERIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "accessConfig": "External NAT",
         },
         "compute.instances.setDiskAutoDelete": {"autoDelete": "true"},
+        "compute.instances.updateAccessConfig": {"networkInterface": "nic0"},
         "compute.instances.updateNetworkInterface": {"networkInterface": "nic0"},
         "iam.projects.roles.patch": {"updateMask": "title"},
         "serviceusage.services.batchGet": {"names": f"projects/{PROJECT}/services/{SERVICE}"},
@@ -55,6 +61,14 @@ SOUND_QUERIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """Query parameters of calls that are carried out, by method."""
+
+_OFF = ("setMachineType", "setMinCpuPlatform", "setScheduling", "setServiceAccount", "start")
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {f"compute.instances.{verb}": "TERMINATED" for verb in _OFF}
+    | {"compute.instances.resume": "SUSPENDED"}
+    | {f"compute.instances.{verb}": "RUNNING" for verb in ("attachDisk", "stop", "suspend")}
+)
+"""In which status an instance lets a method be carried out."""
 
 
 def usual(name: str, before: str) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a campaign knows of one life: what lives, and which methods were called how often."""
+"""What a campaign knows of one life: what lives, and which methods were tried how often."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ class World:
     def __init__(self, calls: Calls, *spared: str) -> None:
         self._calls = calls
         self._living = Living(calls.apis, calls.implemented, spared)
-        self._called: Counter[str] = Counter()
+        self._tried: Counter[str] = Counter()
         self._done: set[str] = set()
         self._shown: Any = None
 
     def draft(self, sound: Sound) -> Draft:
         """Decide what a sound call is to."""
         self._shown = None
-        return self._calls.composer.draft(sound, self._living, self._called, self._done)
+        draft = self._calls.composer.draft(sound, self._living, self._tried, self._done)
+        self._tried[draft.method.id] += 1
+        return draft
 
     def request(self, draft: Draft) -> Request:
         """Return the request of a draft, whose reader has been answered."""
@@ -41,7 +43,6 @@ class World:
 
     def saw(self, request: Request, answer: Answer) -> None:
         """Take note of the answer to a method."""
-        self._called[request.method] += 1
         api = request.method.partition(".")[0]
         path = request.target.partition("?")[0]
         below = path.removeprefix(f"/{self._calls.apis[api].service_path}")
