@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudspill_sandbox.engine.bodies import MOST_VIOLATIONS
 from cloudspill_sandbox.engine.discovery import Api, load_api
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.scalars import canonical_base64
@@ -297,3 +298,10 @@ def test_schemas_shared_by_methods_are_one_object() -> None:
     api: Api = COMPUTE
     assert api.schemas["Instance"].properties["scheduling"].reference == "Scheduling"
     assert len({id(schema) for schema in api.schemas.values()}) == len(api.schemas)
+
+
+def test_faults_without_number_are_not_all_named() -> None:
+    """Each element of a list may be one: the answer is not larger than what was asked."""
+    sentence = refusal({"tags": {"items": [1] * 100_000}})
+    assert len(sentence.splitlines()) == MOST_VIOLATIONS
+    assert sentence.startswith("Invalid value at 'resource.tags.items[0]'")

@@ -16,7 +16,14 @@ from cloudspill_sandbox.engine.scalars import BadScalarError, convert, type_name
 from cloudspill_sandbox.engine.schema import Schema
 
 UNKNOWN_NAME = 'Invalid JSON payload received. Unknown name "{}"'
+MOST_VIOLATIONS = 100
+"""Faults of a body that are named; no more are looked for."""
+
 _IGNORED_FIELDS = frozenset((entry.schema, entry.field) for entry in UNKNOWN_FIELDS)
+
+
+class TooManyViolationsError(Exception):
+    """A body has more faults than are named."""
 
 
 class BodyChecker:
@@ -32,7 +39,11 @@ class BodyChecker:
         self.violations: list[Violation] = []
 
     def message(self, schema: Schema, value: Mapping[str, Any], path: str, name: str) -> Document:
-        """Return the canonical form of an object with fixed fields."""
+        """Return the canonical form of an object with fixed fields.
+
+        Raises:
+            TooManyViolationsError: there are MOST_VIOLATIONS.
+        """
         body: Document = {}
         for key, inner in value.items():
             field = schema.properties.get(key)
@@ -103,10 +114,15 @@ class BodyChecker:
 
     def _unknown(self, key: str, path: str, why: str) -> None:
         where = f" at '{path}'" if path else ""
-        self.violations.append(Violation(path, f"{UNKNOWN_NAME.format(key)}{where}: {why}"))
+        self._add(Violation(path, f"{UNKNOWN_NAME.format(key)}{where}: {why}"))
 
     def _invalid(self, path: str, why: str, quoted: str = "") -> None:
-        self.violations.append(Violation(path, f"Invalid value at '{path}' {why}", quoted))
+        self._add(Violation(path, f"Invalid value at '{path}' {why}", quoted))
+
+    def _add(self, violation: Violation) -> None:
+        self.violations.append(violation)
+        if len(self.violations) >= MOST_VIOLATIONS:
+            raise TooManyViolationsError
 
 
 def snake_case(name: str) -> str:

@@ -12,12 +12,18 @@ Sentences: as that front end writes them, fields in snake_case,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cloudspill_sandbox.engine.bodies import UNKNOWN_NAME, BodyChecker, snake_case
+from cloudspill_sandbox.engine.bodies import (
+    UNKNOWN_NAME,
+    BodyChecker,
+    TooManyViolationsError,
+    snake_case,
+)
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.discovery import Api, Method, Parameter
 from cloudspill_sandbox.engine.errors import (
@@ -91,7 +97,7 @@ def request_body(api: Api, method: Method, value: Any) -> Document:
         value: what the JSON text says; None for no body.
 
     Raises:
-        ApiError: 400 that names every field that does not fit.
+        ApiError: 400 that names every field that does not fit, MOST_VIOLATIONS at most.
     """
     if method.request is None or value is None:
         return {}
@@ -100,9 +106,10 @@ def request_body(api: Api, method: Method, value: Any) -> Document:
             Violation("", UNKNOWN_NAME.format("") + ": Root element must be a message.")
         )
     checker = BodyChecker(api, merge_patch=method.is_merge_patch)
-    body = checker.message(
-        api.schemas[method.request], value, _BODY_ROOTS.get(api.name, ""), method.request
-    )
+    body: Document = {}
+    with contextlib.suppress(TooManyViolationsError):
+        root = _BODY_ROOTS.get(api.name, "")
+        body = checker.message(api.schemas[method.request], value, root, method.request)
     if checker.violations:
         raise malformed(*checker.violations)
     return body
