@@ -88,8 +88,14 @@ class Client:
         return answer
 
     async def done(self, method: str, body: Any = None, **parameters: Any) -> Document:
-        """Call and return the operation, which must have ended well."""
+        """Call and return the operation, which must end well."""
         operation = await self.call(method, body, **parameters)
+        if operation["status"] != "DONE":  # an answer waits for two seconds at most
+            scope = next((scope for scope in ("zone", "region") if scope in operation), "global")
+            where = {scope: operation[scope].rpartition("/")[2]} if scope in operation else {}
+            operation = await self.call(
+                f"{scope}Operations.wait", operation=operation["name"], **where
+            )
         assert operation["status"] == "DONE"
         assert "error" not in operation, operation["error"]
         return dict(operation)
