@@ -26,10 +26,14 @@ def three(gcloud: Gcloud, prefix: str) -> list[str]:
     return names
 
 
-def test_several_instances_are_created_and_listed(gcloud: Gcloud, three: list[str]) -> None:
+def test_several_instances_are_created_and_listed(
+    gcloud: Gcloud, target: Target, three: list[str]
+) -> None:
     listed = gcloud("instances", "list", f"--filter=name:({' '.join(three)})")
     assert sorted(instance["name"] for instance in listed) == three
     assert len({i["networkInterfaces"][0]["accessConfigs"][0]["natIP"] for i in listed}) == 3
+    here = gcloud("instances", "list", f"--zones={target.zone}", f"--filter=name={three[0]}")
+    assert [instance["name"] for instance in here] == three[:1]
 
 
 def test_tags_and_metadata_are_added(gcloud: Gcloud, three: list[str]) -> None:
@@ -104,10 +108,11 @@ def test_a_disk_s_copies_are_made_and_deleted(gcloud: Gcloud, named: Named) -> N
     assert gcloud("disks", "describe", clone)["sizeGb"] == "220"
     refused = gcloud.run("disks", "resize", clone, "--size=220GB")
     assert "must be larger than existing size" in refused.stderr
-    gcloud("images", "update", image, "--description=golden")
+    gcloud("images", "update", image, "--description=golden", "--update-labels=team=a")
     gcloud("images", "deprecate", image, "--state=DEPRECATED")
     described = gcloud("images", "describe", image)
     assert (described["description"], described["deprecated"]["state"]) == ("golden", "DEPRECATED")
+    assert described["labels"] == {"team": "a"}
     assert gcloud("images", "list", "--no-standard-images", f"--filter=name={image}") == []
     gcloud("snapshots", "delete", snapshot)
     gcloud("images", "delete", image)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .gcloud import Gcloud
+from .rest import Rest
 from .target import Target
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
@@ -25,20 +27,23 @@ def vm(gcloud: Gcloud, prefix: str) -> str:
     return name
 
 
-def test_an_address_is_reserved_used_and_released(gcloud: Gcloud, named: Named) -> None:
+def test_an_address_is_reserved_used_and_released(
+    gcloud: Gcloud, target: Target, named: Named
+) -> None:
     name, user = named("address"), named("user")
     (made,) = gcloud("addresses", "create", name)
     assert made["status"] == "RESERVED"
     address = gcloud("addresses", "describe", name)["address"]
     gcloud("instances", "create", user, "--machine-type=e2-micro", f"--address={address}")
     (listed,) = gcloud("addresses", "list", f"--filter=name={name}")
-    assert listed["status"] == "IN_USE"
+    (here,) = gcloud("addresses", "list", f"--filter=name={name}", f"--regions={target.region}")
+    assert (listed["status"], here["id"]) == ("IN_USE", listed["id"])
     gcloud("instances", "delete", user)
     gcloud("addresses", "delete", name)
 
 
 def test_a_network_is_made_with_a_subnetwork_a_rule_and_routes(
-    gcloud: Gcloud, named: Named
+    gcloud: Gcloud, target: Target, named: Named
 ) -> None:
     network, subnet, rule = map(named, ("network", "subnet", "rule"))
     gcloud("networks", "create", network, "--subnet-mode=custom")
@@ -49,18 +54,35 @@ def test_a_network_is_made_with_a_subnetwork_a_rule_and_routes(
     assert [s["name"] for s in gcloud("networks", "subnets", "list", f"--network={network}")] == [
         subnet
     ]
+    gcloud("networks", "subnets", "expand-ip-range", subnet, "--prefix-length=23")
+    here = f"--regions={target.region}"
+    (listed,) = gcloud("networks", "subnets", "list", f"--network={network}", here)
+    assert listed["ipCidrRange"] == "10.11.0.0/23"
     gcloud("firewall-rules", "create", rule, f"--network={network}", "--allow=icmp")
     gcloud("firewall-rules", "update", rule, "--allow=tcp:22")
     (listed,) = gcloud("firewall-rules", "list", f"--filter=name={rule}")
     assert listed["allowed"] == [{"IPProtocol": "tcp", "ports": ["22"]}]
     routes = gcloud("routes", "list", f"--filter=network:{network}")
-    assert sorted(route["destRange"] for route in routes) == ["0.0.0.0/0", "10.11.0.0/24"]
+    assert sorted(route["destRange"] for route in routes) == ["0.0.0.0/0", "10.11.0.0/23"]
     assert gcloud("routes", "describe", routes[0]["name"])["id"] == routes[0]["id"]
     assert network in [each["name"] for each in gcloud("networks", "list")]
     gcloud("networks", "update", network, "--bgp-routing-mode=global")
     gcloud("firewall-rules", "delete", rule)
     gcloud("networks", "subnets", "delete", subnet)
     gcloud("networks", "delete", network)
+
+
+def test_an_auto_mode_network_becomes_a_custom_one(
+    gcloud: Gcloud, rest: Rest, sandbox_only: Target
+) -> None:
+    # Google Cloud takes minutes for the subnetworks of every region.
+    gcloud("networks", "create", "auto", "--subnet-mode=auto")
+    gcloud("networks", "update", "auto", "--switch-to-custom-subnet-mode")
+    network = rest.get("global/networks/auto")
+    assert network["autoCreateSubnetworks"] is False
+    for link in network["subnetworks"]:
+        rest.done("DELETE", link.partition(f"/projects/{rest.project}/")[2])
+    rest.done("DELETE", "global/networks/auto")
 
 
 def test_an_instance_is_made_of_a_template(gcloud: Gcloud, named: Named) -> None:
@@ -96,16 +118,22 @@ def test_an_instance_is_suspended_and_resumed(gcloud: Gcloud, vm: str) -> None:
 def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(
     gcloud: Gcloud, vm: str
 ) -> None:
-    refused = gcloud.run("instances", "set-machine-type", vm, "--machine-type=e2-small")
+    # Of the first generation, since E2 has no minimum CPU platform.
+    kind = "--machine-type=n1-standard-1"
+    refused = gcloud.run("instances", "set-machine-type", vm, kind)
     assert refused.returncode == 1
     assert "must be stopped" in refused.stderr
     gcloud("instances", "stop", vm)
-    gcloud("instances", "set-machine-type", vm, "--machine-type=e2-small")
+    gcloud("instances", "set-machine-type", vm, kind)
+    settings = ("--min-cpu-platform=Intel Skylake", "--shielded-secure-boot")
+    gcloud("instances", "update", vm, *settings)
     gcloud("instances", "set-scheduling", vm, "--no-restart-on-failure")
     gcloud("instances", "set-service-account", vm, "--no-service-account", "--no-scopes")
     gcloud("instances", "start", vm)
     described = gcloud("instances", "describe", vm)
-    assert described["machineType"].endswith("/e2-small")
+    assert described["machineType"].endswith("/n1-standard-1")
+    assert described["minCpuPlatform"] == "Intel Skylake"
+    assert described["shieldedInstanceConfig"]["enableSecureBoot"] is True
     assert described["scheduling"]["automaticRestart"] is False
     assert "serviceAccounts" not in described
 
@@ -144,26 +172,74 @@ def test_what_a_guest_tells_is_read(gcloud: Gcloud, vm: str) -> None:
     assert "was not found" in none.stderr
 
 
-def test_the_catalogue_and_operations_are_listed(gcloud: Gcloud, target: Target, vm: str) -> None:
+def test_the_catalogue_is_listed(gcloud: Gcloud, target: Target) -> None:
     kinds = gcloud("disk-types", "list", f"--zones={target.zone}")
     assert "pd-standard" in [kind["name"] for kind in kinds]
+    for resource, name in (("disk-types", "pd-ssd"), ("machine-types", "e2-micro")):
+        everywhere = gcloud(resource, "list", f"--filter=name={name}")
+        assert target.zone in [each["zone"].rpartition("/")[2] for each in everywhere]
     described = gcloud("disk-types", "describe", "pd-ssd")
     assert described["name"] == "pd-ssd"
     assert gcloud("machine-types", "describe", "e2-micro")["guestCpus"] == 2
     assert target.region in [region["name"] for region in gcloud("regions", "list")]
     assert gcloud("regions", "describe", target.region)["status"] == "UP"
-    listed = gcloud("operations", "list", f"--zones={target.zone}", "--limit=1")
-    (operation,) = listed
-    name, zone = operation["name"], f"--zone={target.zone}"
-    assert gcloud("operations", "describe", name, zone)["status"] == "DONE"
+    family = ("debian-12", "--project=debian-cloud", f"--zone={target.zone}")
+    assert gcloud("images", "describe-from-family", *family)["image"]["family"] == "debian-12"
 
 
-def test_disks_and_copies_are_labelled(gcloud: Gcloud, vm: str, named: Named) -> None:
+def test_operations_are_listed_and_described(
+    gcloud: Gcloud, target: Target, rest: Rest, vm: str, named: Named
+) -> None:
+    rule = {"name": named("rule"), "allowed": [{"IPProtocol": "icmp"}]}
+    reset = f"zones/{target.zone}/instances/{vm}/reset"
+    names = {
+        f"--zone={target.zone}": rest.done("POST", reset)["name"],
+        f"--region={target.region}": rest.done(
+            "POST", f"regions/{target.region}/addresses", {"name": named("address")}
+        )["name"],
+        "--global": rest.done("POST", "global/firewalls", rule)["name"],
+    }
+    for scope, name in names.items():
+        assert gcloud("operations", "describe", name, scope)["status"] == "DONE"
+        there = scope.replace("zone=", "zones=").replace("region=", "regions=")
+        (listed,) = gcloud("operations", "list", there, f"--filter=name={name}")
+        assert listed["progress"] == 100
+    everywhere = gcloud("operations", "list", f"--filter=name=({' '.join(names.values())})")
+    assert {each["name"] for each in everywhere} == set(names.values())
+
+
+def project(rest: Rest) -> dict[str, Any]:
+    answer = rest.session.get(f"{rest.root}/projects/{rest.project}", timeout=60)
+    return dict(answer.json())
+
+
+def test_the_project_s_metadata_are_added_and_removed(gcloud: Gcloud, rest: Rest) -> None:
+    def items() -> list[dict[str, str]]:
+        return list(project(rest)["commonInstanceMetadata"].get("items", []))
+
+    gcloud("project-info", "add-metadata", "--metadata=ct-gcloud=x")
+    try:
+        assert {"key": "ct-gcloud", "value": "x"} in items()
+    finally:
+        gcloud("project-info", "remove-metadata", "--keys=ct-gcloud")
+    assert "ct-gcloud" not in [item["key"] for item in items()]
+
+
+def test_maintenance_of_the_host_is_simulated(gcloud: Gcloud, vm: str) -> None:
+    # https://cloud.google.com/compute/docs/instances/simulating-host-maintenance: a minute ahead
+    (operation,) = gcloud("instances", "simulate-maintenance-event", vm, "--async")
+    assert operation["operationType"] == "simulateMaintenanceEvent"
+
+
+def test_disks_and_copies_are_labelled(
+    gcloud: Gcloud, target: Target, vm: str, named: Named
+) -> None:
     snapshot = named("snapshot")
     gcloud("disks", "update", vm, "--update-labels=team=a")
     gcloud("disks", "snapshot", vm, f"--snapshot-names={snapshot}")
     gcloud("snapshots", "update", snapshot, "--update-labels=team=b")
-    assert gcloud("disks", "describe", vm)["labels"] == {"team": "a"}
+    (disk,) = gcloud("disks", "list", f"--filter=name={vm}", f"--zones={target.zone}")
+    assert disk["labels"] == {"team": "a"}
     assert gcloud("snapshots", "describe", snapshot)["labels"] == {"team": "b"}
     gcloud("snapshots", "delete", snapshot)
 

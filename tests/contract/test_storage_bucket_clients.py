@@ -25,20 +25,35 @@ class Buckets:
     def __init__(self, target: Target, folder: Path) -> None:
         self._environment = target.shell(
             CLOUDSDK_CONFIG=str(folder),
-            CLOUDSDK_CORE_DISABLE_PROMPTS="1",
             CLOUDSDK_CORE_DISABLE_USAGE_REPORTING="true",
         )
 
     def run(self, verb: str, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Return how `gcloud storage buckets VERB gs://NAME OPTIONS` ended."""
+        return self._run("buckets", verb, f"gs://{name}", *options)
+
+    def _run(self, *words: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
+        asks = {"CLOUDSDK_CORE_DISABLE_PROMPTS": "0" if answer else "1"}
         return subprocess.run(
-            ["gcloud", "storage", "buckets", verb, f"gs://{name}", *options],
-            env=self._environment,
+            ["gcloud", "storage", *words],
+            env=self._environment | asks,
+            input=answer,
             timeout=DEADLINE,
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def storage(self, *words: str, answer: str | None = None) -> str:
+        """Return what `gcloud storage WORDS` printed; it must end well.
+
+        Args:
+            answer: to what gcloud asks; it asks nothing by default, and does not what cannot be
+                undone.
+        """
+        done = self._run(*words, answer=answer)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def __call__(self, verb: str, name: str, *options: str) -> Any:
         """Return the JSON that was printed, None for nothing; it must end well."""
@@ -95,6 +110,31 @@ def test_gcloud_creates_updates_describes_and_deletes(
     missing = buckets.run("describe", name)
     assert missing.returncode != 0
     assert f"gs://{name} not found: 404" in missing.stderr
+
+
+def test_gcloud_lists_locks_and_joins(
+    buckets: Buckets, bucket: Any, target: Target, named: Named
+) -> None:
+    name = named("locked")
+    kept = bucket.client.bucket(name)
+    kept.retention_period = 1
+    kept.create(location=target.region)
+    try:
+        lock = ("buckets", "update", f"gs://{name}", "--lock-retention-period")
+        buckets.storage(*lock, answer="y\n")
+        kept.reload()
+        assert kept.retention_policy_locked
+        listed = json.loads(buckets.storage("buckets", "list", "--format=json"))
+        assert name in [each["name"] for each in listed]
+    finally:
+        kept.delete()
+    for part in ("a", "b"):
+        bucket.blob(named(part)).upload_from_string(part)
+    sources = [f"gs://{bucket.name}/{named(part)}" for part in ("a", "b")]
+    buckets.storage("objects", "compose", *sources, f"gs://{bucket.name}/{named('ab')}")
+    assert bucket.blob(named("ab")).download_as_bytes() == b"ab"
+    agent = buckets.storage("service-agent")
+    assert agent.strip().endswith(".iam.gserviceaccount.com")
 
 
 def test_gcloud_is_told_why_a_bucket_cannot_be(buckets: Buckets, named: Named) -> None:
