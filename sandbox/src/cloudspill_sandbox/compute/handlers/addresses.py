@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import (
     documents,
-    labels,
     leases,
     names,
     quotas,
@@ -13,7 +12,7 @@ from cloudspill_sandbox.compute import (
     reservations,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods, reading
+from cloudspill_sandbox.compute.handlers import Methods, labels, reading
 from cloudspill_sandbox.compute.lookup import found, regional
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
@@ -57,13 +56,9 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
     return found(cloud.store, operation)
 
 
-async def _set_labels(cloud: Cloud, call: Call) -> Document:
-    return await labels.replace(cloud, call, regional(call, "addresses", "resource"))
-
-
 METHODS: Methods = {
     **reading.methods(regional, "address", "addresses"),
     "delete": _delete,
     "insert": _insert,
-    "setLabels": _set_labels,
+    "setLabels": labels.set_labels(regional, "addresses"),
 }

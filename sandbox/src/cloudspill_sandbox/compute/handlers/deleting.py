@@ -5,14 +5,28 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import copies, disks, names, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.lookup import found
+from cloudspill_sandbox.compute.handlers import CloudHandler
+from cloudspill_sandbox.compute.lookup import Locate, found
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
 
 
-async def delete(cloud: Cloud, call: Call, name: str, step: str) -> Document:
+def method(locate: Locate, kind: str, collection: str) -> CloudHandler:
+    """Return the delete of a resource, whose step is `<collection>.delete.volume`.
+
+    Args: see reading.methods.
+    """
+
+    async def answer(cloud: Cloud, call: Call) -> Document:
+        name = locate(call, collection, kind)
+        return await _delete(cloud, call, name, f"{collection}.delete.volume")
+
+    return answer
+
+
+async def _delete(cloud: Cloud, call: Call, name: str, step: str) -> Document:
     """Remove a resource and its volume; it is READY again when that fails.
 
     Args:

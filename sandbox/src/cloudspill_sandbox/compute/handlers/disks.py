@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, labels, names, quotas, refusals
+from cloudspill_sandbox.compute import disks, names, quotas, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
+from cloudspill_sandbox.compute.handlers import Methods, deleting, labels, reading
 from cloudspill_sandbox.compute.handlers.snapshots import create_from_disk
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work, nothing
@@ -39,11 +39,6 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
             failed=lambda tx: tx.delete(name),
         ),
     )
-
-
-async def _delete(cloud: Cloud, call: Call) -> Document:
-    name = zonal(call, "disks", "disk")
-    return await deleting.delete(cloud, call, name, "disks.delete.volume")
 
 
 async def _resize(cloud: Cloud, call: Call) -> Document:
@@ -82,15 +77,11 @@ async def _create_snapshot(cloud: Cloud, call: Call) -> Document:
     return await create_from_disk(cloud, call, zonal(call, "disks", "disk"), "createSnapshot")
 
 
-async def _set_labels(cloud: Cloud, call: Call) -> Document:
-    return await labels.replace(cloud, call, zonal(call, "disks", "resource"))
-
-
 METHODS: Methods = {
     **reading.methods(zonal, "disk", "disks"),
     "createSnapshot": _create_snapshot,
-    "delete": _delete,
+    "delete": deleting.method(zonal, "disk", "disks"),
     "insert": _insert,
     "resize": _resize,
-    "setLabels": _set_labels,
+    "setLabels": labels.set_labels(zonal, "disks"),
 }

@@ -7,14 +7,13 @@ from cloudspill_sandbox.compute import (
     copies,
     disks,
     documents,
-    labels,
     names,
     operation_warnings,
     refusals,
     sources,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods, deleting
+from cloudspill_sandbox.compute.handlers import Methods, deleting, labels
 from cloudspill_sandbox.compute.listing import page
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.engine.call import Call, Document
@@ -122,11 +121,6 @@ def _document(cloud: Cloud, name: str, body: Document, origin: Document) -> Docu
     return documents.labelled(document, checked)
 
 
-async def _delete(cloud: Cloud, call: Call) -> Document:
-    name = worldwide(call, "images", "image")
-    return await deleting.delete(cloud, call, name, "images.delete.volume")
-
-
 async def _deprecate(cloud: Cloud, call: Call) -> Document:
     """https://cloud.google.com/compute/docs/images/image-management-best-practices#deprecating."""
     return await _change(cloud, call, "deprecate", {"deprecated": dict(call.body)})
@@ -166,18 +160,14 @@ def _deprecation(cloud: Cloud, status: Document) -> Document | None:
     return status
 
 
-async def _set_labels(cloud: Cloud, call: Call) -> Document:
-    return await labels.replace(cloud, call, worldwide(call, "images", "resource"))
-
-
 METHODS: Methods = {
-    "delete": _delete,
+    "delete": deleting.method(worldwide, "image", "images"),
     "deprecate": _deprecate,
     "get": _get,
     "getFromFamily": _get_from_family,
     "insert": _insert,
     "list": _list,
     "patch": _patch,
-    "setLabels": _set_labels,
+    "setLabels": labels.set_labels(worldwide, "images"),
 }
 FAMILY_VIEW_METHODS: Methods = {"get": _get_family_view}

@@ -20,6 +20,7 @@ from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.store import Transaction
 
 
 async def _start(cloud: Cloud, call: Call) -> Document:
@@ -55,14 +56,18 @@ async def _stop(cloud: Cloud, call: Call) -> Document:
     return await cloud.operations.perform(operation, endings.stop(cloud, name, graceful=graceful))
 
 
+def _running(tx: Transaction, name: str) -> Document:
+    instance = found(tx, name)
+    if instance["status"] != "RUNNING":
+        raise refusals.not_ready(name)
+    return instance
+
+
 async def _reset(cloud: Cloud, call: Call) -> Document:
     """Cut the power and boot again: https://cloud.google.com/compute/docs/instances/reset."""
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
-        instance = found(tx, name)
-        if instance["status"] != "RUNNING":
-            raise refusals.not_ready(name)
-        tx.put(name, instance | {"status": "STAGING"})
+        tx.put(name, _running(tx, name) | {"status": "STAGING"})
         operation = cloud.operations.open(tx, call, "reset", name)
     machine = machines.Machine(cloud, name)
 
@@ -86,9 +91,7 @@ async def _reset(cloud: Cloud, call: Call) -> Document:
 async def _simulate_maintenance_event(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
-        instance = found(tx, name)
-        if instance["status"] != "RUNNING":
-            raise refusals.not_ready(name)
+        instance = _running(tx, name)
         operation = cloud.operations.open(tx, call, "simulateMaintenanceEvent", name)
         if scheduling.may_be_preempted(instance):
             preemption.begin(cloud, tx, name, instance)

@@ -14,14 +14,13 @@ from cloudspill_sandbox.compute import (
     instance_metadata,
     instance_plan,
     interface_rules,
-    labels,
     refusals,
     scheduling,
     service_accounts,
     tags,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods
+from cloudspill_sandbox.compute.handlers import Methods, labels
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.rollback import rollback

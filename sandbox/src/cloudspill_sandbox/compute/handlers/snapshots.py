@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import copies, documents, labels, names, refusals, sources
+from cloudspill_sandbox.compute import copies, documents, names, refusals, sources
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.handlers import Methods, deleting, reading
+from cloudspill_sandbox.compute.handlers import Methods, deleting, labels, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
@@ -92,18 +92,9 @@ def _document(cloud: Cloud, name: str, body: Document, source: Document) -> Docu
     return documents.labelled(document, checked)
 
 
-async def _delete(cloud: Cloud, call: Call) -> Document:
-    name = worldwide(call, "snapshots", "snapshot")
-    return await deleting.delete(cloud, call, name, "snapshots.delete.volume")
-
-
-async def _set_labels(cloud: Cloud, call: Call) -> Document:
-    return await labels.replace(cloud, call, worldwide(call, "snapshots", "resource"))
-
-
 METHODS: Methods = {
     **reading.methods(worldwide, "snapshot", "snapshots"),
-    "delete": _delete,
+    "delete": deleting.method(worldwide, "snapshot", "snapshots"),
     "insert": _insert,
-    "setLabels": _set_labels,
+    "setLabels": labels.set_labels(worldwide, "snapshots"),
 }

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import documents, names
-from cloudspill_sandbox.compute.lookup import found
+from cloudspill_sandbox.compute.handlers import CloudHandler
+from cloudspill_sandbox.compute.lookup import Locate, found
 from cloudspill_sandbox.engine.call import Call, Document
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 def _as_it_is(document: Document) -> Document:
     return document
+
+
+def set_labels(locate: Locate, collection: str) -> CloudHandler:
+    """Return the setLabels of a resource of which nothing else changes with its labels.
+
+    Args:
+        locate: finds its name: zonal, regional or worldwide.
+        collection: what many are called, `addresses`.
+    """
+
+    async def answer(cloud: Cloud, call: Call) -> Document:
+        return await replace(cloud, call, locate(call, collection, "resource"))
+
+    return answer
 
 
 async def replace(
