@@ -13,15 +13,18 @@ from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
 
 
-def method(locate: Locate, kind: str, collection: str) -> CloudHandler:
-    """Return the delete of a resource, whose step is `<collection>.delete.volume`.
+def method(locate: Locate, kind: str, collection: str, step: str) -> CloudHandler:
+    """Return the delete of a resource.
 
-    Args: see reading.methods.
+    Args:
+        locate: finds its name: zonal or worldwide.
+        kind: what one is called, also the path parameter that names it, `disk`.
+        collection: what many are called, `disks`.
+        step: what latency profiles call the removal of the volume.
     """
 
     async def answer(cloud: Cloud, call: Call) -> Document:
-        name = locate(call, collection, kind)
-        return await _delete(cloud, call, name, f"{collection}.delete.volume")
+        return await _delete(cloud, call, locate(call, collection, kind), step)
 
     return answer
 

@@ -80,7 +80,7 @@ async def _create_snapshot(cloud: Cloud, call: Call) -> Document:
 METHODS: Methods = {
     **reading.methods(zonal, "disk", "disks"),
     "createSnapshot": _create_snapshot,
-    "delete": deleting.method(zonal, "disk", "disks"),
+    "delete": deleting.method(zonal, "disk", "disks", "disks.delete.volume"),
     "insert": _insert,
     "resize": _resize,
     "setLabels": labels.set_labels(zonal, "disks"),

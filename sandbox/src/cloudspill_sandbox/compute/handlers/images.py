@@ -161,7 +161,7 @@ def _deprecation(cloud: Cloud, status: Document) -> Document | None:
 
 
 METHODS: Methods = {
-    "delete": deleting.method(worldwide, "image", "images"),
+    "delete": deleting.method(worldwide, "image", "images", "images.delete.volume"),
     "deprecate": _deprecate,
     "get": _get,
     "getFromFamily": _get_from_family,

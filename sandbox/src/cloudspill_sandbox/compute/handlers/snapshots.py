@@ -94,7 +94,7 @@ def _document(cloud: Cloud, name: str, body: Document, source: Document) -> Docu
 
 METHODS: Methods = {
     **reading.methods(worldwide, "snapshot", "snapshots"),
-    "delete": deleting.method(worldwide, "snapshot", "snapshots"),
+    "delete": deleting.method(worldwide, "snapshot", "snapshots", "snapshots.delete.volume"),
     "insert": _insert,
     "setLabels": labels.set_labels(worldwide, "snapshots"),
 }
