@@ -10,6 +10,8 @@ import pytest
 from tests.burst import intervals
 from tests.burst.bench import Bench
 
+pytestmark = pytest.mark.slow
+
 FAILURES = {
     "ZONE_RESOURCE_POOL_EXHAUSTED: us-west1-b does not have enough resources": "stock-out",
     "Quota 'CPUS' exceeded. Limit: 8.0 in region us-west1 (QUOTA_EXCEEDED)": "quota",

@@ -8,6 +8,8 @@ import pytest
 from tests.burst import killing
 from tests.burst.bench import Bench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("instant", killing.instants(killing.HOME, killing.AGAIN))
 def test_a_killed_monitor_loses_nothing(bench: Bench, instant: str) -> None:

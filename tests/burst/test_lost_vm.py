@@ -11,6 +11,8 @@ import pytest
 
 from tests.burst.bench import MARGIN, Bench, now
 
+pytestmark = pytest.mark.slow
+
 LEASE = 4.0
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.burst.bench import Bench, now
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def gone_out(bench: Bench) -> Bench:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.burst.bench import Bench
 
+pytestmark = pytest.mark.slow
+
 OUT = ("make", "made", "ready", "handed", "sent", "called", "confirmed")
 HOME = ("handed", "sent", "called", "confirmed")
 

@@ -24,7 +24,7 @@ IAM = "https://iam.googleapis.com/v1"
 CONTROLLER = "c0ffee00"
 Named = Callable[[str], str]
 
-pytestmark = pytest.mark.usefixtures("sandbox_only")
+pytestmark = [pytest.mark.usefixtures("sandbox_only"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

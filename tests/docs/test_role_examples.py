@@ -23,7 +23,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from tests.contract.target import Target, sandbox
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent.name for path in ROOT.glob("roles/*/README.md"))

@@ -18,10 +18,10 @@ from tests.lives.load import Client
 from tests.lives.process import SandboxProcess, settings_below
 from tests.lives.survival import SEED, figure, survived
 
+LONG = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
 
-@pytest.mark.parametrize(
-    "kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
-)
+
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=LONG)])
 def test_kills_in_memory_lose_nothing(
     tmp_path: Path, kills: int, record_property: Callable[[str, object], None]
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from scripts.artefact import ROOT, build, install
 from tests.system.sandbox import Play, Sandbox, page
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280), pytest.mark.slow]
 
 
 class User:

@@ -27,7 +27,7 @@ import pytest
 from tests.docs.pages import EXECUTED, Command, commands
 from tests.system.sandbox import BIN, ROOT, Sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600), pytest.mark.slow]
 
 VARIABLES = {"CLOUDSPILL_SANDBOX": "docs", "CLOUDSPILL_SANDBOX_PORT": "8463"}
 DEADLINE = 480

@@ -51,6 +51,7 @@ def ad_hoc(
     return sandbox.run("ansible", INSTANCE, "-b", *arguments, check=check)
 
 
+@pytest.mark.slow
 def test_check_mode_says_what_it_would_make_and_makes_nothing(
     running: Sandbox, before: dict[str, list[str]]
 ) -> None:
@@ -209,6 +210,7 @@ def ranges(name: str, port: int, source: str) -> list[str]:
     return ["-e", json.dumps({**given, "firewall_target_tags": ["allow-5000"]})]
 
 
+@pytest.mark.slow
 def test_port_and_ssh_are_open_to_the_callers_address_alone_if_that_is_wanted(
     running: Sandbox,
 ) -> None:
@@ -227,6 +229,7 @@ def test_port_and_ssh_are_open_to_the_callers_address_alone_if_that_is_wanted(
     assert running.play("part1.yml", *only).status == 0
 
 
+@pytest.mark.slow
 def test_absent_takes_the_application_off_the_machine_and_present_brings_it_back(
     running: Sandbox,
 ) -> None:

@@ -232,6 +232,7 @@ def test_services_run_again_when_the_snapshot_fails(machine: Sandbox, part2: Pla
     assert runs(machine, "flask-app")
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_takes_too_long_is_given_up(machine: Sandbox, part2: Play) -> None:
     fault(machine, "operation-slow", "--delay", "7")
     options = ("-e", "snapshot_name=late", "-e", "snapshot_freeze_timeout=5")
@@ -245,6 +246,7 @@ def test_a_snapshot_that_takes_too_long_is_given_up(machine: Sandbox, part2: Pla
     assert "late" not in listed.stdout.split()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_lets_the_machine_go_on_and_the_next_begins_anew(
     machine: Sandbox, part2: Play
 ) -> None:

@@ -106,6 +106,7 @@ def keyed(running: Sandbox, before: dict[str, list[str]]) -> tuple[str, ...]:
     return ("-e", json.dumps(names | by_key))
 
 
+@pytest.mark.slow
 def test_check_mode_says_what_it_would_make_and_makes_nothing(
     running: Sandbox, before: dict[str, list[str]]
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_file_that_was_changed_in_the_bucket_is_refused_by_name(running: Sandb
     assert LAUNCHED not in running.resources()["instances"]
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_all_this_goes_on_from_there(running: Sandbox) -> None:
     launcher = instance(running, LAUNCHER)["id"]
     play = running.play("part3.yml")
@@ -225,6 +227,7 @@ def cut_short(running: Sandbox, keyed: tuple[str, ...]) -> Iterator[list[str]]:
         run.communicate()
 
 
+@pytest.mark.slow
 def test_by_a_key_a_run_that_was_killed_is_finished_by_the_next(
     running: Sandbox, keyed: tuple[str, ...], cut_short: list[str]
 ) -> None:
@@ -237,6 +240,7 @@ def test_by_a_key_a_run_that_was_killed_is_finished_by_the_next(
     assert page(address(running, "launched-2"))[0] == 200
 
 
+@pytest.mark.slow
 def test_it_was_made_as_the_keys_account_by_a_launcher_that_may_only_read(
     running: Sandbox, keyed: tuple[str, ...]
 ) -> None:
@@ -246,6 +250,7 @@ def test_it_was_made_as_the_keys_account_by_a_launcher_that_may_only_read(
     assert attached["scopes"] == ["https://www.googleapis.com/auth/devstorage.read_only"]
 
 
+@pytest.mark.slow
 def test_the_key_is_nowhere_afterwards(running: Sandbox, keyed: tuple[str, ...]) -> None:
     key = running.client_environment()["GOOGLE_APPLICATION_CREDENTIALS"]
     secret = json.loads(Path(key).read_text())["private_key"].splitlines()[2]
@@ -256,11 +261,13 @@ def test_the_key_is_nowhere_afterwards(running: Sandbox, keyed: tuple[str, ...])
     assert running.cli("ssh", "launcher-2", "sh", "-c", search, secret).stdout == ""
 
 
+@pytest.mark.slow
 def test_a_second_run_by_the_key_changes_nothing(running: Sandbox, keyed: tuple[str, ...]) -> None:
     play = running.play("part3.yml", *keyed)
     assert (play.status, play.changed) == (0, 0), play.output
 
 
+@pytest.mark.slow
 def test_a_launcher_without_the_permission_is_shown_with_its_log(running: Sandbox) -> None:
     running.client("gcloud", "iam", "service-accounts", "create", "powerless")
     email = f"powerless@{running.client_environment()['GCP_PROJECT']}.iam.gserviceaccount.com"

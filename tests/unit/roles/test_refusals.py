@@ -26,6 +26,7 @@ def test_a_refusal_is_its_sentence_and_nothing_of_how_it_was_found(play: Run) ->
         assert noise not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -57,6 +58,7 @@ def test_what_is_no_project_id_is_refused_before_credentials_are_asked_for(play:
     assert "no-key.json" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -75,6 +77,7 @@ def test_setting_up_a_project_checks_its_variables_before_it_asks_google(
     refuses(play, "project_setup.yml", variables, sentence, before="Read what")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
