@@ -12,6 +12,7 @@ import ssl
 
 import pytest
 
+from cloudspill_sandbox.engine.validation import LARGE
 from cloudspill_sandbox.front import server, transport
 
 from .conftest import INSTANCES, RunningFront, StartFront, World
@@ -114,7 +115,7 @@ async def test_a_body_that_trickles_is_a_408(
 async def test_a_chunked_body_without_an_end_is_refused_at_the_limit(
     monkeypatch: pytest.MonkeyPatch, world: World, start_front: StartFront
 ) -> None:
-    monkeypatch.setattr(server, "MAX_BODY", 1 << 20)
+    monkeypatch.setattr(transport, "MAX_BODY", 1 << 20)
     reader, writer = await secured(await start_front())
     writer.write(post(world, "Transfer-Encoding: chunked"))
     piece = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
@@ -125,7 +126,7 @@ async def test_a_chunked_body_without_an_end_is_refused_at_the_limit(
             writer.write(piece)
             await writer.drain()
             sent += len(piece)
-    assert (await asyncio.wait_for(answer, 5)).startswith(b"HTTP/1.1 413 ")
+    assert (await asyncio.wait_for(answer, 5)).startswith(b"HTTP/1.1 400 ")
     assert sent < 16 << 20, "it is refused while it is sent, not when memory is full"
     writer.close()
     assert world.stub.calls == []
@@ -141,6 +142,49 @@ async def test_a_half_closed_connection_still_gets_its_answer_and_ends(
     answer = await asyncio.wait_for(reader.read(), 5)
     assert answer.startswith(b"HTTP/1.1 200 OK") or answer == b""
     writer.close()
+
+
+async def test_large_bodies_wait_for_room_and_small_ones_do_not(
+    monkeypatch: pytest.MonkeyPatch, world: World, start_front: StartFront
+) -> None:
+    monkeypatch.setattr(server, "LARGE_AT_ONCE", 1)
+    front = await start_front()
+    (_, first), (waiting, second), (served, small) = [await secured(front) for _ in range(3)]
+    text = b'{"name": "large", "description": "' + b"x" * LARGE + b'"}'
+    head = post(world, f"Content-Length: {len(text)}")
+    first.write(head + text[:-1])
+    async with asyncio.timeout(5):
+        while not front.front._room.locked():
+            await asyncio.sleep(0.01)
+    second.write(head + text)
+    small.write(post(world, "Content-Length: 15") + b'{"name": "vm"} ')
+    async with asyncio.timeout(5):
+        assert b" 200 " in await served.readline()
+        assert [call.body["name"] for call in world.stub.calls] == ["vm"]
+        first.write(text[-1:])
+        assert b" 200 " in await waiting.readline()
+    for writer in (first, second, small):
+        writer.close()
+
+
+async def test_a_large_document_leaves_others_their_turn(
+    world: World, running: RunningFront
+) -> None:
+    """Otherwise one client that sends what is allowed would stop all others for seconds."""
+    _, writer = await secured(running)
+    reader, other = await secured(running)
+    document = b'{"labels": {' + b",".join(b'"k%06d": "v"' % n for n in range(100_000)) + b"}}"
+    writer.write(post(world, f"Content-Length: {len(document)}") + document)
+    get = request(world, f"GET {INSTANCES}/vm HTTP/1.1")
+    async with asyncio.timeout(20):
+        while not any(call.body for call in world.stub.calls):
+            other.write(get)
+            assert b" 200 " in (await reader.readuntil(b"\r\n\r\n")).splitlines()[0]
+            await reader.readuntil(b"}")
+    meanwhile = [call for call in world.stub.calls if not call.body]
+    assert len(meanwhile) > 10
+    writer.close()
+    other.close()
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,11 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
         data=b" " * (transport.MAX_BODY + 1),
         headers={"Authorization": f"Bearer {world.token}"},
     )
-    assert response.status_code == 413
-    assert response.json()["error"]["errors"][0]["reason"] == "requestTooLarge"
+    # A real answer: https://github.com/PsychoinformaticsLab/pliers/issues/481
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["message"] == "Request payload size exceeds the limit: 10485760 bytes."
+    assert error["status"] == "INVALID_ARGUMENT"
 
 
 async def test_one_connection_carries_many_calls(

@@ -16,6 +16,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any
 
 from cloudspill_sandbox.engine.bodies import (
@@ -64,17 +65,22 @@ _REMOVING_PATCHES = frozenset({"storage"})
 """APIs in whose patches `null` removes a field (RFC 7386), handed to the handlers as None."""
 
 
+LARGE = 256 * 1024
+"""Bytes from which on a text takes so long that others must have their turn meanwhile."""
+
+
 def parse_json(raw: bytes) -> Any:
-    """Return the value of a JSON text.
+    """Return the value of a JSON text; of a large one slowly, so that other threads may run.
 
     Raises:
         ApiError: 400, it is none.
     """
     try:
         text = raw.decode()
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _decoder(large=len(raw) > LARGE).decode(text)
         if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+                piece.encode()  # half a surrogate pair is no text
     except json.JSONDecodeError as error:
         start = error.pos - min(error.pos, 20)
         snippet = error.doc[start : error.pos + 20].replace("\n", " ")
@@ -170,6 +176,14 @@ def validate_response(api: Api, method: Method, document: Any) -> list[str]:
     if method.response is None:
         return [f"{method.id} answers nothing, not {document!r}"] if document else []
     return _ResponseChecker(api).faults(api.schemas[method.response], document, method.response)
+
+
+def _decoder(*, large: bool) -> json.JSONDecoder:
+    """Return a decoder; the one for large texts is Python, where C would let nobody else run."""
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    if large:
+        decoder.scan_once = py_make_scanner(decoder)  # type: ignore[attr-defined]
+    return decoder
 
 
 def _refuse_constant(name: str) -> Any:

@@ -8,17 +8,27 @@ read by the handler alone: whoever may not upload is refused before.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
-from cloudspill_sandbox.engine.call import ANONYMOUS, Call, Handler, Principal, Service, Wire
+from cloudspill_sandbox.engine.call import (
+    ANONYMOUS,
+    Call,
+    Document,
+    Handler,
+    Principal,
+    Service,
+    Wire,
+)
 from cloudspill_sandbox.engine.call_record import CallRecord, Recorder, log_call
 from cloudspill_sandbox.engine.discovery import Api, Method
 from cloudspill_sandbox.engine.errors import ApiError, NoAnswerError, not_implemented
 from cloudspill_sandbox.engine.validation import (
+    LARGE,
     check_path,
     parse_json,
     query_parameters,
@@ -61,6 +71,7 @@ class Endpoint:
         self._authorizer = authorizer
         self._record = record
         self._timer = timer
+        self._large = asyncio.Lock()
         self.router = Router(list(apis.values()), legacy_hosts)
 
     async def answer(
@@ -116,8 +127,7 @@ class Endpoint:
             body, media = await received(request, query.get("uploadType"), None)
         elif route.transfer is Transfer.DOWNLOAD:
             query["alt"] = "media"
-        content = parse_json(body) if body and route.method.request else None
-        document = request_body(route.api, route.method, content)
+        document = await self._document(route, body)
         wire = Wire(request.method, request.origin, request.headers)
         call = Call(route.method.id, route.path, query, document, principal, wire, media)
         view = View.of(query)
@@ -135,6 +145,13 @@ class Endpoint:
         wire = Wire(request.method, request.origin, request.headers)
         call = Call(route.method.id, route.path, query, {}, ANONYMOUS, wire, media)
         return View.of({}).render(await self._handler(route)(call))
+
+    async def _document(self, route: Route, body: bytes) -> Document:
+        """Return a request's document; a large one at a time, while others are answered."""
+        if len(body) <= LARGE:
+            return _read(route, body)
+        async with self._large:
+            return await asyncio.to_thread(_read, route, body)
 
     def _handler(self, route: Route) -> Handler:
         handler = self._services.get(id(route.api), {}).get(route.method.id)
@@ -189,6 +206,11 @@ class _Progress:
             seconds * 1000,
             self.refusal,
         )
+
+
+def _read(route: Route, body: bytes) -> Document:
+    content = parse_json(body) if body and route.method.request else None
+    return request_body(route.api, route.method, content)
 
 
 def _refusal(error: ApiError, dialect: Dialect) -> HttpResponse:

@@ -25,9 +25,8 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -46,7 +45,7 @@ from cloudspill_sandbox.front.oauth import OAuthEndpoint
 from cloudspill_sandbox.front.routing import UPLOAD_PATHS
 from cloudspill_sandbox.front.sites import Sites
 from cloudspill_sandbox.front.tls import ServerCertificate
-from cloudspill_sandbox.front.transport import MAX_BODY, chunks, send, whole
+from cloudspill_sandbox.front.transport import LARGE_AT_ONCE, chunks, send, whole
 from cloudspill_sandbox.front.tunnel import Tunneller
 from cloudspill_sandbox.front.xml_api import HOST as XML_HOST
 from cloudspill_sandbox.front.xml_api import XmlApi
@@ -97,6 +96,7 @@ class Front:
         self._servers: list[asyncio.Server] = []
         self._door: Door | None = None
         self._http: _HttpServer | None = None
+        self._room = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def listen_proxy(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Open the CONNECT proxy; return its port.
@@ -172,12 +172,14 @@ class Front:
         host = _host(request.headers.get("Host", ""))
         try:
             target = _target(request)
+            if not request.can_read_body:
+                return await self._answered(request, host, target, b"")
             if target.startswith(UPLOAD_PATHS) or (
                 request.method == "PUT" and self._serves_xml(host, target)
             ):
-                body, stream = b"", chunks(request)
-            else:
-                body, stream = await whole(request), None
+                return await self._answered(request, host, target, b"", chunks(request))
+            async with whole(request, self._room) as body:
+                return await self._answered(request, host, target, body)
         except ApiError as error:
             # What the client still sends would be read as its next request: end the connection.
             response = web.Response(status=error.status, body=json_response(error.body()).body)
@@ -186,6 +188,15 @@ class Front:
             return response
         except ConnectionError:  # the client left before it had said all
             return web.Response(status=499)  # to nobody
+
+    async def _answered(
+        self,
+        request: web.BaseRequest,
+        host: str,
+        target: str,
+        body: bytes,
+        stream: AsyncIterator[bytes] | None = None,
+    ) -> web.StreamResponse:
         asked = HttpRequest(
             request.method, host, target, request.headers, body, stream, _endpoint(request)
         )
@@ -204,7 +215,6 @@ class _HttpServer(web.Server):
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(
             handler,
-            request_factory=self._request,
             access_log=None,
             logger=_LOG,
             keepalive_timeout=KEEP_ALIVE,
@@ -247,12 +257,6 @@ class _HttpServer(web.Server):
             self._peers[peer] -= 1
             if not self._peers[peer]:
                 del self._peers[peer]
-
-    def _request(self, *arguments: Any) -> web.BaseRequest:
-        message, payload, protocol, writer, task = arguments
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY
-        )
 
 
 def _target(request: web.BaseRequest) -> str:

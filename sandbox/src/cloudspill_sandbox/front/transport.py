@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 
@@ -12,11 +13,15 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from cloudspill_sandbox.engine.call import Content
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.validation import LARGE
 from cloudspill_sandbox.front.http import HttpResponse
 from cloudspill_sandbox.http_connection import MALFORMED
 
 MAX_BODY = 10 * 1024 * 1024
 """Bytes of a body that is held in memory."""
+
+LARGE_AT_ONCE = 32
+"""Large bodies that are held at once."""
 
 BODY_TIMEOUT = 60.0
 """Seconds for a body that is read whole, and for the next bytes of an upload."""
@@ -25,26 +30,39 @@ _LOG = logging.getLogger("cloudspill_sandbox.front")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-async def whole(request: web.BaseRequest) -> bytes:
-    """Return a request's body.
+@contextlib.asynccontextmanager
+async def whole(request: web.BaseRequest, room: asyncio.Semaphore) -> AsyncIterator[bytes]:
+    """Hold a request's body in memory; where it is large, as long as there is room.
+
+    Args:
+        room: for large bodies.
 
     Raises:
-        ApiError: 413, it is longer than MAX_BODY; 408, it does not come in time; 400, its
-            encoding is broken.
+        ApiError: 400, it is longer than MAX_BODY, or its encoding is broken; 408, it does not
+            come in time, or others take all the room.
         ConnectionError: the client left.
     """
-    if not request.can_read_body:
-        return b""
+    async with contextlib.AsyncExitStack() as held:
+        yield await _read(request, held, room) if request.can_read_body else b""
+
+
+async def _read(
+    request: web.BaseRequest, held: contextlib.AsyncExitStack, room: asyncio.Semaphore
+) -> bytes:
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        limit = f"The request body is larger than {MAX_BODY} bytes."
-        raise ApiError(413, "requestTooLarge", limit) from None
+            while chunk := await request.content.readany():
+                if len(body) <= LARGE < len(body) + len(chunk):
+                    await held.enter_async_context(room)
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise _too_large()
     except TimeoutError:
         raise _too_slow() from None
     except RequestPayloadError:
         raise _broken() from None
+    return bytes(body)
 
 
 async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
@@ -99,6 +117,12 @@ async def _stream(request: web.BaseRequest, response: web.StreamResponse, conten
         while chunk := await asyncio.to_thread(content.read):
             await response.write(chunk)
     await response.write_eof()
+
+
+def _too_large() -> ApiError:
+    # Words: a real answer, https://github.com/PsychoinformaticsLab/pliers/issues/481
+    limit = f"Request payload size exceeds the limit: {MAX_BODY} bytes."
+    return ApiError(400, "badRequest", limit, code="INVALID_ARGUMENT")
 
 
 def _too_slow() -> ApiError:
