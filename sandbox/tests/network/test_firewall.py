@@ -114,6 +114,7 @@ def test_every_change_replaces_all_that_was_there() -> None:
         "flush map ip vpc internal_to_external",
         "flush set ip vpc members",
         "flush set ip vpc instances",
+        "flush set ip vpc themselves",
         "flush set ip vpc cut_from_host",
         "flush set ip vpc cut_from_api",
         "flush chain ip vpc ingress_rules",

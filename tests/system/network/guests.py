@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from dataclasses import replace
 from pathlib import Path
 
-from cloudspill_sandbox.network.addressing import NAMESPACES
-from cloudspill_sandbox.network.interface import FirewallRule, Nic
+from cloudspill_sandbox.network.addressing import NAMESPACES, gateway
+from cloudspill_sandbox.network.interface import FirewallRule, Nic, mac_of
 from cloudspill_sandbox.network.namespaces import inside
-from tests.system.network.vpc_host import NAME, client
+from tests.system.network.vpc_host import NAME
 
 
 def instance(number: int, network: str = "default") -> Nic:
@@ -50,35 +49,55 @@ def rule(name: str, **fields: object) -> FirewallRule:
 
 def send_frame(nic: Nic, source: str, target: str, port: int, data: bytes) -> None:
     """Send a UDP packet with any source address, below the guest's IP layer."""
+    send_packets(nic, ipv4(source, target, socket.IPPROTO_UDP, udp(40000, port, data)))
+
+
+def send_packets(nic: Nic, *packets: bytes) -> None:
+    """Send IPv4 packets to the router, below the guest's IP layer."""
+    send_raw(nic, *(ethernet(nic, gateway_mac(nic), 0x0800, packet) for packet in packets))
+
+
+def send_raw(nic: Nic, *frames: bytes) -> None:
+    """Send whole frames by the interface of an instance."""
     with inside(at(nic)):
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-        gateway_mac = _gateway_mac(nic)
-    udp = struct.pack("!HHHH", 40000, port, 8 + len(data), 0) + data
-    head = struct.pack(
-        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
-        socket.inet_aton(source), socket.inet_aton(target),
-    )  # fmt: skip
-    head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
-    own_mac = bytes.fromhex(nic.mac.replace(":", ""))
     with wire:
         wire.bind(("eth0", 0x0800))
-        wire.send(gateway_mac + own_mac + b"\x08\x00" + head + udp)
+        for frame in frames:
+            wire.send(frame)
 
 
-def _gateway_mac(nic: Nic) -> bytes:
-    """Return the router's hardware address, after making the guest ask for it."""
-    with client(at(nic), socket.SOCK_DGRAM) as asker:
-        asker.sendto(b"", ("10.138.0.1", 9))
-    for _ in range(100):
-        for line in Path("/proc/thread-self/net/arp").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[0] == "10.138.0.1" and fields[2] != "0x0":
-                return bytes.fromhex(fields[3].replace(":", ""))
-        os.sched_yield()
-    raise AssertionError("the gateway does not answer ARP")
+def ethernet(nic: Nic, target: bytes, kind: int, data: bytes) -> bytes:
+    """Return a frame from an interface to a hardware address; `kind` is its EtherType."""
+    return target + hardware(nic.mac) + struct.pack("!H", kind) + data
 
 
-def _checksum(header: bytes) -> int:
-    total = sum(struct.unpack("!10H", header))
+def udp(source: int, target: int, data: bytes) -> bytes:
+    """Return a datagram without a checksum."""
+    return struct.pack("!HHHH", source, target, 8 + len(data), 0) + data
+
+
+def ipv4(source: str, target: str, protocol: int, data: bytes, fragment: int = 0) -> bytes:
+    """Return a packet; `fragment` is the field of that name, flags and offset."""
+    head = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(data), 1, fragment, 64, protocol, 0,
+        socket.inet_aton(source), socket.inet_aton(target),
+    )  # fmt: skip
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + data
+
+
+def hardware(mac: str) -> bytes:
+    """Return a hardware address as it is on the wire."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def gateway_mac(nic: Nic) -> bytes:
+    """Return the hardware address of the router's end."""
+    return hardware(mac_of(gateway(nic)))
+
+
+def checksum(data: bytes) -> int:
+    """Return the checksum of the internet protocols over an even number of bytes."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return int(~(total + (total >> 16)) & 0xFFFF)

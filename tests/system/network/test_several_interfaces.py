@@ -119,13 +119,22 @@ async def test_the_external_address_of_a_further_interface_needs_policy_routing(
         assert source_seen(listener) == "198.19.255.254"
 
 
-async def test_no_interface_sends_under_the_address_of_another(both: NamespaceNetwork) -> None:
-    await both.apply(Topology((A, *BOTH, D), OPEN))
-    with server(at(A), 5000, socket.SOCK_DGRAM) as receiver:
+@pytest.mark.parametrize("forwards", [False, True])
+async def test_no_interface_sends_for_another(both: NamespaceNetwork, forwards: bool) -> None:
+    sender = tuple(replace(nic, can_ip_forward=forwards) for nic in BOTH)
+    await both.apply(Topology((A, *sender, D), OPEN))
+    with (
+        server(at(A), 5000, socket.SOCK_DGRAM) as front,
+        server(at(D), 5000, socket.SOCK_DGRAM) as back,
+    ):
         send_frame(FRONT, "10.138.0.20", "10.138.0.2", 5000, b"honest")
-        assert received(receiver) == b"honest"
-        send_frame(FRONT, "10.9.0.20", "10.138.0.2", 5000, b"crossed")
-        assert received(receiver) is None
+        assert received(front) == b"honest"
+        for source in ("10.9.0.20", "10.9.0.5"):  # its own there, and another's
+            send_frame(FRONT, source, "10.138.0.2", 5000, b"crossed")
+            assert received(front) is None
+        for source in ("10.138.0.20", "10.9.0.20", "10.9.0.99"):
+            send_frame(FRONT, source, "10.9.0.5", 5000, b"crossed")
+            assert received(back) is None
 
 
 async def test_the_metadata_server_sees_the_first_interface(both: NamespaceNetwork) -> None:

@@ -61,7 +61,7 @@ def number_networks(topology: Topology) -> dict[str, int]:
 
 
 _MAPS = ("sources", "forwarders", "networks", "external_to_internal", "internal_to_external")
-_SETS = ("members", "instances", "cut_from_host", "cut_from_api")
+_SETS = ("members", "instances", "themselves", "cut_from_host", "cut_from_api")
 
 
 def _elements(nics: Iterable[Nic], numbers: dict[str, int]) -> dict[str, list[str]]:
@@ -72,6 +72,7 @@ def _elements(nics: Iterable[Nic], numbers: dict[str, int]) -> dict[str, list[st
         found["sources"].append(f'"{interface}" . {internal} : {number}')
         found["networks"].append(f"{internal} : {number}")
         found["instances"].append(internal)
+        found["themselves"].append(f"{internal} . {internal}")
         found["members"].append(f"{number} . {internal}")
         for side in nic.cut_from:
             found[f"cut_from_{side}"].append(internal)

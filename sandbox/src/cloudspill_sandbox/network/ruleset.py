@@ -20,6 +20,7 @@ What a guest may reach, and what it never may, whatever the firewall rules of it
     tcp 25 outside                                    dropped (router: transit), as Google does
     the rest of the world                             with an external address only (router)
     one instance's connections beyond a fixed number  dropped (router: local, transit)
+    an ICMP error about others' connections           dropped (router: local, transit)
     what a fault cuts an instance from                dropped (router: local, transit, ingress)
 
 and what nobody may do: send under an address that is not its own (router: admission), reach an
@@ -98,6 +99,7 @@ table ip {TABLE} {{
     map internal_to_external {{ type ipv4_addr : ipv4_addr; }}
     set members {{ type mark . ipv4_addr; }}
     set instances {{ type ipv4_addr; }}
+    set themselves {{ type ipv4_addr . ipv4_addr; }}
     set cut_from_host {{ type ipv4_addr; }}
     set cut_from_api {{ type ipv4_addr; }}
     set service_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
@@ -145,7 +147,7 @@ table ip {TABLE} {{
         type filter hook input priority filter; policy drop;
         iifname "lo" accept
         ip saddr @cut_from_api drop
-        ct state established,related accept
+        ct state established accept
         icmp type echo-request accept
         iifname "wan" drop
         meta l4proto tcp add @service_flows {{ ip saddr ct count over {SERVICE_CONNECTIONS} }} drop
@@ -159,6 +161,9 @@ table ip {TABLE} {{
         iifname "wan" ip daddr @cut_from_host drop
         oifname "wan" ip saddr @cut_from_host drop
         ct state invalid drop
+        # An error about a flow, from an instance that is neither end of it.
+        ct state related meta mark != 0 ip saddr . ct original ip saddr != @themselves \
+            ip saddr . ct reply ip saddr != @themselves drop
         ct state established,related accept
         oifname "wan" ip daddr @unreachable drop
         oifname "wan" tcp dport 25 drop
