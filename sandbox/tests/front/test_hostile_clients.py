@@ -154,7 +154,7 @@ async def test_large_bodies_wait_for_room_and_small_ones_do_not(
     head = post(world, f"Content-Length: {len(text)}")
     first.write(head + text[:-1])
     async with asyncio.timeout(5):
-        while not front.front._room.locked():
+        while not front.front._room.locked():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     second.write(head + text)
     small.write(post(world, "Content-Length: 15") + b'{"name": "vm"} ')
