@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +58,16 @@ class NamedTokens:
         scopes = ",".join(sorted(principal.scopes))
         return AccessToken(f"{principal.email}|{scopes}|{principal.instance}", 3599)
 
-    def identity_token(self, principal: Principal, audience: str) -> str:
-        return f"{principal.email}|{audience}|{principal.instance}"
+    def identity_token(
+        self,
+        principal: Principal,
+        audience: str,
+        extra: dict[str, Any] | None = None,
+        *,
+        with_email: bool = True,
+    ) -> str:
+        email = principal.email if with_email else ""
+        return f"{email}|{audience}|{principal.instance}|{json.dumps(extra)}"
 
 
 @dataclass

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -220,7 +222,8 @@ async def test_tokens_are_those_of_the_attached_account(view: MetadataView, api:
     for account in ("default", EMAIL):
         token = view.access_token(ADDRESS, account, frozenset())
         assert token.value == f"{EMAIL}|{STORAGE}|{identity}"
-    assert view.identity_token(ADDRESS, "default", "aud") == f"{EMAIL}|aud|{identity}"
+    standard = view.identity_token(ADDRESS, "default", "aud", full=False)
+    assert standard == f"|aud|{identity}|null"
     for asked in ({COMPUTE}, {COMPUTE, STORAGE}):  # no more than the instance was given
         token = view.access_token(ADDRESS, "default", frozenset(asked))
         assert token.value == f"{EMAIL}|{STORAGE}|{identity}"
@@ -239,4 +242,24 @@ async def test_an_instance_without_scopes_gets_no_token(
     for asked in (frozenset[str](), frozenset({STORAGE})):
         with pytest.raises(PermissionError):
             view.access_token(address, "default", asked)
-    assert view.identity_token(address, "default", "https://example.org")
+    assert view.identity_token(address, "default", "https://example.org", full=False)
+
+
+async def test_a_full_identity_token_names_the_instance(view: MetadataView, api: Client) -> None:
+    """As in https://cloud.google.com/compute/docs/instances/verifying-instance-identity."""
+    instance = await api.instance()
+    email, _, _, claims = view.identity_token(ADDRESS, "default", "aud", full=True).split("|")
+    assert email == EMAIL
+    created = datetime.fromisoformat(instance["creationTimestamp"])
+    assert json.loads(claims) == {
+        "google": {
+            "compute_engine": {
+                "instance_creation_timestamp": int(created.timestamp()),
+                "instance_id": instance["id"],
+                "instance_name": instance["name"],
+                "project_id": "cloudspill-sandbox",
+                "project_number": api.cloud.settings.project_number,
+                "zone": "us-west1-b",
+            }
+        }
+    }

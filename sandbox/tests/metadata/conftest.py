@@ -100,8 +100,9 @@ class OneInstance:
             raise PermissionError(min(missing))
         return AccessToken(f"token of {address}", 3599)
 
-    def identity_token(self, address: str, account: str, audience: str) -> str:
-        return f"{self.document['instance']['serviceAccounts'][account]['email']}/{audience}"
+    def identity_token(self, address: str, account: str, audience: str, *, full: bool) -> str:
+        email = self.document["instance"]["serviceAccounts"][account]["email"]
+        return f"{email}/{audience}{'/full' if full else ''}"
 
     def guest_attributes(self, address: str) -> dict[str, dict[str, str]] | None:
         return self.attributes

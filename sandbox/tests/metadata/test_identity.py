@@ -41,6 +41,8 @@ async def test_a_token_may_be_narrowed_to_granted_scopes_only(client: Client) ->
 async def test_an_identity_token_needs_an_audience(client: Client) -> None:
     status, text, _ = await client.get(f"{ACCOUNTS}/default/identity?audience=https://app")
     assert (status, text) == (200, f"{EMAIL}/https://app")
+    _, text, _ = await client.get(f"{ACCOUNTS}/default/identity?audience=https://app&format=full")
+    assert text == f"{EMAIL}/https://app/full"
     status, text, _ = await client.get(f"{ACCOUNTS}/default/identity")
     assert (status, text) == (400, "non-empty audience parameter required")
     status, _, _ = await client.get(f"{ACCOUNTS}/default/identity?audience=a&format=brief")

@@ -84,7 +84,7 @@ class Source:
     def access_token(self, address: str, account: str, scopes: frozenset[str]) -> AccessToken:
         raise KeyError(account)
 
-    def identity_token(self, address: str, account: str, audience: str) -> str:
+    def identity_token(self, address: str, account: str, audience: str, *, full: bool) -> str:
         raise KeyError(account)
 
     def guest_attributes(self, address: str) -> dict[str, dict[str, str]] | None:

@@ -56,8 +56,15 @@ class Tokens(Protocol):
     def access_token(self, principal: Principal) -> AccessToken:
         """Return a new access token for an instance's account, with the principal's scopes."""
 
-    def identity_token(self, principal: Principal, audience: str) -> str:
-        """Return a signed JWT for the audience."""
+    def identity_token(
+        self,
+        principal: Principal,
+        audience: str,
+        extra: dict[str, Any] | None = None,
+        *,
+        with_email: bool = True,
+    ) -> str:
+        """Return a signed JWT for the audience, with further claims."""
 
 
 class Cloud:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any
 
 from cloudspill_sandbox.compute import (
@@ -69,9 +70,19 @@ class MetadataView:
             Principal(principal.email, granted, principal.instance)
         )
 
-    def identity_token(self, address: str, account: str, audience: str) -> str:
-        """Return a signed JWT of the attached account. Raises KeyError as `access_token`."""
-        return self._cloud.tokens.identity_token(self._principal(address, account), audience)
+    def identity_token(self, address: str, account: str, audience: str, *, full: bool) -> str:
+        """Return a signed JWT of the attached account, of Compute Engine's two forms.
+
+        https://cloud.google.com/compute/docs/instances/verifying-instance-identity. The standard
+        one does not tell the account's address (google-auth-library-python, pull request 462).
+
+        Raises:
+            KeyError: no such account is attached.
+        """
+        principal = self._principal(address, account)
+        instance = self._instance(address)
+        claims = _claims(self._seen_by(instance), instance) if full and instance else None
+        return self._cloud.tokens.identity_token(principal, audience, claims, with_email=full)
 
     def guest_attributes(self, address: str) -> dict[str, dict[str, str]] | None:
         """Return what the caller published, None where metadata does not enable it."""
@@ -132,6 +143,20 @@ class MetadataView:
             if account in {"default", attached["email"]}:
                 return Principal(attached["email"], frozenset(attached["scopes"]), instance["id"])
         raise KeyError(account)
+
+
+def _claims(own: Cloud, instance: Document) -> dict[str, Any]:
+    """Return what a full identity token says of the instance."""
+    created = datetime.fromisoformat(instance["creationTimestamp"])
+    own_claims = {
+        "instance_creation_timestamp": int(created.timestamp()),
+        "instance_id": instance["id"],
+        "instance_name": instance["name"],
+        "project_id": own.settings.project,
+        "project_number": own.settings.project_number,
+        "zone": names.last(instance["zone"]),
+    }
+    return {"google": {"compute_engine": own_claims}}
 
 
 def _project_values(own: Cloud) -> dict[str, str]:

@@ -40,8 +40,12 @@ class MetadataSource(Protocol):
             PermissionError: the instance was given no scopes that a token could have.
         """
 
-    def identity_token(self, address: str, account: str, audience: str) -> str:
-        """Return a signed JWT that identifies the instance. Raises KeyError as above."""
+    def identity_token(self, address: str, account: str, audience: str, *, full: bool) -> str:
+        """Return a signed JWT of the account; a full one names the instance too.
+
+        Raises:
+            KeyError: as above.
+        """
 
     def guest_attributes(self, address: str) -> dict[str, dict[str, str]] | None:
         """Return namespace → key → value, or None where metadata does not enable them."""

@@ -57,6 +57,7 @@ def _identity_token(source: MetadataSource, query: Query, account: str) -> web.R
     audience = query.parameters.get("audience", "")
     if not audience:
         raise Refusal(400, "non-empty audience parameter required", plain=True)
-    if query.parameters.get("format", "standard") not in ("standard", "full"):
+    form = query.parameters.get("format", "standard")
+    if form not in ("standard", "full"):
         raise Refusal(400, "format parameter must be standard or full", plain=True)
-    return text(source.identity_token(query.address, account, audience))
+    return text(source.identity_token(query.address, account, audience, full=form == "full"))
