@@ -35,7 +35,7 @@ from cloudspill_sandbox.compute.lifetimes import Lifetimes
 from cloudspill_sandbox.compute.operations import Operations
 from cloudspill_sandbox.compute.topology import TopologyApplier
 from cloudspill_sandbox.compute.watchers import Watchers
-from cloudspill_sandbox.engine.call import Principal
+from cloudspill_sandbox.engine.call import Document, Principal
 from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.faults.interface import Hooks, NoFaults
@@ -60,7 +60,7 @@ class Tokens(Protocol):
         self,
         principal: Principal,
         audience: str,
-        extra: dict[str, Any] | None = None,
+        extra: Document | None = None,
         *,
         with_email: bool = True,
     ) -> str:
