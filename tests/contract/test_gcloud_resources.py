@@ -23,7 +23,8 @@ Named = Callable[[str], str]
 def vm(gcloud: Gcloud, prefix: str) -> str:
     """The name of an instance that runs."""
     name = f"{prefix}vm"
-    gcloud("instances", "create", name, "--machine-type=e2-micro")
+    enabled = "--metadata=enable-guest-attributes=TRUE"
+    gcloud("instances", "create", name, "--machine-type=e2-micro", enabled)
     return name
 
 
@@ -166,8 +167,12 @@ def test_labels_protection_and_access_configs_are_changed(gcloud: Gcloud, vm: st
 
 def test_what_a_guest_tells_is_read(gcloud: Gcloud, vm: str) -> None:
     assert gcloud("instances", "get-serial-port-output", vm)["contents"]
-    gcloud("instances", "add-metadata", vm, "--metadata=enable-guest-attributes=TRUE")
-    none = gcloud.run("instances", "get-guest-attributes", vm)
+    # https://cloud.google.com/compute/docs/metadata/manage-guest-attributes; Google's agent
+    # publishes the host keys at boot, which was minutes ago.
+    path = "--query-path=hostkeys/ssh-ed25519"
+    (key,) = gcloud("instances", "get-guest-attributes", vm, path)
+    assert key["value"].startswith("AAAAC3NzaC1lZDI1NTE5")
+    none = gcloud.run("instances", "get-guest-attributes", vm, "--query-path=nothing/")
     assert none.returncode == 1
     assert "was not found" in none.stderr
 

@@ -6,6 +6,8 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,9 @@ import pytest
 from .rest import Rest
 from .sdks import Refused, Sdk
 from .target import Target
+
+BOOT = 180.0
+"""Seconds until a guest's agent has published."""
 
 Named = Callable[[str], str]
 
@@ -200,6 +205,26 @@ def test_addresses_are_promoted_and_internal_ones_reserved(
     assert api("addresses.get", address=internal)["status"] == "IN_USE"
     api("instances.delete", instance=user)
     api("addresses.delete", address=internal)
+
+
+def test_what_a_guest_published_is_read(api: Sdk, rest: Rest, named: Named) -> None:
+    # https://cloud.google.com/compute/docs/metadata/manage-guest-attributes; Google's agent
+    # publishes the host keys at boot.
+    name = named("vm")
+    enabled = {"items": [{"key": "enable-guest-attributes", "value": "TRUE"}]}
+    rest.done("POST", f"zones/{rest.zone}/instances", rest.instance(name, metadata=enabled))
+
+    def published() -> dict[str, str]:
+        with contextlib.suppress(Refused):  # a 404 until it has booted
+            read = api("instances.getGuestAttributes", instance=name, queryPath="hostkeys/")
+            return {item["key"]: item["value"] for item in read["queryValue"]["items"]}
+        return {}
+
+    deadline = time.monotonic() + BOOT
+    while "ssh-ed25519" not in published():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    api("instances.delete", instance=name)
 
 
 def test_maintenance_of_the_host_is_announced(api: Sdk, vm: str) -> None:

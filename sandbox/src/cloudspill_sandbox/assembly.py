@@ -22,6 +22,7 @@ from cloudspill_sandbox.compute.beginnings import default_account
 from cloudspill_sandbox.compute.catalogue.regions import ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.faulty_instances import FaultyInstances
+from cloudspill_sandbox.compute.guests_in_memory import publish_host_key
 from cloudspill_sandbox.compute.latency import latency_of
 from cloudspill_sandbox.compute.metadata_view import MetadataView
 from cloudspill_sandbox.compute.names import EVERY_PROJECT
@@ -201,7 +202,7 @@ class Sandbox:
             struck = InstanceFaults(faults, FaultyInstances(cloud))
             self.faults = FaultAdministration(faults, struck)
             metadata_server = await metadata.serve(
-                MetadataView(cloud), network.listen(METADATA_ADDRESS, 80, socket.SOCK_STREAM)
+                self._metadata_view(), network.listen(METADATA_ADDRESS, 80, socket.SOCK_STREAM)
             )
             stack.push_async_callback(metadata_server.cleanup)
             names = NameServer(lambda: network.topology, api_names=[repositories.HOST])
@@ -242,6 +243,13 @@ class Sandbox:
             self._write_client_files(accounts)
             await front.listen_proxy(port=settings.port)
             yield
+
+    def _metadata_view(self) -> MetadataView:
+        """Return what instances see; those in memory use it as soon as they have booted."""
+        view = MetadataView(self._cloud)
+        if isinstance(self._runtime, MemoryRuntime):
+            self._runtime.on_boot = lambda spec: publish_host_key(view, spec.nic.internal_ip)
+        return view
 
     async def _host(self) -> tuple[NamespaceNetwork | MemoryNetwork, Runtime]:
         if self._settings.in_memory:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.guests_in_memory import publish_host_key
 from cloudspill_sandbox.compute.metadata_view import MetadataView
 
 from .conftest import Client
@@ -263,3 +264,18 @@ async def test_a_full_identity_token_names_the_instance(view: MetadataView, api:
             }
         }
     }
+
+
+async def test_a_guest_in_memory_publishes_one_host_key_where_it_may(
+    view: MetadataView, api: Client
+) -> None:
+    publish_host_key(view, ADDRESS)
+    attributes = view.guest_attributes(ADDRESS)
+    assert attributes is not None
+    key = attributes["hostkeys"]["ssh-ed25519"]
+    assert key.startswith("AAAAC3NzaC1lZDI1NTE5")
+    publish_host_key(view, ADDRESS)
+    assert view.guest_attributes(ADDRESS) == attributes
+    (plain,) = (await api.instance("plain"))["networkInterfaces"]
+    publish_host_key(view, plain["networkIP"])
+    assert view.guest_attributes(plain["networkIP"]) is None

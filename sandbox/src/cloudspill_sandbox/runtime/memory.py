@@ -7,7 +7,7 @@ tell whether a clone is one. Machines boot at once and say so on their console.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field, replace
 
 from cloudspill_sandbox.runtime.console import READ_LIMIT
@@ -57,6 +57,8 @@ class MemoryRuntime:
         """Ids of the machines that booted last, each time."""
         self.failures: dict[str, Exception] = {}
         """Next error of a method by its name; raised once."""
+        self.on_boot: Callable[[MachineSpec], None] | None = None
+        """Does what the guest does when it has booted."""
         self.dies_at_boot = False
         """Whether machines go off as soon as they are on."""
         self.full: set[str] = set()
@@ -131,6 +133,8 @@ class MemoryRuntime:
         self.guest_print(
             spec.id, "You are in emergency mode.\n" if spec.emergency else f"{spec.name} login: \n"
         )
+        if self.on_boot is not None and not spec.emergency:
+            self.on_boot(spec)
         if self.dies_at_boot:
             self.guest_power_off(spec.id, MachineExit.CRASH)
 
