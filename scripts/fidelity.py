@@ -95,8 +95,13 @@ def contract(implemented: dict[str, list[str]]) -> str:
 
 
 def _cell(client: dict[str, Any], method: str) -> str:
-    offered = any(fnmatchcase(method, pattern) for pattern in client["offers"])
-    verdict: str = client["methods"].get(method, "" if offered else "-")
+    def among(patterns: list[str]) -> bool:
+        return any(fnmatchcase(method, pattern) for pattern in patterns)
+
+    offered = among(client["offers"]) and not among(client["lacks"])
+    waits = method.endswith(("perations.get", "perations.wait"))
+    untested = "done" if waits else ""
+    verdict: str = client["methods"].get(method, untested if offered else "-")
     return verdict
 
 

@@ -18,11 +18,13 @@ class Client:
     Attributes:
         agent: matches what it says of itself, `X-Goog-Api-Client` and `User-Agent`.
         offers: patterns (fnmatch) of the ids of methods that it can call.
+        lacks: patterns of those among them that it cannot, or only for what the sandbox refuses.
     """
 
     name: str
     agent: re.Pattern[str]
     offers: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 def _methods(api: str, **verbs: str) -> tuple[str, ...]:
@@ -49,7 +51,8 @@ CLIENTS: Sequence[Client] = (
                 images="delete get insert list setLabels",
                 instanceTemplates="delete get insert list",
                 instances="aggregatedList attachDisk delete get insert list setDeletionProtection "
-                "setLabels setMachineType start stop updateShieldedInstanceConfig",
+                # updateShieldedInstanceConfig, a PATCH, it asks for by POST
+                "setLabels setMachineType start stop",
                 networks="delete get insert list patch",
                 routes="delete get insert list",
                 snapshots="delete get list setLabels",
@@ -60,7 +63,8 @@ CLIENTS: Sequence[Client] = (
             *_methods(
                 "iam",
                 projects_roles="create delete get list patch",
-                projects_serviceAccounts="create delete get list patch",
+                # gcp_iam_service_account holds what is wanted against nothing: it never updates
+                projects_serviceAccounts="create delete get list",
                 projects_serviceAccounts_keys="create delete get",
             ),
             *_methods("serviceusage", operations="get", services="disable enable get list"),
@@ -69,14 +73,38 @@ CLIENTS: Sequence[Client] = (
                 bucketAccessControls="delete get insert update",
                 buckets="delete get insert update",
                 defaultObjectAccessControls="delete get insert update",
-                objects="delete get insert list",
+                objects="delete get insert",
             ),
         ),
     ),
     Client(
         "gcloud",
         re.compile("google-cloud-sdk"),
-        ("compute.*", "iam.*", "cloudresourcemanager.*", "serviceusage.*", "storage.*"),
+        (
+            "compute.*",
+            "iam.*",
+            "iamcredentials.projects.serviceAccounts.generate*",
+            "cloudresourcemanager.*",
+            "serviceusage.*",
+            "storage.*",
+        ),
+        (
+            "compute.addresses.setLabels",  # of `beta`, by the beta API
+            "compute.firewalls.update",  # it patches
+            "compute.*Operations.delete",
+            "compute.subnetworks.patch",  # flow logs, secondary ranges, IPv6
+            "cloudresourcemanager.projects.testIamPermissions",  # of version 3
+            "iam.projects.serviceAccounts.testIamPermissions",  # only once it has asked IAP
+            "iam.projects.serviceAccounts.update",  # it patches
+            "iamcredentials.projects.serviceAccounts.generateIdToken",  # by google-auth
+            "serviceusage.services.batchGet",  # after a list by version 2
+            "serviceusage.services.get",  # before calls of APIs that the sandbox has not
+            "storage.*AccessControls.*",  # lists are changed with their bucket or object
+            "storage.buckets.testIamPermissions",
+            "storage.buckets.update",  # it patches
+            "storage.objects.copy",  # it rewrites
+            "storage.objects.update",
+        ),
     ),
     Client(
         "apache-libcloud",
@@ -86,7 +114,8 @@ CLIENTS: Sequence[Client] = (
                 "compute",
                 addresses="aggregatedList delete get insert list",
                 diskTypes="aggregatedList get list",
-                disks="aggregatedList createSnapshot delete get insert list resize setLabels",
+                # a disk is looked up in the aggregated list, a zone in what was listed at the start
+                disks="aggregatedList createSnapshot delete insert list resize setLabels",
                 firewalls="delete get insert list update",
                 images="delete deprecate get insert list setLabels",
                 instanceTemplates="delete get insert list",
@@ -100,7 +129,7 @@ CLIENTS: Sequence[Client] = (
                 routes="delete get insert list",
                 snapshots="delete get list",
                 subnetworks="aggregatedList delete get insert list",
-                zones="get list",
+                zones="list",
             ),
             *_OPERATIONS,
         ),
@@ -114,8 +143,15 @@ CLIENTS: Sequence[Client] = (
             "storage.*AccessControls.list",
             "storage.projects.serviceAccount.get",
         ),
+        ("storage.buckets.getStorageLayout",),
     ),
-    Client("google-cloud-compute", re.compile(r"\bgccl/|\bgapic/"), ("compute.*",)),
+    Client(
+        "google-cloud-compute",
+        re.compile(r"\bgccl/|\bgapic/"),
+        ("compute.*",),
+        # By Google's reference a deletion is answered by nothing, and it wants JSON.
+        ("compute.*Operations.delete",),
+    ),
     Client("google-api-python-client", re.compile(r"\bgdcl/"), ("*",)),
 )
 """In the order in which an agent is held against them."""

@@ -162,5 +162,6 @@ def _recorded(kept: Results, found: Results, *, complete: bool) -> Results:
                 "ways": sorted({*known["ways"], *its["ways"]}),
                 "methods": known["methods"] | its["methods"],
             }
-        recorded[client.name] = {**its, "offers": list(client.offers)}
+        of_client = {"offers": list(client.offers), "lacks": list(client.lacks)}
+        recorded[client.name] = {**its, **of_client}
     return recorded
