@@ -92,3 +92,29 @@ async def test_a_network_with_an_added_subnetwork_stays(api: Client) -> None:
     refusal = await api.refused("networks.delete", network="auto")
     assert refusal.reason == "resourceInUseByAnotherResource"
     assert refusal.message.endswith("/regions/us-west1/subnetworks/own'")
+
+
+@pytest.mark.parametrize(
+    ("project", "family", "gigabytes"),
+    [
+        ("almalinux-cloud", "almalinux-9", "20"),
+        ("centos-cloud", "centos-stream-9", "20"),
+        ("cos-cloud", "cos-stable", "10"),
+        ("rhel-cloud", "rhel-9", "20"),
+        ("rocky-linux-cloud", "rocky-linux-8", "20"),
+        ("rocky-linux-cloud", "rocky-linux-9", "20"),
+        ("suse-cloud", "sles-15", "10"),
+        ("ubuntu-os-cloud", "ubuntu-2404-lts-amd64", "10"),
+    ],
+)
+async def test_families_that_programs_name(
+    api: Client, spec: Any, project: str, family: str, gigabytes: str
+) -> None:
+    # https://cloud.google.com/compute/docs/images/os-details
+    image = f"projects/{project}/global/images/family/{family}"
+    disks = [{"boot": True, "initializeParams": {"sourceImage": image}}]
+    await api.done("instances.insert", spec("vm", disks=disks))
+    newest = await api.call("images.getFromFamily", project=project, family=family)
+    assert newest["description"].startswith("Debian 12 (bookworm), built locally by the sandbox.")
+    disk = await api.call("disks.get", disk="vm")
+    assert (disk["sizeGb"], disk["sourceImage"]) == (gigabytes, newest["selfLink"])

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
 _PUBLIC_SINCE = "2025-06-10T00:00:00.000-07:00"
-_IMAGE_GB = "10"
 _UNUSABLE = {"OBSOLETE", "DELETED"}
 _GUEST_FEATURES = ("VIRTIO_SCSI_MULTIQUEUE", "UEFI_COMPATIBLE", "GVNIC")
 
@@ -33,7 +32,7 @@ def _public(name: str, image: PublicImage) -> Document:
         "sourceType": "RAW",
         "status": "READY",
         "archiveSizeBytes": "1073741824",
-        "diskSizeGb": _IMAGE_GB,
+        "diskSizeGb": str(image.disk_gb),
         "licenses": [names.link(f"projects/{image.project}/global/licenses/{image.license}")],
         "guestOsFeatures": [{"type": feature} for feature in _GUEST_FEATURES],
         "architecture": "X86_64",

@@ -23,6 +23,7 @@ class PublicImage:
     Attributes:
         stands_for: the operating system that this image is on Google Cloud.
         id: fixed numeric id, so that disks made of it compare equal over restarts.
+        disk_gb: size of its disks, below which none can be made.
     """
 
     project: str
@@ -31,6 +32,7 @@ class PublicImage:
     stands_for: str
     license: str
     id: str
+    disk_gb: int = 10
 
     @property
     def description(self) -> str:
@@ -65,6 +67,85 @@ _IMAGES = (
         "Debian 13 (trixie)",
         "debian-13-trixie",
         "1100000000000000013",
+    ),
+    PublicImage(
+        "almalinux-cloud",
+        "almalinux-9",
+        "almalinux-9-v20250611",
+        "AlmaLinux 9",
+        "almalinux-9",
+        "3300000000000000009",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "centos-cloud",
+        "centos-stream-9",
+        "centos-stream-9-v20250610",
+        "CentOS Stream 9",
+        "centos-stream-9",
+        "3300000000000000109",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "centos-cloud",
+        "centos-stream-10",
+        "centos-stream-10-v20250610",
+        "CentOS Stream 10",
+        "centos-stream-10",
+        "3300000000000000110",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "cos-cloud",
+        "cos-stable",
+        "cos-stable-121-18867-90-62",
+        "Container-Optimized OS",
+        "cos-pcid",
+        "4400000000000000001",
+    ),
+    PublicImage(
+        "rhel-cloud",
+        "rhel-8",
+        "rhel-8-v20250610",
+        "Red Hat Enterprise Linux 8",
+        "rhel-8-server",
+        "3300000000000000208",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "rhel-cloud",
+        "rhel-9",
+        "rhel-9-v20250610",
+        "Red Hat Enterprise Linux 9",
+        "rhel-9-server",
+        "3300000000000000209",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "rocky-linux-cloud",
+        "rocky-linux-8",
+        "rocky-linux-8-v20250610",
+        "Rocky Linux 8",
+        "rocky-linux-8",
+        "3300000000000000308",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "rocky-linux-cloud",
+        "rocky-linux-9",
+        "rocky-linux-9-v20250611",
+        "Rocky Linux 9",
+        "rocky-linux-9",
+        "3300000000000000309",
+        disk_gb=20,
+    ),
+    PublicImage(
+        "suse-cloud",
+        "sles-15",
+        "sles-15-sp7-v20250627-x86-64",
+        "SUSE Linux Enterprise Server 15",
+        "sles-15",
+        "3300000000000000415",
     ),
     PublicImage(
         "ubuntu-os-cloud",
@@ -110,6 +191,7 @@ _IMAGES = (
 
 PUBLIC_PROJECTS = frozenset(
     {
+        "almalinux-cloud",
         "centos-cloud",
         "cos-cloud",
         "debian-cloud",
