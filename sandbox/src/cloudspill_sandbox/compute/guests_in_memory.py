@@ -7,8 +7,6 @@ attributes, `hostkeys/ssh-ed25519`, where metadata enable them.
 
 from __future__ import annotations
 
-import contextlib
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -18,14 +16,13 @@ _NAMESPACE, _KEY = "hostkeys", "ssh-ed25519"
 
 
 def publish_host_key(view: MetadataView, address: str) -> None:
-    """Publish a host key of the instance with this internal address; it keeps the one it has.
+    """Publish a host key of the instance with this internal address, where metadata enable that.
 
-    Nobody has the private half, for there is no machine to connect to.
+    It keeps the one it has. Nobody has the private half, for there is no machine to connect to.
     """
-    held = view.guest_attributes(address) or {}
-    if _KEY in held.get(_NAMESPACE, {}):
+    held = view.guest_attributes(address)
+    if held is None or _KEY in held.get(_NAMESPACE, {}):
         return
     public = Ed25519PrivateKey.generate().public_key()
     _, _, value = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).partition(b" ")
-    with contextlib.suppress(PermissionError):
-        view.put_guest_attribute(address, _NAMESPACE, _KEY, value.decode())
+    view.put_guest_attribute(address, _NAMESPACE, _KEY, value.decode())
