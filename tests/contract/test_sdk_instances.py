@@ -79,11 +79,13 @@ def test_an_instance_is_suspended_and_resumed(api: Sdk, vm: str) -> None:
 
 def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(api: Sdk, vm: str) -> None:
     # https://cloud.google.com/compute/docs/instances/changing-machine-type-of-stopped-instance
+    # Of the first generation, since E2 has no minimum CPU platform:
+    # https://cloud.google.com/compute/docs/instances/specify-min-cpu-platform#availablezones
     here = {"instance": vm}
     changes: list[tuple[str, dict[str, Any]]] = [
         (
             "setMachineType",
-            {"machineType": api("machineTypes.get", machineType="e2-small")["selfLink"]},
+            {"machineType": api("machineTypes.get", machineType="n1-standard-1")["selfLink"]},
         ),
         ("setScheduling", {"automaticRestart": False}),
         ("setMinCpuPlatform", {"minCpuPlatform": "Intel Skylake"}),
@@ -98,7 +100,7 @@ def test_what_is_fixed_while_it_runs_is_changed_while_it_is_stopped(api: Sdk, vm
     for method, body in changes:
         api(f"instances.{method}", body=body, **here)
     changed = api("instances.get", **here)
-    assert changed["machineType"].endswith("/e2-small")
+    assert changed["machineType"].endswith("/n1-standard-1")
     assert not changed["scheduling"].get("automaticRestart")
     assert changed["serviceAccounts"][0]["scopes"] == [CLOUD_PLATFORM]
     api("instances.start", **here)
