@@ -17,6 +17,7 @@ from cloudspill_sandbox.network.commands import ip_json
 from cloudspill_sandbox.network.interface import Nic, Topology
 from cloudspill_sandbox.network.namespaces import inside, write_sysctls
 from cloudspill_sandbox.network.router import NamespaceNetwork
+from cloudspill_sandbox.network.ruleset import OTHER_CONNECTIONS
 from tests.system.network.guests import (
     OPEN,
     A,
@@ -178,3 +179,28 @@ async def test_an_error_about_a_flow_arrives_from_its_ends_alone(
         send_packets(peer, ipv4("10.138.0.5", "10.138.0.4", socket.IPPROTO_ICMP, error))
         with pytest.raises(ConnectionRefusedError):
             flow.recv(99)
+
+
+@pytest.mark.parametrize("forwards", [False, True])
+async def test_one_guest_cannot_fill_the_table_of_connections(
+    network: NamespaceNetwork, forwards: bool
+) -> None:
+    await network.apply(Topology((replace(A, can_ip_forward=forwards), B, C), OPEN))
+    send_packets(
+        A,
+        *(
+            ipv4(
+                f"192.168.{port % 250}.7" if forwards else "10.138.0.2",
+                "10.138.0.3",
+                socket.IPPROTO_UDP,
+                udp(40000, port, b""),
+            )
+            for port in range(10000, 10000 + OTHER_CONNECTIONS + 100)
+        ),
+    )
+    with inside(ROUTER):
+        held = int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text())
+    assert OTHER_CONNECTIONS <= held < OTHER_CONNECTIONS + 50
+    with server(at(B), 5000):
+        assert connect(at(A), "10.138.0.3", 5000) == "silent"
+        assert connect(HOST, B.external_ip or "", 5000) == "open"

@@ -44,9 +44,10 @@ TABLE = "vpc"
 """The table inside the router's namespace, where no other owner exists."""
 
 SERVICE_CONNECTIONS = 256
-WORLD_CONNECTIONS = 4096
-"""How many connections one instance may hold to the sandbox's services and to the world: the
-former cost the daemon a file descriptor each, the latter a place in the host's table."""
+OTHER_CONNECTIONS = 4096
+"""How many connections an instance may hold to the sandbox's services, and by each interface to
+all else: the former cost the daemon a file descriptor each, the latter a place in tables that it
+shares with the other instances and the host."""
 
 SPECIAL_RANGES = tuple(
     ipaddress.IPv4Network(text)
@@ -103,7 +104,7 @@ table ip {TABLE} {{
     set cut_from_host {{ type ipv4_addr; }}
     set cut_from_api {{ type ipv4_addr; }}
     set service_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
-    set world_flows {{ type ipv4_addr; size 65535; flags dynamic; }}
+    set other_flows {{ type ifname; size 65535; flags dynamic; }}
     set unreachable {{ type ipv4_addr; flags interval; elements = {{ {_list(forbidden)} }}; }}
 
     chain ingress_rules {{ }}
@@ -167,7 +168,7 @@ table ip {TABLE} {{
         ct state established,related accept
         oifname "wan" ip daddr @unreachable drop
         oifname "wan" tcp dport 25 drop
-        oifname "wan" add @world_flows {{ ip saddr ct count over {WORLD_CONNECTIONS} }} drop
+        iifname != "wan" add @other_flows {{ iifname ct count over {OTHER_CONNECTIONS} }} drop
     }}
     chain ingress {{
         type filter hook postrouting priority 150; policy drop;
