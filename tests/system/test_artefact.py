@@ -2,7 +2,8 @@
 """Part 1 and teardown out of the built collection alone, as one who installed it runs them.
 
 No checkout: another folder, another home, no ansible.cfg, and the collections of a scratch folder.
-The inventory is a copy of one that the collection ships, as docs/collection.md says.
+The inventory is a copy of one that the collection ships, as docs/collection.md says. The EXAMPLES
+of modules that wait for a machine run here, the others in tests/artefact.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.artefact import ROOT, build, install
 from tests.system.sandbox import Play, Sandbox, page
@@ -60,6 +62,17 @@ class User:
         done = self.run("ansible-playbook", "-i", "inventory", name, *options)
         return Play(done.returncode, done.stdout + done.stderr)
 
+    def play_examples(self, *modules: str) -> Play:
+        """Run what the modules' documentation shows, with the settings of a playbook that ships."""
+        names = [f"cloudspill.gcp.{module}" for module in modules]
+        told = json.loads(self.run("ansible-doc", "--json", *names).stdout)
+        tasks = [task for name in names for task in yaml.safe_load(told[name]["examples"])]
+        (play,) = yaml.safe_load((self.collection / "playbooks" / "reap.yml").read_text())
+        book = self._folder / "examples.yml"
+        book.write_text(yaml.safe_dump([play | {"tasks": tasks}]))
+        done = self.run("ansible-playbook", "-i", "inventory", book.name)
+        return Play(done.returncode, done.stdout + done.stderr)
+
 
 @pytest.fixture(scope="module")
 def user(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> User:
@@ -90,6 +103,17 @@ def test_part_1_opens_the_page(user: User, sandbox: Sandbox) -> None:
     assert (status, "from flask-1" in body) == (200, True), body
     asked = user.run("ansible", "-i", "inventory", "flask-1", "-m", "ansible.builtin.ping")
     assert "SUCCESS" in asked.stdout, asked.stdout + asked.stderr
+
+
+def test_the_examples_that_wait_for_a_machine_do_what_they_say(
+    user: User, sandbox: Sandbox
+) -> None:
+    attributes = "http://metadata.google.internal/computeMetadata/v1/instance/guest-attributes"
+    publish = f"curl -sSf -X PUT -d ready -H Metadata-Flavor:Google {attributes}/example/state"
+    sandbox.cli("ssh", "flask-1", *publish.split())
+    done = user.play_examples("gce_wait_for", "gce_guest_attribute")
+    assert (done.status, done.changed) == (0, 0), done.output
+    assert "ok=2 " in done.output
 
 
 def test_teardown_removes_it(user: User, sandbox: Sandbox) -> None:
