@@ -129,6 +129,17 @@ async def test_a_change_of_metadata_wakes(view: MetadataView, api: Client) -> No
     assert tree["instance"]["attributes"] == {"key": "value"}
 
 
+async def test_a_wider_subnetwork_wakes(view: MetadataView, api: Client) -> None:
+    wider = api.done(
+        "subnetworks.expandIpCidrRange", {"ipCidrRange": "10.138.0.0/16"}, subnetwork="default"
+    )
+    assert await is_woken(view, wider)
+    tree = view.tree(ADDRESS)
+    assert tree is not None
+    (interface,) = tree["instance"]["networkInterfaces"]
+    assert interface["subnetmask"] == "255.255.0.0"
+
+
 async def test_a_change_of_another_instance_does_not(view: MetadataView, api: Client) -> None:
     assert not await is_woken(view, set_metadata(api, key="value"), "10.138.0.3")
 

@@ -46,9 +46,17 @@ class MetadataView:
     def changed(self, address: str) -> Coroutine[Any, Any, None]:
         """Return what to await until the caller's tree may have changed since this call."""
         instance = self._instance(address)
-        project = self._cloud.project if instance is None else self._seen_by(instance).project
-        name = self._holder(address) or f"leases/{address}"
-        return self._cloud.watchers.changed((name, project))
+        if instance is None:
+            nobody = (self._holder(address) or f"leases/{address}", self._cloud.project)
+            return self._cloud.watchers.changed(nobody)
+        subnetworks = (each["subnetwork"] for each in instance["networkInterfaces"])
+        return self._cloud.watchers.changed(
+            (
+                names.relative(instance["selfLink"]),
+                self._seen_by(instance).project,
+                *map(names.relative, subnetworks),
+            )
+        )
 
     def access_token(self, address: str, account: str, scopes: frozenset[str]) -> AccessToken:
         """Return a token of the attached account: of the scopes asked for, those it was given.
