@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.faults.interface import NoFaults
 from cloudspill_sandbox.network.memory import MemoryNetwork
@@ -152,3 +154,46 @@ async def test_an_ending_that_fails_is_tried_again_after_a_while(
     failing.steps = set()
     api.cloud.clock.advance(5)
     await eventually(lambda: api.cloud.store.get(INSTANCE) is None)
+
+
+class Late(FailingSteps):
+    """A step fails when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due = asyncio.Event()
+
+    async def before_step(self, step: str, target: str) -> None:
+        if step in self.steps:
+            await self.due.wait()
+        await super().before_step(step, target)
+
+
+class Impatient(Instant):
+    """A latency profile under which a reply does not wait for the work."""
+
+    patience = 0.0
+
+
+async def test_what_another_changed_meanwhile_stays_and_bars_no_taking_back(
+    make_cloud: MakeCloud, client_of: Callable[[Cloud], Client], spec: Any
+) -> None:
+    late = Late()
+    api = client_of(await make_cloud(latency=Impatient(), faults=late))
+    made = await api.call("instances.insert", spec())
+    await api.call("zoneOperations.wait", operation=made["name"])
+    late.steps = {"instances.setTags.apply"}
+    before = await api.instance()
+    body = {"items": ["web"], "fingerprint": before["tags"]["fingerprint"]}
+    operation = await api.call("instances.setTags", body, instance="vm")
+    labels = {"labels": {"a": "b"}, "labelFingerprint": before["labelFingerprint"]}
+    await api.call("instances.setLabels", labels, instance="vm")
+    between = await api.instance()
+    assert (between["tags"]["items"], between["labels"]) == (["web"], {"a": "b"})
+    late.due.set()
+    ended = await api.call("zoneOperations.wait", operation=operation["name"])
+    assert ended["error"]["errors"][0]["code"] == "INTERNAL_ERROR"
+    after = await api.instance()
+    assert (after["tags"], after["labels"]) == (before["tags"], {"a": "b"})
+    seen = {each["fingerprint"] for each in (before, between, after)}
+    assert len(seen) == 3, "each state has a fingerprint of its own"

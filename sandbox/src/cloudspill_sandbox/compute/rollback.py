@@ -3,15 +3,19 @@
 
 Others may have written since. Fields that this transaction left alone are theirs; once they have
 changed one that it wrote, theirs is the last word on all of it, for its documents belong together.
+A fingerprint is nobody's: it follows from the rest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cloudspill_sandbox.compute import documents
 from cloudspill_sandbox.compute.operations import Writes
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
+
+_FINGERPRINT = "fingerprint"
 
 
 def rollback(store: Store, tx: Transaction) -> Writes:
@@ -40,7 +44,7 @@ class _Change:
     @property
     def fields(self) -> set[str]:
         """The fields that differ."""
-        before, after = self.before or {}, self.after or {}
+        before, after = _content(self.before or {}), _content(self.after or {})
         return {key for key in before | after if before.get(key) != after.get(key)}
 
     def stands(self, tx: Transaction) -> bool:
@@ -56,6 +60,14 @@ class _Change:
             tx.delete(self.name)
             return
         now = tx.get(self.name) or {}
-        others = {key: value for key, value in now.items() if key not in self.fields}
-        own = {key: self.before[key] for key in self.fields & self.before.keys()}
-        tx.put(self.name, others | own)
+        rest = {key: value for key, value in _content(now).items() if key not in self.fields}
+        rest |= {key: self.before[key] for key in self.fields & self.before.keys()}
+        if now.get(_FINGERPRINT) != (self.after or {}).get(_FINGERPRINT):
+            rest |= {_FINGERPRINT: documents.fingerprint(rest)}
+        elif _FINGERPRINT in self.before:
+            rest |= {_FINGERPRINT: self.before[_FINGERPRINT]}
+        tx.put(self.name, rest)
+
+
+def _content(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key != _FINGERPRINT}
