@@ -110,7 +110,7 @@ def test_the_examples_that_wait_for_a_machine_do_what_they_say(
 ) -> None:
     attributes = "http://metadata.google.internal/computeMetadata/v1/instance/guest-attributes"
     publish = f"curl -sSf -X PUT -d ready -H Metadata-Flavor:Google {attributes}/example/state"
-    sandbox.cli("ssh", "flask-1", *publish.split())
+    sandbox.cli("ssh", "flask-1", publish)
     done = user.play_examples("gce_wait_for", "gce_guest_attribute")
     assert (done.status, done.changed) == (0, 0), done.output
     assert "ok=2 " in done.output

@@ -294,7 +294,9 @@ def env(
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def ssh(
     name: Instance,
-    command: Annotated[list[str] | None, typer.Argument(help="Command to run.")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Command to run; a single word is a shell's line.")
+    ] = None,
 ) -> None:
     """Open a root shell in an instance, or run a command there, over its console."""
     tty = int(sys.stdin.isatty() and sys.stdout.isatty())
@@ -303,6 +305,8 @@ def ssh(
             chosen_settings().admin_socket, "GET", f"/instances/{quote(name)}/console?tty={tty}"
         )
     wanted = command[1:] if command and command[0] == "--" else command
+    if wanted and len(wanted) == 1:
+        wanted = ["bash", "-c", *wanted]
     words = [*answer["command"], *(wanted or ["bash", "--login"])]
     os.execvp(words[0], words)
 
