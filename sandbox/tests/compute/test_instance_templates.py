@@ -43,7 +43,7 @@ async def test_a_template_is_read_as_it_was_given(api: Client, template: dict[st
     assert held["tags"] == {"items": ["web"]}
     (disk,) = held["disks"]
     assert disk["initializeParams"]["diskType"] == "pd-standard"
-    assert disk["initializeParams"]["sourceImage"].startswith("https://www.googleapis.com/")
+    assert disk["initializeParams"]["sourceImage"] == UBUNTU
     (interface,) = held["networkInterfaces"]
     assert interface["network"].endswith("/global/networks/default")
     listed = await api.call("instanceTemplates.list")
@@ -112,9 +112,6 @@ async def test_what_no_instance_could_be_made_of_is_refused(
     assert field in refusal.message
 
 
-async def test_a_template_needs_properties_and_is_of_no_instance(api: Client) -> None:
+async def test_a_template_needs_properties(api: Client) -> None:
     missing = await api.refused("instanceTemplates.insert", {"name": "odd"})
     assert missing.message == "Required field 'resource.properties' not specified"
-    body = {"name": "odd", "sourceInstance": f"zones/{ZONE}/instances/vm"}
-    refusal = await api.refused("instanceTemplates.insert", body)
-    assert "Not supported by this sandbox" in refusal.message

@@ -97,18 +97,11 @@ def _disk(cloud: Cloud, field: str, index: int, body: Document) -> Document:
         if "/" in (params.get("diskType") or ""):
             at = f"{field}.initializeParams.diskType"
             raise refusals.no_match(at, params["diskType"], names.NAME)
-        links = {
-            key: names.link(
-                names.resolve(
-                    f"{field}.initializeParams.{key}",
-                    params[key],
-                    f"{cloud.project}/global/{kind}",
-                )
-            )
-            for key, kind in _REFERENCES.items()
-            if params.get(key)
-        }
-        disk["initializeParams"] = params | links
+        # References stay as they were written: they mean the image of the day they are used.
+        for key, kind in _REFERENCES.items():
+            if reference := params.get(key):
+                at = f"{field}.initializeParams.{key}"
+                names.resolve(at, reference, f"{cloud.project}/global/{kind}")
     return disk
 
 

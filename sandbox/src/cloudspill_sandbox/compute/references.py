@@ -314,6 +314,12 @@ def _image(asking: Asking, body: Document) -> Iterator[Requirement]:
     yield from _sources(asking, body)
 
 
+def _template(asking: Asking, body: Document) -> Iterator[Requirement]:
+    """https://cloud.google.com/compute/docs/instance-templates/create-instance-templates"""
+    if source := body.get("sourceInstance"):
+        yield from asking.on_named("compute.instances.get", source, "zones/-/instances")
+
+
 def _address(asking: Asking, body: Document) -> Iterator[Requirement]:
     if body.get("labels"):
         region = asking.call.path["region"]
@@ -358,6 +364,7 @@ _BY_METHOD: Mapping[str, _References] = {
     "compute.firewalls.patch": _firewall,
     "compute.firewalls.update": _firewall,
     "compute.images.insert": _image,
+    "compute.instanceTemplates.insert": _template,
     "compute.instances.addAccessConfig": _access_config,
     "compute.instances.attachDisk": _attached_disk,
     "compute.instances.bulkInsert": _bulk,
