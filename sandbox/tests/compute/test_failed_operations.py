@@ -157,22 +157,55 @@ async def test_an_ending_that_fails_is_tried_again_after_a_while(
 
 
 class Late(FailingSteps):
-    """A step fails when the test lets it."""
+    """The first of some steps fails, and the others go well, when the test lets them."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.waiting = 0
         self.due = asyncio.Event()
 
     async def before_step(self, step: str, target: str) -> None:
-        if step in self.steps:
-            await self.due.wait()
-        await super().before_step(step, target)
+        if step not in self.steps:
+            return
+        first = self.waiting == 0
+        self.waiting += 1
+        await self.due.wait()
+        if first:
+            await super().before_step(step, target)
 
 
 class Impatient(Instant):
     """A latency profile under which a reply does not wait for the work."""
 
     patience = 0.0
+
+
+async def test_a_disk_that_cannot_be_attached_is_free_whatever_is_attached_meanwhile(
+    make_cloud: MakeCloud, client_of: Callable[[Cloud], Client], spec: Any
+) -> None:
+    late = Late()
+    api = client_of(await make_cloud(latency=Impatient(), faults=late))
+    for method, body in (
+        ("instances.insert", spec()),
+        ("disks.insert", {"name": "a"}),
+        ("disks.insert", {"name": "b"}),
+    ):
+        made = await api.call(method, body)
+        await api.call("zoneOperations.wait", operation=made["name"])
+    late.steps = {"instances.attachDisk.plug"}
+    one, other = [
+        await api.call(
+            "instances.attachDisk", {"source": f"zones/{ZONE}/disks/{name}"}, instance="vm"
+        )
+        for name in "ab"
+    ]
+    await eventually(lambda: late.waiting == 2)
+    late.due.set()
+    ended = [await api.call("zoneOperations.wait", operation=each["name"]) for each in (one, other)]
+    assert ["error" in each for each in ended] == [True, False]
+    attached = [each["source"].rpartition("/")[2] for each in (await api.instance())["disks"]]
+    assert attached == ["vm", "b"]
+    assert "users" not in await api.call("disks.get", disk="a")
 
 
 async def test_what_another_changed_meanwhile_stays_and_bars_no_taking_back(

@@ -10,8 +10,7 @@ from cloudspill_sandbox.compute import disks, machines, names, refusals
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work
-from cloudspill_sandbox.compute.rollback import rollback
+from cloudspill_sandbox.compute.operations import Step, Work, Writes
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
 
@@ -37,7 +36,6 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
         disks.check_device_names("disks", attached)
         tx.put(name, instance | {"disks": attached})
         disks.use(cloud, tx, names.relative(disk["selfLink"]), name)
-        failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "attachDisk", name)
     machine = machines.Machine(cloud, name)
 
@@ -45,6 +43,7 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
         await machine.plug(new)
 
     steps = (Step("instances.attachDisk.plug", plug),) if running else ()
+    failed = _detaching(cloud, name, new)
     return await cloud.operations.perform(operation, Work(steps, failed=failed))
 
 
@@ -66,16 +65,22 @@ async def _detach_disk(cloud: Cloud, call: Call) -> Document:
     async def unplug() -> None:
         await machine.unplug(device)
 
-    def done(tx: Transaction) -> None:
-        now = found(tx, name)
-        if going not in now["disks"]:
+    steps = (Step("instances.detachDisk.unplug", unplug),) if running else ()
+    return await cloud.operations.perform(operation, Work(steps, _detaching(cloud, name, going)))
+
+
+def _detaching(cloud: Cloud, name: str, going: Document) -> Writes:
+    """Return what takes one disk from an instance, and leaves what others attach meanwhile."""
+
+    def write(tx: Transaction) -> None:
+        now = tx.get(name)
+        if now is None or going["source"] not in {entry["source"] for entry in now["disks"]}:
             return  # another call was first
-        rest = [entry for entry in now["disks"] if entry != going]
+        rest = [entry for entry in now["disks"] if entry["source"] != going["source"]]
         tx.put(name, now | {"disks": rest})
         disks.let_go(cloud, tx, names.relative(going["source"]), name)
 
-    steps = (Step("instances.detachDisk.unplug", unplug),) if running else ()
-    return await cloud.operations.perform(operation, Work(steps, done))
+    return write
 
 
 def _is_on(name: str, instance: Document) -> bool:
