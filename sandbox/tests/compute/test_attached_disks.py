@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.runtime.interface import MachineError
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import UBUNTU, ZONE, Client
+from .conftest import UBUNTU, ZONE, Client, MakeCloud
+from .test_operations import Gate
 
 DATA = f"zones/{ZONE}/disks/data"
 
@@ -189,3 +192,29 @@ async def test_a_suspended_instance_keeps_its_disks(api: Client, on: str) -> Non
 
 def _path(resource: str) -> str:
     return f"projects/cloudspill-sandbox/zones/{ZONE}/{resource}"
+
+
+async def test_a_disk_that_is_changed_while_it_is_detached_is_detached(
+    make_cloud: MakeCloud, client_of: Callable[[Cloud], Client], spec: Any
+) -> None:
+    gate = Gate()
+    gate.open.set()
+    slow = client_of(await make_cloud(latency=gate))
+
+    async def ended(operation: dict[str, Any]) -> None:
+        done = await slow.call("zoneOperations.wait", operation=operation["name"])
+        assert "error" not in done
+
+    await ended(await slow.call("instances.insert", spec()))
+    await ended(await slow.call("disks.insert", {"name": "data"}))
+    where = {"instance": "vm", "deviceName": "archive"}
+    attached = {"source": DATA, "deviceName": "archive"}
+    await ended(await slow.call("instances.attachDisk", attached, instance="vm"))
+    gate.open.clear()
+    detaching = await slow.call("instances.detachDisk", **where)
+    changing = await slow.call("instances.setDiskAutoDelete", **where, autoDelete=True)
+    gate.open.set()
+    await ended(detaching)
+    await ended(changing)
+    assert [each["boot"] for each in (await slow.instance())["disks"]] == [True]
+    assert "users" not in await slow.call("disks.get", disk="data")
