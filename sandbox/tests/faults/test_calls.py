@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import pytest
@@ -108,3 +109,23 @@ async def test_a_fault_knows_its_target_by_name_and_says_which(
     known = faults.get(fault.id)
     assert known is not None
     assert [firing.target for firing in known.firings] == [target]
+
+
+@pytest.mark.parametrize(
+    "body", [{"namePattern": "burst-##"}, {"perInstanceProperties": {"other": {}, "burst-1": {}}}]
+)
+async def test_instances_in_bulk_are_named_by_the_request(
+    faults: Faults, body: dict[str, object]
+) -> None:
+    method = "compute.instances.bulkInsert"
+    faults.methods.add(method)
+    fault = faults.add({"kind": "unavailable", "method": method, "match": "burst-*"})
+    struck = handler(faults, Backend(), method)
+    asked = dataclasses.replace(call(method, project="p", zone="z"), body=body)
+    with pytest.raises(ApiError):
+        await struck(asked)
+    spent = faults.get(fault.id)
+    assert spent is not None
+    assert spent.state == "spent"
+    faults.add({"kind": "unavailable", "method": method, "match": "web-*"})
+    assert await struck(asked) == {}

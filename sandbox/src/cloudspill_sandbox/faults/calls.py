@@ -77,5 +77,8 @@ def _names(call: Call) -> frozenset[str]:
         for parameter, value in call.path.items()
         if parameter not in _PLACES
     }
-    named |= {n for n in (call.body.get("name"), call.query.get("name")) if isinstance(n, str)}
+    given = (call.body.get("name"), call.query.get("name"), call.body.get("namePattern"))
+    named |= {name for name in given if isinstance(name, str)}
+    if isinstance(each := call.body.get("perInstanceProperties"), dict):
+        named |= each.keys()
     return frozenset(named)
