@@ -200,6 +200,10 @@ def _rest(method: Method) -> str:
 def _place(api: Api, method: Method, living: Living, pick: int) -> tuple[str, Json]:
     """Return a path of a method to something that lives, as far as anything does."""
     template = method.template
+
+    def first(name: str, before: str) -> str:
+        return words.SOUND_PLACES.get((api.name, name)) or words.usual(name, before)[0]
+
     back = template.endswith(":undelete")
     ends = [found.end() for found in _VARIABLE.finditer(template)]
     for place, end in zip(places(template), reversed(ends), strict=True):
@@ -211,17 +215,13 @@ def _place(api: Api, method: Method, living: Living, pick: int) -> tuple[str, Js
             ):  # https://cloud.google.com/iam/docs/service-accounts-delete-undelete
                 path = f"{path.rpartition('/')[0]}/{document['uniqueId']}"
             known = document if end == ends[-1] else {}
-            return filled(template[end:], _first, path), known
-    return filled(template, _first), {}
+            return filled(template[end:], first, path), known
+    return filled(template, first), {}
 
 
 def _wanted(found: list[tuple[str, Json]], status: str | None) -> list[tuple[str, Json]]:
     """Return those of some status, all where none has it or none is wanted."""
     return [each for each in found if each[1].get("status") == status] or found
-
-
-def _first(name: str, before: str) -> str:
-    return words.usual(name, before)[0]
 
 
 def _query(method: Method, document: Json, pick: int) -> Iterator[tuple[str, str]]:
@@ -231,7 +231,7 @@ def _query(method: Method, document: Json, pick: int) -> Iterator[tuple[str, str
         if not parameter.required or name in own:
             continue
         held = [str(value) for value in _held(document, _AGES.get(name, name))]
-        yield name, held[pick % len(held)] if held else _first(name, "")
+        yield name, held[pick % len(held)] if held else words.usual(name, "")[0]
 
 
 def _held(value: Any, name: str) -> Iterator[Any]:

@@ -43,6 +43,11 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Path parameters, and parts of them, that mean something; any other is one of NAMES."""
 
+SOUND_PLACES: Mapping[tuple[str, str], str] = MappingProxyType(
+    {("iamcredentials", "projectsId"): "-"}
+)
+"""Path parameters of calls that are carried out, by API and name, where others will not do."""
+
 SOUND_QUERIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "compute.instances.addAccessConfig": {"networkInterface": "nic0"},

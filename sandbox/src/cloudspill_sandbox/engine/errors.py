@@ -202,9 +202,15 @@ def malformed(*violations: Violation) -> ApiError:
     return error
 
 
-def invalid_parameter(name: str, message: str) -> ApiError:
-    """400 for a path or query parameter whose value cannot be."""
-    return ApiError(400, "invalidParameter", message, location=name)
+def invalid_parameter(name: str, message: str, *, logged: str | None = None) -> ApiError:
+    """400 for a path or query parameter whose value cannot be.
+
+    Args:
+        logged: the sentence for logs, without the value; `message` where that quotes none.
+    """
+    error = ApiError(400, "invalidParameter", message, location=name)
+    error.logged = logged or message
+    return error
 
 
 def unauthenticated(error_info: str, *, missing: bool = False) -> ApiError:

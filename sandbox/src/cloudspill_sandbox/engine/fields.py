@@ -66,7 +66,8 @@ class _Parser:
 
     def refusal(self) -> ApiError:
         """Return Google's 400 for the selection."""
-        return invalid_parameter("fields", f"Invalid field selection {self._text}")
+        sentence = "Invalid field selection"
+        return invalid_parameter("fields", f"{sentence} {self._text}", logged=sentence)
 
     def selection(self, depth: int) -> Mask:
         if depth == 0:

@@ -28,6 +28,7 @@ from cloudspill_sandbox.engine.bodies import (
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.discovery import Api, Method, Parameter
 from cloudspill_sandbox.engine.errors import (
+    ApiError,
     Violation,
     invalid_parameter,
     malformed,
@@ -198,10 +199,10 @@ def _parameter_value(api: Api, parameter: Parameter, text: str) -> Any:
         value = convert(parameter.schema, value)
     except BadScalarError:
         if parameter.schema.enum is not None:
-            raise invalid_parameter(
-                parameter.name,
-                f"Invalid value '{text}'. Values must be one of: "
-                f"[{', '.join(sorted(parameter.schema.enum))}]",
+            raise _no_value(
+                parameter,
+                text,
+                f"Values must be one of: [{', '.join(sorted(parameter.schema.enum))}]",
             ) from None
         field = snake_case(parameter.name)
         sentence = f"Invalid value at '{field}' ({type_name(parameter.schema)})"
@@ -213,10 +214,10 @@ def _parameter_value(api: Api, parameter: Parameter, text: str) -> Any:
 
 def _check_pattern(parameter: Parameter, text: str) -> None:
     if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
-        raise invalid_parameter(
-            parameter.name,
-            f"Invalid value '{text}'. Values must match the following regular expression: "
-            f"'{parameter.pattern}'",
+        raise _no_value(
+            parameter,
+            text,
+            f"Values must match the following regular expression: '{parameter.pattern}'",
         )
 
 
@@ -226,11 +227,17 @@ def _check_range(api: Api, parameter: Parameter, value: Any) -> None:
     if high is None:
         high = _MAXIMA.get(api.name, {}).get(parameter.name)
     if (low is not None and value < low) or (high is not None and value > high):
-        raise invalid_parameter(
-            parameter.name,
-            f"Invalid value '{value}'. Values must be within the range: "
+        raise _no_value(
+            parameter,
+            value,
+            "Values must be within the range: "
             f"[{low if low is not None else ''}, {high if high is not None else ''}]",
         )
+
+
+def _no_value(parameter: Parameter, value: object, why: str) -> ApiError:
+    logged = f"Invalid value of '{parameter.name}'. {why}"
+    return invalid_parameter(parameter.name, f"Invalid value '{value}'. {why}", logged=logged)
 
 
 class _ResponseChecker:

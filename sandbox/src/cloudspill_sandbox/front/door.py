@@ -156,10 +156,12 @@ def _destination(head: bytes) -> tuple[str, int]:
             f"this proxy carries HTTPS (CONNECT) alone, not {words[0]}: use an https:// address, "
             "or set NO_PROXY for this host",
         )
+    if "@" in words[1]:  # no such thing in RFC 9110, section 9.3.6, and it may hold a password
+        raise TunnelError(400, "CONNECT needs host:port, without a user or a password")
     name, _, port = words[1].rpartition(":")
     host = name.removeprefix("[").removesuffix("]").rstrip(".").lower()
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise TunnelError(400, f"CONNECT needs host:port, not {words[1][:80]!r}")
+        raise TunnelError(400, "CONNECT needs host:port")
     return host, int(port)
 
 
