@@ -98,8 +98,9 @@ def test_an_instance_is_made_of_a_template(gcloud: Gcloud, named: Named) -> None
         "--labels=team=a",
     )
     (listed,) = gcloud("instance-templates", "list", f"--filter=name={template}")
+    (there,) = gcloud("instance-templates", "list", f"--filter=name={template}", "--global")
     described = gcloud("instance-templates", "describe", template)
-    assert listed["id"] == described["id"]
+    assert listed["id"] == there["id"] == described["id"]
     (made,) = gcloud("instances", "create", name, f"--source-instance-template={template}")
     assert (made["status"], made["labels"]) == ("RUNNING", {"team": "a"})
     gcloud("instances", "delete", name)
@@ -160,6 +161,7 @@ def test_labels_protection_and_access_configs_are_changed(gcloud: Gcloud, vm: st
     name = "--access-config-name=external-nat"
     gcloud("instances", "delete-access-config", vm, name)
     gcloud("instances", "add-access-config", vm, name)
+    gcloud("instances", "update-access-config", vm, "--no-public-ptr")
     described = gcloud("instances", "describe", vm)
     assert described["labels"] == {"team": "a"}
     assert described["networkInterfaces"][0]["accessConfigs"][0]["natIP"]

@@ -158,10 +158,13 @@ def test_a_role_is_read_changed_deleted_and_brought_back(
         rest.session.delete(f"{roles}/{role_id}", timeout=60)
 
 
-def test_google_s_roles_are_listed(gcloud: Gcloud, target: Target) -> None:
+def test_the_project_is_described_and_google_s_roles_are_listed(
+    gcloud: Gcloud, target: Target
+) -> None:
     names = [role["name"] for role in gcloud("iam", "roles", "list", "--limit=3")]
     assert all(name.startswith("roles/") for name in names)
     project = f"//cloudresourcemanager.googleapis.com/projects/{target.project}"
+    assert gcloud("projects", "describe", target.project)["lifecycleState"] == "ACTIVE"
     grantable = gcloud("iam", "list-grantable-roles", project, "--filter=name:compute.viewer")
     assert [role["name"] for role in grantable] == ["roles/compute.viewer"]
     assert len(names) == 3

@@ -54,6 +54,9 @@ def test_an_ephemeral_address_changes_over_stop_and_start_and_a_static_one_stays
     there = {"instance": vm, "networkInterface": "nic0"}
     api("instances.deleteAccessConfig", accessConfig="nat", **there)
     api("instances.addAccessConfig", body={"name": "static", "natIP": static}, **there)
+    api("instances.updateAccessConfig", body={"name": "fixed"}, **there)
+    (interface,) = api("instances.get", instance=vm)["networkInterfaces"]
+    assert interface["accessConfigs"][0]["name"] == "fixed"
     held = api("addresses.get", address=reserved)
     assert (held["status"], held["users"][0].rpartition("/")[2]) == ("IN_USE", vm)
     api("instances.stop", instance=vm)
