@@ -15,7 +15,7 @@ import pytest
 from cloudspill_sandbox.network.addressing import NAMESPACES
 from cloudspill_sandbox.network.commands import ip_batch, ip_json
 from cloudspill_sandbox.network.interface import METADATA_ADDRESS, Nic, Topology
-from cloudspill_sandbox.network.namespaces import inside
+from cloudspill_sandbox.network.namespaces import inside, remove
 from cloudspill_sandbox.network.router import NamespaceNetwork
 from cloudspill_sandbox.settings import Settings
 from tests.system.network.guests import OPEN, A, B, at, instance, rule, send_frame
@@ -224,6 +224,19 @@ async def test_a_topology_makes_no_interface_that_is_not_attached(both: Namespac
     await both.apply(Topology((A, *WIDER, D), OPEN))
     assert not at(FRONT).exists()
     assert not links() & {"i0a8a0014", "i0a090014"}
+
+
+async def test_an_instance_that_is_broken_bars_no_topology(
+    both: NamespaceNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    await both.apply(Topology((A, *BOTH, D), ()))
+    remove(at(FRONT))
+    await both.apply(Topology((A, B, *WIDER, D), OPEN))
+    assert "10.9.0.20 keeps its routes until the next change" in caplog.text
+    with server(at(B), 5000):
+        assert connect(at(A), "10.138.0.3", 5000) == "open"
+    await both.attach(WIDER)
+    assert routes() == [("10.8.0.0/15", "10.8.0.1"), ("10.8.0.1", None)]
 
 
 async def test_an_interface_has_the_routes_of_the_last_topology(both: NamespaceNetwork) -> None:

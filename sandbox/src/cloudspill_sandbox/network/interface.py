@@ -139,7 +139,8 @@ class Network(Protocol):
         """Put a topology into force, and bring interfaces that are attached up to date with it.
 
         Addresses, tags, forwarding and firewall rules change in one transaction, routes after
-        it. Nothing is made or removed: an interface that is not attached stays so.
+        it; where those cannot be changed, the log says so and the next topology tries again.
+        Nothing is made or removed: an interface that is not attached stays so.
         """
 
     def listen(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ from cloudspill_sandbox.network.ruleset import TABLE, router_ruleset, unreachabl
 from cloudspill_sandbox.settings import Settings
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _ROUTER_SYSCTLS = namespaces.NO_IPV6 | {
     "net/ipv4/ip_forward": "1",
@@ -123,10 +126,18 @@ class NamespaceNetwork:
         async with self._applying:
             if self._applied is not self._wanted:
                 wanted = self._wanted
-                for path, nic in await self._work(self._load, wanted):
-                    async with self._turn(path):
-                        await self._work(self._attachments.follow, path, (nic,))
+                outdated = await self._work(self._load, wanted)
                 self._applied = wanted
+                for path, nic in outdated:
+                    await self._follow(path, nic)
+
+    async def _follow(self, path: Path, nic: Nic) -> None:
+        """Bring one interface up to date; one that is broken must not bar the others' way."""
+        async with self._turn(path):
+            try:
+                await self._work(self._attachments.follow, path, (nic,))
+            except NetworkError:
+                logger.exception("%s keeps its routes until the next change", nic.internal_ip)
 
     @property
     def topology(self) -> Topology:
