@@ -229,8 +229,7 @@ def test_instances_in_bulk_of_a_region_are_made_where_a_zone_answers(
 ) -> None:
     """https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation"""
     name, lost = named("bulk"), [f"{target.region}-a", f"{target.region}-b"]
-    faults.add("unreachable", zone=lost[0], count="forever")
-    faults.add("stock-out", zone=lost[1], count="forever")
+    fired = [faults.add("unreachable", zone=lost[0]), faults.add("stock-out", zone=lost[1])]
     asked = rest.instance(name)
     shared = {key: asked[key] for key in ("disks", "networkInterfaces")}
     body = {
@@ -240,7 +239,7 @@ def test_instances_in_bulk_of_a_region_are_made_where_a_zone_answers(
     }
     rest.done("POST", f"regions/{target.region}/instances/bulkInsert", body)
     assert rest.get(f"zones/{target.region}-c/instances/{name}")["status"] == "RUNNING"
-    faults.clear()
+    assert [faults.get(fault)["state"] for fault in fired] == ["spent", "spent"]
     rest.done("DELETE", f"zones/{target.region}-c/instances/{name}")
 
 

@@ -64,8 +64,11 @@ class StockOut(NoFaults):
         named: frozenset[str],
         zones: Sequence[str],
         most: int,
+        *,
+        strike: bool,
     ) -> Sequence[str]:
         assert named == {"vm-##"}
+        assert strike
         return [zone for zone in zones if zone not in self.lost][:most]
 
     async def before_step(self, step: str, target: str) -> None:

@@ -27,8 +27,8 @@ def hooks(faults: Faults, store: Store) -> FaultHooks:
     return FaultHooks(faults, store)
 
 
-def usable(hooks: FaultHooks, most: int = 1) -> list[str]:
-    return list(hooks.usable_zones(METHOD, frozenset({"vm-#"}), ZONES, most))
+def usable(hooks: FaultHooks, most: int = 1, *, strike: bool = True) -> list[str]:
+    return list(hooks.usable_zones(METHOD, frozenset({"vm-#"}), ZONES, most, strike=strike))
 
 
 def fired(faults: Faults) -> list[int]:
@@ -40,6 +40,7 @@ def test_a_zone_in_which_nothing_can_be_made_is_passed_over(
     faults: Faults, hooks: FaultHooks, kind: str
 ) -> None:
     fault = faults.add({"kind": kind, "zone": "a", "count": 2})
+    assert usable(hooks, strike=False) == ["b"]
     assert usable(hooks) == ["b"]
     assert usable(hooks, 3) == ["b", "c"]
     struck = faults.get(fault.id)
@@ -73,6 +74,14 @@ def test_where_no_zone_answers_the_call_is_refused(faults: Faults, hooks: FaultH
         usable(hooks)
     assert (caught.value.status, caught.value.reason) == (503, "backendError")
     assert fired(faults) == [1, 1, 1]
+
+
+def test_who_only_wants_to_know_is_not_refused(faults: Faults, hooks: FaultHooks) -> None:
+    """Permissions are asked for first, and a caller without them must hear of that."""
+    for zone in ZONES:
+        faults.add({"kind": "unreachable", "zone": zone})
+    assert usable(hooks, strike=False) == ["a"]
+    assert fired(faults) == [0, 0, 0]
 
 
 async def test_where_no_zone_has_room_it_is_the_creations_that_fail(

@@ -52,8 +52,14 @@ class BulkOrder:
             yield zone, body
 
 
-def read(cloud: Cloud, store: Store | Transaction, call: Call) -> BulkOrder:
+def read(
+    cloud: Cloud, store: Store | Transaction, call: Call, *, carried_out: bool = False
+) -> BulkOrder:
     """Read the body of an instances.bulkInsert or regionInstances.bulkInsert.
+
+    Args:
+        carried_out: whether it is done now, so that faults which bar a zone have struck; else
+            somebody wants to know what it would do.
 
     Raises:
         ApiError: 400 for what Google would refuse.
@@ -67,7 +73,7 @@ def read(cloud: Cloud, store: Store | Transaction, call: Call) -> BulkOrder:
     pattern = "" if each else _checked_pattern(body.get("namePattern"))
     given = _given(each, count) if each else []
     properties = _properties(cloud, store, body)
-    zones = _zones(cloud, call, frozenset(given or [pattern]))
+    zones = _zones(cloud, call, frozenset(given or [pattern]), carried_out=carried_out)
     chosen = given or _numbered(cloud, zones, pattern, count)
     return BulkOrder(
         places=[(zones[at % len(zones)], name) for at, name in enumerate(chosen)],
@@ -85,7 +91,7 @@ def _number(field: str, value: str | int | None, low: int, high: int) -> int:
     return int(value)
 
 
-def _zones(cloud: Cloud, call: Call, named: frozenset[str]) -> Sequence[str]:
+def _zones(cloud: Cloud, call: Call, named: frozenset[str], *, carried_out: bool) -> Sequence[str]:
     """Return the zones to use in turn: the one that is named, or what there is room in of a region.
 
     https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation and the shapes of
@@ -97,7 +103,7 @@ def _zones(cloud: Cloud, call: Call, named: frozenset[str]) -> Sequence[str]:
         return [zone]
     allowed = _allowed_zones(call, policy)
     most = len(allowed) if policy.get("targetShape") == "BALANCED" else 1
-    return cloud.faults.usable_zones(call.method, named, allowed, most)
+    return cloud.faults.usable_zones(call.method, named, allowed, most, strike=carried_out)
 
 
 def _allowed_zones(call: Call, policy: Document) -> list[str]:

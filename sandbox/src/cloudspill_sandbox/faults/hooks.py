@@ -36,7 +36,7 @@ class FaultHooks:
                 raise self._error(fault, target)
 
     def usable_zones(
-        self, method: str, named: frozenset[str], zones: Sequence[str], most: int
+        self, method: str, named: frozenset[str], zones: Sequence[str], most: int, *, strike: bool
     ) -> Sequence[str]:
         """Pass over zones that do not answer, or have no room by a fault of theirs; see Hooks."""
         usable: list[str] = []
@@ -51,9 +51,11 @@ class FaultHooks:
                 usable.append(zone)
             if len(usable) == most:
                 break
+        chosen = usable or [zone for zone, _ in full][:most]
+        if not strike:
+            return chosen or zones[:most]
         for zone, fault in (*unreachable, *(full if usable else ())):
             self._faults.strike(fault, method, f"zones/{zone}")
-        chosen = usable or [zone for zone, _ in full][:most]
         if not chosen:
             raise refusals.unavailable()
         return chosen

@@ -22,7 +22,7 @@ class Hooks(Protocol):
         """
 
     def usable_zones(
-        self, method: str, named: frozenset[str], zones: Sequence[str], most: int
+        self, method: str, named: frozenset[str], zones: Sequence[str], most: int, *, strike: bool
     ) -> Sequence[str]:
         """Return the first of some zones in which a method that may choose can make instances.
 
@@ -31,13 +31,14 @@ class Hooks(Protocol):
             named: the instances' names, or their pattern.
             zones: those that may be chosen, at least one.
             most: how many are wanted.
+            strike: whether they are used now; else somebody wants to know which would be.
 
         Returns:
             One at least. Where room is lacking in all that answer, these all the same: it is the
             creations that fail then.
 
         Raises:
-            ApiError: 503, no zone answers.
+            ApiError: 503, no zone answers and they are wanted now.
         """
 
     def boot_fails(self, instance: str) -> bool:
@@ -65,6 +66,8 @@ class NoFaults:
         named: frozenset[str],  # noqa: ARG002
         zones: Sequence[str],
         most: int,
+        *,
+        strike: bool,  # noqa: ARG002
     ) -> Sequence[str]:
         """All zones are."""
         return zones[:most]

@@ -37,7 +37,7 @@ from cloudspill_sandbox.engine.store import Transaction
 
 async def _bulk_insert(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
-        order = bulk_orders.read(cloud, tx, call)
+        order = bulk_orders.read(cloud, tx, call, carried_out=True)
         plans = _reserved(cloud, tx, order)
         target = (zonal if "zone" in call.path else regional)(call, "instances")
         operation = cloud.operations.open(tx, call, "bulkInsert", target)
