@@ -235,7 +235,7 @@ def test_what_a_guest_published_is_read(api: Sdk, rest: Rest, named: Named) -> N
 def test_maintenance_of_the_host_is_announced(api: Sdk, vm: str) -> None:
     # https://cloud.google.com/compute/docs/instances/simulating-host-maintenance: a minute ahead
     operation = api.begin("instances.simulateMaintenanceEvent", instance=vm)
-    assert operation["status"] != "DONE"
+    assert operation["status"] in {"PENDING", "RUNNING"}
     api("instances.delete", instance=vm)
 
 
