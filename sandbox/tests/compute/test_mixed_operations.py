@@ -25,6 +25,7 @@ from .conftest import ZONE, Client, MakeCloud, idle
 
 ZONAL = f"projects/cloudspill-sandbox/zones/{ZONE}"
 GLOBAL = "projects/cloudspill-sandbox/global"
+REGIONAL = "projects/cloudspill-sandbox/regions/us-west1"
 CLIENTS, CALLS = 10, 60
 SUBNETWORKS = ("back", "third")
 
@@ -96,9 +97,10 @@ class Load:
         return {"subnetwork": f"regions/us-west1/subnetworks/{self._dice.choice(SUBNETWORKS)}"}
 
     async def _change(self) -> None:
-        """Change an instance in place, move an interface of it, or make several at once."""
+        """Change an instance in place, move an interface of it, widen its subnetwork, or make
+        several at once."""
         vm = {"instance": self._name("vm")}
-        case = self._dice.randrange(3)
+        case = self._dice.randrange(4)
         if case == 0:
             body = {
                 "count": "2",
@@ -112,8 +114,14 @@ class Load:
             }
             await self._api.call("instances.bulkInsert", body)
             return
-        instance = await self._api.call("instances.get", **vm)
         if case == 1:
+            number = self._dice.randrange(len(SUBNETWORKS))
+            wider = {"ipCidrRange": f"10.{number}.0.0/{self._dice.randrange(20, 24)}"}
+            subnetwork = SUBNETWORKS[number]
+            await self._api.call("subnetworks.expandIpCidrRange", wider, subnetwork=subnetwork)
+            return
+        instance = await self._api.call("instances.get", **vm)
+        if case == 2:
             machine_type = (
                 f"zones/{ZONE}/machineTypes/{self._dice.choice(['f1-micro', 'e2-micro'])}"
             )
@@ -249,5 +257,9 @@ def _check_addresses(documents: Any, network: MemoryNetwork) -> None:
     external = {config["natIP"] for config in configs if "natIP" in config}
     assert documents.get("leases", {}).keys() == internal | external
     assert {nic.internal_ip for nic in network.topology.nics} == internal
+    for nic in network.topology.nics:
+        name = names.last(nic.network)
+        subnetwork = documents[f"{REGIONAL}/subnetworks"][name]
+        assert nic.subnet == subnetwork["ipCidrRange"]
     assert {nic.external_ip for nic in network.topology.nics} - {None} == external
     assert network.attached.keys() <= internal
