@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signed URLs, version 4: whoever has one may do one thing for a while, as the account that signed.
+"""Signed URLs: whoever has one may do one thing for a while, as the account that signed.
 
-https://cloud.google.com/storage/docs/authentication/canonical-requests,
-https://cloud.google.com/storage/docs/access-control/signed-urls
+Version 4: https://cloud.google.com/storage/docs/authentication/canonical-requests,
+https://cloud.google.com/storage/docs/access-control/signed-urls. Version 2, which
+google-cloud-storage makes unless told otherwise:
+https://cloud.google.com/storage/docs/access-control/signed-urls-v2.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime
 import hashlib
 import re
@@ -31,7 +35,12 @@ CODES = frozenset({MALFORMED, EXPIRED, MISMATCH})
 
 _CREDENTIAL = re.compile(r"(?P<email>[^/]+)/(?P<date>\d{8})/[^/]+/storage/goog4_request", re.ASCII)
 _SIGNATURE = "x-goog-signature"
+_OLD_SIGNATURE = re.compile(r"(?:^|&)Signature=")
 _OWN_HEADER = re.compile(r"x-goog-", re.IGNORECASE)
+_NEVER_SIGNED = frozenset({"x-goog-encryption-key", "x-goog-encryption-key-sha256"})
+_BUCKET_HOST = ".storage.googleapis.com"
+_EARLY = 900.0
+"""Seconds that a signer's clock may be ahead."""
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
     "Google secret key and signing method."
@@ -45,15 +54,15 @@ class SignedUrl:
     Attributes:
         email: of the account that signed.
         message: what it signed.
-        begins: seconds since the epoch.
-        lasts: seconds.
+        begins: when it is good first, seconds since the epoch.
+        ends: when it is good last.
     """
 
     email: str
     message: bytes
     signature: bytes
     begins: float
-    lasts: int
+    ends: float
 
 
 def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal | None:
@@ -62,14 +71,14 @@ def signer_of(request: HttpRequest, authenticator: Authenticator) -> Principal |
     Raises:
         ApiError: 400 or 403, the signature does not hold (any more).
     """
-    if f"{_SIGNATURE}=" not in request.query.lower():
+    if f"{_SIGNATURE}=" in request.query.lower():
+        _check_headers(request)
+        signed = _read(request)
+    elif _OLD_SIGNATURE.search(request.query):
+        signed = _read_old(request)
+    else:
         return None
-    _check_headers(request)
-    signed = _read(request)
-    if not 0 < signed.lasts <= LONGEST:
-        raise ApiError(400, MALFORMED, f"X-Goog-Expires must be between 1 and {LONGEST} seconds.")
-    now = authenticator.now()
-    if now < signed.begins - 900 or now > signed.begins + signed.lasts:
+    if not signed.begins <= authenticator.now() <= signed.ends:
         raise ApiError(400, EXPIRED, "The provided token has expired. Request signature expired.")
     principal = authenticator.signer(signed.email, signed.message, signed.signature)
     if principal is None and request.method == "HEAD":  # whoever may read may look, too
@@ -117,10 +126,13 @@ def _read(request: HttpRequest) -> SignedUrl:
     except (KeyError, ValueError):
         message = "A signed URL needs a date, an expiry, and a signature in hexadecimal."
         raise ApiError(400, MALFORMED, message) from None
+    if not 0 < lasts <= LONGEST:
+        raise ApiError(400, MALFORMED, f"X-Goog-Expires must be between 1 and {LONGEST} seconds.")
     scope = credential[0].partition("/")[2]
     digest = hashlib.sha256(_canonical(request, query).encode()).hexdigest()
     text = f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode()
-    return SignedUrl(credential["email"], text, signature, begins.timestamp(), lasts)
+    start = begins.timestamp()
+    return SignedUrl(credential["email"], text, signature, start - _EARLY, start + lasts)
 
 
 def _canonical(request: HttpRequest, query: Mapping[str, str]) -> str:
@@ -141,3 +153,33 @@ def _canonical(request: HttpRequest, query: Mapping[str, str]) -> str:
             request.headers.get("X-Goog-Content-SHA256", "UNSIGNED-PAYLOAD"),
         ]
     )
+
+
+def _read_old(request: HttpRequest) -> SignedUrl:
+    """Return what a URL of version 2 says; headers of Cloud Storage are in what it signed."""
+    query = dict(parse_qsl(request.query))
+    try:
+        email, expires = query["GoogleAccessId"], int(query["Expires"])
+        signature = base64.b64decode(query["Signature"], validate=True)
+    except (KeyError, ValueError, binascii.Error):
+        message = "A signed URL needs a GoogleAccessId, Expires, and a Signature in base64."
+        raise ApiError(400, MALFORMED, message) from None
+    own = {
+        name.lower(): value for name, value in request.headers.items() if _OWN_HEADER.match(name)
+    }
+    lines = [
+        request.method,
+        request.headers.get("Content-MD5", ""),
+        request.headers.get("Content-Type", ""),
+        query["Expires"],
+        *(f"{name}:{own[name].strip()}" for name in sorted(own.keys() - _NEVER_SIGNED)),
+        _resource(request),
+    ]
+    return SignedUrl(email, "\n".join(lines).encode(), signature, 0.0, expires)
+
+
+def _resource(request: HttpRequest) -> str:
+    """Return `/bucket/object`, percent-encoded as it came, also where the host names the bucket."""
+    if request.host.endswith(_BUCKET_HOST):
+        return f"/{request.host.removesuffix(_BUCKET_HOST)}{request.path}"
+    return request.path
