@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many clients at once: how long gets take, alone and beside clients that write.
+"""Many clients at once: how long gets take, alone and beside clients that write, and audited then.
 
 python -m bench.load [--clients 50] [--gets 200] [--json FILE]
 
@@ -52,13 +52,18 @@ class Connection:
         Raises:
             RuntimeError: it is a refusal.
         """
+        status, content = await self.attempt(request)
+        if status != 200:
+            raise RuntimeError(f"{request[:100]!r}: {content[:300]!r}")
+        return content
+
+    async def attempt(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request and return status and body of its answer, whatever it is."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
         content = await self._reader.readexactly(int(length))
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"{request[:100]!r}: {content[:300]!r}")
-        return content
+        return int(head[9:12]), content
 
     def close(self) -> None:
         """Close it."""
@@ -117,37 +122,112 @@ async def gets(connect: Connect, asked: bytes, clients: int, count: int) -> Figu
     return figures_of(seconds, elapsed)
 
 
-async def writes(connect: Connect, name: str, path: str, token: str) -> int:
-    """Make, label and delete an instance until cancelled; return how many calls that were."""
-    connection = await connect()
-    collection, _, _ = path.rpartition("/")
-    own = f"{collection}/{name}"
-    calls = 0
-    try:
-        while True:
-            await connection.ask(request("POST", collection, token, body(name, external=True)))
-            shown = json.loads(await connection.ask(request("GET", own, token)))
+class Writer:
+    """A client that makes, labels and deletes an instance, and counts on one that all share.
+
+    Attributes:
+        name: of its instance, and of its label.
+        calls: how many of its calls were carried out.
+        counted: what its count is, as far as it was told.
+    """
+
+    def __init__(self, name: str, path: str, token: str) -> None:
+        self.name = name
+        self._collection = path.rpartition("/")[0]
+        self._shared = path
+        self._token = token
+        self.calls = 0
+        self.counted = 0
+
+    async def write(self, connect: Connect, over: asyncio.Event) -> None:
+        """Go on until it is over."""
+        connection = await connect()
+        own = f"{self._collection}/{self.name}"
+        while not over.is_set():
+            made = body(self.name, external=True)
+            await self._ask(connection, "POST", self._collection, made)
+            shown = json.loads(await self._ask(connection, "GET", own))
             labels = {"labels": {"a": "b"}, "labelFingerprint": shown["labelFingerprint"]}
-            await connection.ask(request("POST", f"{own}/setLabels", token, labels))
-            await connection.ask(request("DELETE", own, token))
-            calls += 4
-    except asyncio.CancelledError:
-        return calls
-    finally:
+            await self._ask(connection, "POST", f"{own}/setLabels", labels)
+            await self._ask(connection, "DELETE", own)
+            await self._count(connection)
         connection.close()
+
+    async def _count(self, connection: Connection) -> None:
+        """Add one to a label of its own, beside those of the others, until that is taken."""
+        status = 412
+        while status == 412:
+            shown = json.loads(await self._ask(connection, "GET", self._shared))
+            labels = shown.get("labels", {}) | {self.name: str(self.counted + 1)}
+            change = {"labels": labels, "labelFingerprint": shown["labelFingerprint"]}
+            path = f"{self._shared}/setLabels"
+            status, content = await connection.attempt(request("POST", path, self._token, change))
+            if status not in (200, 412):
+                raise RuntimeError(f"{path}: {content[:300]!r}")
+        self.counted += 1
+        self.calls += 1
+
+    async def _ask(
+        self, connection: Connection, method: str, path: str, document: Any = None
+    ) -> bytes:
+        content = await connection.ask(request(method, path, self._token, document))
+        self.calls += 1
+        return content
 
 
 async def beside_writers(
     connect: Connect, path: str, token: str, clients: int, count: int
 ) -> tuple[Figures, float]:
-    """Let some of the clients write while the others get; return their calls a second, too."""
-    began = time.perf_counter()
-    tasks = [asyncio.create_task(writes(connect, f"w{n}", path, token)) for n in range(WRITERS)]
+    """Let some of the clients write while the others get; return their calls a second, too.
+
+    Raises:
+        RuntimeError: what is there afterwards is not what the writers were told.
+    """
+    began, over = time.perf_counter(), asyncio.Event()
+    writers = [Writer(f"w{number}", path, token) for number in range(WRITERS)]
+    tasks = [asyncio.create_task(writer.write(connect, over)) for writer in writers]
     figures = await gets(connect, request("GET", path, token), clients - WRITERS, count)
-    for task in tasks:
-        task.cancel()
-    calls = sum(await asyncio.gather(*tasks))
-    return figures, round(calls / (time.perf_counter() - began))
+    over.set()
+    await asyncio.gather(*tasks)
+    elapsed = time.perf_counter() - began
+    faults = await audit(connect, path, token, {w.name: str(w.counted) for w in writers})
+    if faults:
+        raise RuntimeError("after the writers: " + "; ".join(faults))
+    return figures, round(sum(writer.calls for writer in writers) / elapsed)
+
+
+async def audit(connect: Connect, path: str, token: str, counts: dict[str, str]) -> list[str]:
+    """Return what is wrong once every writer has deleted what it made.
+
+    Args:
+        path: of the instance that all shared.
+        counts: what its labels ought to be.
+    """
+    connection = await connect()
+
+    async def shown(where: str) -> Any:
+        return json.loads(await connection.ask(request("GET", where, token)))
+
+    zone, name = path.rpartition("/instances/")[::2]
+    region = zone.replace("/zones/", "/regions/").rpartition("-")[0]
+    faults = []
+    labels = (await shown(path)).get("labels", {})
+    if labels != counts:
+        faults.append(f"an update was lost: the counts are {labels}, and were told as {counts}")
+    for kind, wanted in (("instances", [name]), ("disks", [name])):
+        there = [each["name"] for each in (await shown(f"{zone}/{kind}")).get("items", [])]
+        if there != wanted:
+            faults.append(f"{kind} are {there}, not {wanted}")
+    quotas = {each["metric"]: each["usage"] for each in (await shown(region))["quotas"]}
+    if quotas["INSTANCES"] != 1 or quotas["IN_USE_ADDRESSES"] > 1:
+        faults.append(f"one instance uses {quotas}")
+    faults += [
+        f"an operation did not end well: {operation}"
+        for operation in (await shown(f"{zone}/operations")).get("items", [])
+        if operation["status"] != "DONE" or "error" in operation
+    ]
+    connection.close()
+    return faults
 
 
 def measure(clients: int, count: int) -> dict[str, Any]:
@@ -178,6 +258,7 @@ def measure(clients: int, count: int) -> dict[str, Any]:
         f"bare aiohttp, {clients} get": asdict(bare),
         "p99, sandbox over bare": round(own.p99 / bare.p99, 2),
         "calls a second of the writers": written,
+        "what the writers left": "whole: no update lost, nothing too many",
         "sandbox, resident memory (MB)": memory_mb,
     }
 
