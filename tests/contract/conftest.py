@@ -155,6 +155,20 @@ def named(prefix: str, request: pytest.FixtureRequest) -> Callable[[str], str]:
 
 
 @pytest.fixture
+def account(
+    service: Callable[[str], Any], target: Target, named: Callable[[str], str]
+) -> Iterator[dict[str, Any]]:
+    """A service account of a test's own."""
+    accounts = service("iam").projects().serviceAccounts()
+    body = {"accountId": named("sa"), "serviceAccount": {"displayName": "Of a test"}}
+    made = accounts.create(name=f"projects/{target.project}", body=body).execute()
+    try:
+        yield made
+    finally:
+        accounts.delete(name=made["name"]).execute()
+
+
+@pytest.fixture
 def sandbox_only(target: Target) -> Target:
     """Skip what does not hold for Google Cloud."""
     if target.log is None:

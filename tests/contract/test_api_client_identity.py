@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,17 +31,6 @@ Service = Callable[[str], Any]
 @pytest.fixture
 def accounts(service: Service) -> Any:
     return service("iam").projects().serviceAccounts()
-
-
-@pytest.fixture
-def account(accounts: Any, target: Target, named: Named) -> Iterator[Json]:
-    """A service account of a test's own."""
-    body = {"accountId": named("sa"), "serviceAccount": {"displayName": "Of a test"}}
-    made = accounts.create(name=f"projects/{target.project}", body=body).execute()
-    try:
-        yield made
-    finally:
-        accounts.delete(name=made["name"]).execute()
 
 
 def eventually(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:

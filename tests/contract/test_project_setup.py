@@ -27,18 +27,6 @@ COMPUTE = "compute.googleapis.com"
 
 
 @pytest.fixture
-def account(service: Service, target: Target, named: Named) -> Iterator[dict[str, Any]]:
-    """A service account of a test's own."""
-    accounts = service("iam").projects().serviceAccounts()
-    body = {"accountId": named("sa"), "serviceAccount": {"displayName": "Of a test"}}
-    made = accounts.create(name=f"projects/{target.project}", body=body).execute()
-    try:
-        yield made
-    finally:
-        accounts.delete(name=made["name"]).execute()
-
-
-@pytest.fixture
 def disable(service: Service, target: Target) -> Iterator[Callable[[str], None]]:
     """Disable a service; all are enabled again afterwards."""
     services, disabled = service("serviceusage").services(), []
