@@ -17,6 +17,7 @@ from cloudspill_sandbox.runtime.interface import MachineExit
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
 from .conftest import Client, MakeCloud, eventually
+from .test_restart import Stuck, kill
 
 INSTANCE = "projects/cloudspill-sandbox/zones/us-west1-b/instances/vm"
 
@@ -33,6 +34,10 @@ async def simulated(api: Client) -> asyncio.Task[Any]:
     call = asyncio.create_task(api.call("instances.simulateMaintenanceEvent", instance="vm"))
     await eventually(lambda: event(api.cloud) != "NONE")
     return call
+
+
+def status(api: Client) -> str:
+    return str((api.cloud.store.get(INSTANCE) or {}).get("status"))
 
 
 async def by_system(api: Client) -> list[tuple[str, str]]:
@@ -103,6 +108,24 @@ async def test_a_kill_within_the_notice_ends_the_maintenance(
     second.cloud.clock.advance(60)
     assert event(second.cloud) == "NONE"
     assert (await second.instance())["status"] == "RUNNING"
+
+
+async def test_an_automatic_restart_that_a_kill_cut_short_says_that_it_is_off(
+    make_cloud: MakeCloud, client_of: Callable[[Cloud], Client], spec: Any, tmp_path: Path
+) -> None:
+    first = client_of(await make_cloud(tmp_path / "state.sqlite3", Stuck(6)))
+    await first.call("instances.insert", spec(scheduling={"onHostMaintenance": "TERMINATE"}))
+    await eventually(lambda: status(first) == "RUNNING")
+    call = await simulated(first)
+    first.cloud.clock.advance(60)
+    await eventually(lambda: status(first) == "STAGING")
+    await kill(first.cloud)
+    await call
+    second = client_of(await make_cloud(tmp_path / "state.sqlite3"))
+    assert (await second.instance())["status"] == "TERMINATED"
+    wanted = "operationType=compute.instances.automaticRestart"
+    (restart,) = (await second.call("zoneOperations.list", filter=wanted))["items"]
+    assert "the instance is off" in restart["error"]["errors"][0]["message"]
 
 
 async def test_what_is_off_has_no_host_to_maintain(api: Client, spec: Any) -> None:

@@ -26,6 +26,7 @@ PREEMPTED = "compute.instances.preempted"
 DEFERRED_STOP = "compute.instances.deferredStop"
 DEFERRED_DELETE = "compute.instances.deferredDelete"
 HOST_MAINTENANCE = "compute.instances.terminateOnHostMaintenance"
+AUTOMATIC_RESTART = "compute.instances.automaticRestart"
 _GUEST_TERMINATE = "compute.instances.guestTerminate"
 
 _SYSTEM = Principal("system")

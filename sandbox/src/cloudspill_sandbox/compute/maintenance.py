@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _NOTICE = 60.0
 """Seconds."""
 
-_AUTOMATIC_RESTART = "compute.instances.automaticRestart"
-
 
 def event(cloud: Cloud, instance: Document) -> str:
     """Return what an instance reads as `maintenance-event`."""
@@ -81,5 +79,5 @@ async def _restart(cloud: Cloud, name: str) -> None:
             return
         starting.stage(cloud, tx, name, instance)
         message = "Instance automatically restarted by Compute Engine."
-        operation = endings.open_by_system(cloud, tx, _AUTOMATIC_RESTART, name, message)
+        operation = endings.open_by_system(cloud, tx, endings.AUTOMATIC_RESTART, name, message)
     await cloud.operations.perform(operation, starting.work(cloud, name))

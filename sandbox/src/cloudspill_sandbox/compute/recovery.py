@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 4
+_LEAVE_ON = {"start", "reset", "update", "suspend", "resume", endings.AUTOMATIC_RESTART}
+"""Types of operations that an instance does not go off by, or only meanwhile."""
+
 _UNFINISHED = {
     "disks": {"CREATING", "RESTORING", "DELETING"},
     "snapshots": {"CREATING", "UPLOADING", "DELETING"},
@@ -177,8 +180,7 @@ def _interrupted(operation: Document, went_off: Container[str]) -> str:
         kind == "insert" and collection in {"instances", *_UNFINISHED}
     ):
         return "what it had half made was removed"
-    starts = kind in {"start", "reset", "update"}
-    return "the instance is off" if starts and target in went_off else ""
+    return "the instance is off" if kind in _LEAVE_ON and target in went_off else ""
 
 
 def _interruption(operation: Document, state: str) -> ApiError:
