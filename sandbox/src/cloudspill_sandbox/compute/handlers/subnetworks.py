@@ -13,6 +13,7 @@ from cloudspill_sandbox.compute import (
     names,
     refusals,
     reservations,
+    subnetwork_ranges,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
@@ -20,13 +21,22 @@ from cloudspill_sandbox.compute.lookup import found, regional
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
-from cloudspill_sandbox.engine.errors import ApiError, already_exists
+from cloudspill_sandbox.engine.errors import already_exists
 from cloudspill_sandbox.engine.store import Transaction
 
-_PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-_LONGEST_PREFIX = 29
 _SHORTEST_AUTOMATIC_PREFIX = 16
-_PATCHABLE = frozenset({"description", "privateIpGoogleAccess"})
+_PATCHABLE = frozenset({"description", "enableFlowLogs", "logConfig", "privateIpGoogleAccess"})
+_SECONDARY = "secondaryIpRanges"
+_UNSUPPORTED = (
+    "externalIpv6Prefix",
+    "internalIpv6Prefix",
+    "ipv6AccessType",
+    "reservedInternalRange",
+    "role",
+)
+_ONLY = {"purpose": "PRIVATE", "stackType": "IPV4_ONLY"}
+"""What a subnetwork here is, whatever it may be on Google Cloud."""
+
 _IGNORED = frozenset({"fingerprint", "id", "ipCidrRange", "kind", "name", "network", "selfLink"})
 """What a client may send back as it read it."""
 
@@ -34,14 +44,18 @@ _IGNORED = frozenset({"fingerprint", "id", "ipCidrRange", "kind", "name", "netwo
 async def _insert(cloud: Cloud, call: Call) -> Document:
     key = names.check_name("resource.name", call.body.get("name"))
     name = f"{regional(call, 'subnetworks')}/{key}"
-    ip_range = _checked_range(call.body.get("ipCidrRange"))
+    ip_range = subnetwork_ranges.checked(call.body.get("ipCidrRange"))
+    _check_supported(call.body)
     with cloud.transaction() as tx:
         if tx.get(name):
             raise already_exists(name)
         network_name, network = _network(cloud, tx, call.body)
-        _check_overlap(cloud, network, ip_range)
+        subnetwork_ranges.check_apart(cloud, network, ip_range)
         document = beginnings.subnetwork(cloud, name, network["selfLink"], str(ip_range))
-        tx.put(name, document | documents.given(call.body, "description", "privateIpGoogleAccess"))
+        document |= documents.given(call.body, *_PATCHABLE)
+        if asked := call.body.get(_SECONDARY):
+            document[_SECONDARY] = subnetwork_ranges.secondary(cloud, network, [ip_range], asked)
+        tx.put(name, document)
         links = [*network.get("subnetworks", ()), names.link(name)]
         tx.put(network_name, network | {"subnetworks": links})
         operation = cloud.operations.open(tx, call, "insert", name)
@@ -66,14 +80,15 @@ async def _expand(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         document = found(tx, name)
         current = ipaddress.IPv4Network(document["ipCidrRange"])
-        wider = _checked_range(call.body.get("ipCidrRange"), "ipCidrRange")
+        wider = subnetwork_ranges.checked(call.body.get("ipCidrRange"), "ipCidrRange")
         if wider == current or not current.subnet_of(wider):
             raise refusals.invalid_value(
                 "ipCidrRange", wider, f"The new range must be larger than {current} and contain it."
             )
         network = found(tx, names.relative(document["network"]))
         _check_automatic(network, document, wider)
-        _check_overlap(cloud, network, wider, besides=document["selfLink"])
+        subnetwork_ranges.check_apart(cloud, network, wider, besides=document["selfLink"])
+        subnetwork_ranges.check_wider(document, wider)
         for instance in _users(cloud, document):
             interface_rules.check_wider(tx, "ipCidrRange", instance, document, wider)
         changed = document | {"ipCidrRange": str(wider), "gatewayAddress": str(wider[1])}
@@ -88,13 +103,19 @@ async def _expand(cloud: Cloud, call: Call) -> Document:
 async def _patch(cloud: Cloud, call: Call) -> Document:
     """https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks/patch"""
     name = regional(call, "subnetworks", "subnetwork")
-    if fixed := sorted(call.body.keys() - _PATCHABLE - _IGNORED):
+    if fixed := sorted(call.body.keys() - _PATCHABLE - _IGNORED - {_SECONDARY}):
         raise refusals.invalid_value(f"resource.{fixed[0]}", "", "The field cannot be changed.")
     with cloud.transaction() as tx:
         document = found(tx, name)
         if call.body.get("fingerprint") != document["fingerprint"]:
             raise refusals.stale("Supplied fingerprint does not match current fingerprint.")
         changed = document | documents.given(call.body, *_PATCHABLE)
+        if (asked := call.body.get(_SECONDARY)) is not None:
+            network, link = found(tx, names.relative(document["network"])), document["selfLink"]
+            own = [ipaddress.IPv4Network(document["ipCidrRange"])]
+            changed[_SECONDARY] = subnetwork_ranges.secondary(cloud, network, own, asked, link)
+            if not asked:
+                del changed[_SECONDARY]
         tx.put(name, changed | {"fingerprint": _fingerprint(changed)})
         operation = cloud.operations.open(tx, call, "patch", name)
         cloud.operations.close(tx, operation)
@@ -136,37 +157,12 @@ def _network(cloud: Cloud, tx: Transaction, body: Document) -> tuple[str, Docume
     return name, network
 
 
-def _checked_range(text: str | None, field: str = "resource.ipCidrRange") -> ipaddress.IPv4Network:
-    """Return the range; https://cloud.google.com/vpc/docs/subnets#valid-ranges (private only)."""
-    if not text:
-        raise refusals.missing(field)
-    try:
-        ip_range = ipaddress.IPv4Network(text)
-    except ValueError:
-        raise refusals.invalid_value(
-            field, text, "Must be a valid, aligned IPv4 CIDR range."
-        ) from None
-    if ip_range.prefixlen > _LONGEST_PREFIX:
-        raise refusals.invalid_value(field, text, f"The prefix may be at most /{_LONGEST_PREFIX}.")
-    if not any(ip_range.subnet_of(private) for private in _PRIVATE):
-        raise refusals.invalid_value(field, text, "The sandbox takes RFC 1918 ranges only.")
-    return ip_range
-
-
-def _check_overlap(
-    cloud: Cloud, network: Document, ip_range: ipaddress.IPv4Network, besides: str = ""
-) -> None:
-    for link in network.get("subnetworks", ()):
-        if link == besides:
-            continue
-        other = found(cloud.store, names.relative(link))
-        if ip_range.overlaps(ipaddress.IPv4Network(other["ipCidrRange"])):
-            raise ApiError(
-                400,
-                "badRequest",
-                f"Invalid IPCidrRange: {ip_range} conflicts with existing subnetwork "
-                f"'{other['name']}' in region '{names.last(other['region'])}'.",
-            )
+def _check_supported(body: Document) -> None:
+    refusals.check_supported("resource", body, *_UNSUPPORTED)
+    for field, only in _ONLY.items():
+        if body.get(field) not in (None, only):
+            sentence = "Not supported by this sandbox (docs/fidelity.md)."
+            raise refusals.invalid_value(f"resource.{field}", body[field], sentence)
 
 
 def _check_automatic(
