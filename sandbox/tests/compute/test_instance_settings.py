@@ -98,7 +98,8 @@ async def test_some_things_change_only_while_stopped(
     api: Client, method: str, body: dict[str, Any]
 ) -> None:
     refusal = await api.refused(f"instances.{method}", body, instance="vm")
-    assert refusal.reason == "invalidResourceUsage"
+    assert refusal.reason in {"invalidResourceUsage", "UNSUPPORTED_OPERATION"}
+    assert "must be stopped" in refusal.message
     await api.done("instances.stop", instance="vm")
     await api.done(f"instances.{method}", body, instance="vm")
 

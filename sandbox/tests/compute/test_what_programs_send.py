@@ -118,3 +118,14 @@ async def test_families_that_programs_name(
     assert newest["description"].startswith("Debian 12 (bookworm), built locally by the sandbox.")
     disk = await api.call("disks.get", disk="vm")
     assert (disk["sizeGb"], disk["sourceImage"]) == (gigabytes, newest["selfLink"])
+
+
+async def test_the_account_of_a_running_instance_is_not_changed(api: Client, spec: Any) -> None:
+    # https://cloud.google.com/compute/docs/instances/change-service-account; the words are those
+    # that users of `gcloud compute instances set-service-account` quote.
+    await api.done("instances.insert", spec("vm"))
+    refusal = await api.refused("instances.setServiceAccount", {"email": "default"}, instance="vm")
+    assert (refusal.status, refusal.message) == (
+        400,
+        "The instance must be stopped before the service account can be changed.",
+    )

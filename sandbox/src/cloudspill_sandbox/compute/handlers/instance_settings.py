@@ -67,10 +67,16 @@ async def _set_labels(cloud: Cloud, call: Call) -> Document:
 
 
 async def _set_service_account(cloud: Cloud, call: Call) -> Document:
-    """Only while stopped: https://cloud.google.com/compute/docs/instances/change-service-account."""
+    """Only while stopped: https://cloud.google.com/compute/docs/instances/change-service-account.
+
+    The sentence is the one that users of gcloud quote.
+    """
 
     def change(tx: Transaction, instance: Document) -> Document:
-        _check_stopped(instance, "The instance must be stopped to change its service account")
+        if instance["status"] != "TERMINATED":
+            raise refusals.unsupported(
+                "The instance must be stopped before the service account can be changed."
+            )
         rest = {key: value for key, value in instance.items() if key != "serviceAccounts"}
         body = [call.body] if call.body.get("email") else []
         accounts = service_accounts.checked(cloud, tx, "serviceAccount", body)
