@@ -238,33 +238,6 @@ async def test_what_only_had_to_reach_the_network_is_done(
     assert {rule.name for rule in network.topology.rules} == set(written[rules])
 
 
-BEFORE = {"start": "stop", "resume": "suspend"}
-
-
-@pytest.mark.parametrize("method", ["start", "reset", "suspend", "resume"])
-async def test_what_was_to_leave_it_on_and_was_cut_short_says_that_it_is_off(
-    make_cloud: MakeCloud,
-    client_of: ClientOf,
-    spec: Any,
-    database: Path,
-    method: str,
-) -> None:
-    first = client_of(await make_cloud(database))
-    await first.done("instances.insert", spec())
-    if method in {"start", "resume"}:
-        await first.done(f"instances.{BEFORE[method]}", instance="vm")
-    await first.cloud.stop()
-    second = client_of(await make_cloud(database, Stuck()))
-    operation = await second.call(f"instances.{method}", instance="vm")
-    await kill(second.cloud)
-    third = client_of(await make_cloud(database))
-    ended = await third.call("zoneOperations.get", operation=operation["name"])
-    message = ended["error"]["errors"][0]["message"]
-    assert "the instance is off" in message
-    assert "removed" not in message
-    assert (await third.instance())["status"] == "TERMINATED"
-
-
 async def test_a_deletion_cut_short_leaves_others_the_disks_that_they_share(
     make_cloud: MakeCloud, client_of: ClientOf, spec: Any, runtime: MemoryRuntime, database: Path
 ) -> None:

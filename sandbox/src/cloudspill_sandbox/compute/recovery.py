@@ -59,7 +59,8 @@ async def settle_operations(cloud: Cloud) -> None:
     """End every operation that was under way, and leave each resource whole or gone.
 
     A creation is taken back and fails; a deletion or stop is finished; what only had to reach the
-    network reaches it with the whole topology, which every start applies.
+    network reaches it with the whole topology, which every start applies. A disk is attached, or
+    still is.
     """
     pending = {
         name: operation
@@ -95,6 +96,12 @@ async def settle_operations(cloud: Cloud) -> None:
                 await _discard(cloud, volume_of(document))
                 with cloud.transaction() as tx:
                     tx.delete(name)
+    for name in {
+        names.relative(operation["targetLink"])
+        for operation in pending.values()
+        if operation["operationType"] in {"attachDisk", "detachDisk"}
+    }:
+        await _plug_again(cloud, name)
     with cloud.transaction() as tx:
         for name, operation in pending.items():
             _end(cloud, tx, name, operation, went_off)
@@ -116,6 +123,21 @@ def _end(
         cloud.operations.fail(tx, name, _interruption(operation, state))
     else:
         cloud.operations.close(tx, name)
+
+
+async def _plug_again(cloud: Cloud, name: str) -> None:
+    """Give a machine that goes on the disks that its document has: one was coming or going."""
+    instance = cloud.store.get(name)
+    if instance is None or not cloud.runtime.is_running(instance["id"]):
+        return
+    machine = machines.Machine(cloud, name)
+    for attached in instance["disks"]:
+        if not attached["boot"]:
+            try:
+                await machine.unplug(attached["deviceName"])
+                await machine.plug(attached)
+            except (MachineError, LookupError):
+                logger.exception("%s lacks its disk %s", name, attached["deviceName"])
 
 
 async def detach_strangers(cloud: Cloud) -> None:
@@ -180,6 +202,8 @@ def _interrupted(operation: Document, went_off: Container[str]) -> str:
         kind == "insert" and collection in {"instances", *_UNFINISHED}
     ):
         return "what it had half made was removed"
+    if kind in {"detachDisk", "resizeDisk"}:
+        return "nothing was changed"
     return "the instance is off" if kind in _LEAVE_ON and target in went_off else ""
 
 
