@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One HTTP connection, and what becomes of clients that speak something else.
+"""HTTP connections: how many one guest may have, and what becomes of what is no HTTP.
 
 Google's agents in a guest speak gRPC, that is HTTP/2, even where TLS has not agreed on it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +17,12 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 MALFORMED = "Your client has issued a malformed or illegal request."
 """Google's sentence for what is no request."""
+
+KEEP_ALIVE = 300.0
+"""Seconds that a connection may be idle, or take for the head of a request."""
+
+MAX_CONNECTIONS = 256
+"""Connections at once from one address other than loopback, that is from one guest."""
 
 _LOG = logging.getLogger(__name__)
 _PREFACE = b"PRI * HTTP/2.0\r\n"
@@ -68,3 +76,32 @@ class HttpConnection(RequestHandler):
     def _peer(self) -> str:
         peer = self.transport.get_extra_info("peername") if self.transport else None
         return str(peer[0]) if peer else "a client that is gone"
+
+
+class LimitedServer(web.Server):
+    """aiohttp's server with a limit on the connections of one guest."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, keepalive_timeout=KEEP_ALIVE, access_log=None, **more)
+        self._peers: Counter[str] = Counter()
+        # A TLS transport that has closed no longer knows its peer.
+        self._peer_of: dict[RequestHandler, str] = {}
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count the peer's connections; end the one too many."""
+        super().connection_made(handler, transport)
+        peer: str = transport.get_extra_info("peername", ("",))[0]
+        self._peer_of[handler] = peer
+        self._peers[peer] += 1
+        if self._peers[peer] > MAX_CONNECTIONS and not peer.startswith("127."):
+            _LOG.warning("%s has more than %d connections: refused", peer, MAX_CONNECTIONS)
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget the connection."""
+        super().connection_lost(handler, exc)
+        peer = self._peer_of.pop(handler, None)
+        if peer is not None:
+            self._peers[peer] -= 1
+            if not self._peers[peer]:
+                del self._peers[peer]

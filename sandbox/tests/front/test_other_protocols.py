@@ -10,7 +10,7 @@ import ssl
 
 import pytest
 
-from cloudspill_sandbox.front.server import MAX_CONNECTIONS
+from cloudspill_sandbox.http_connection import MAX_CONNECTIONS
 
 from .conftest import ADDRESS, RunningFront
 

@@ -24,12 +24,10 @@ import asyncio
 import logging
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from cloudspill_sandbox.engine.call import Service
 from cloudspill_sandbox.engine.call_record import CallRecord, Recorder, log_call
@@ -50,13 +48,10 @@ from cloudspill_sandbox.front.tunnel import Tunneller
 from cloudspill_sandbox.front.xml_api import HOST as XML_HOST
 from cloudspill_sandbox.front.xml_api import XmlApi
 from cloudspill_sandbox.front.xml_api import serves as serves_xml
+from cloudspill_sandbox.http_connection import LimitedServer
 
-KEEP_ALIVE = 300.0
 LINGER = 10.0
 """Seconds in which a client that is refused while it sends may go on, to read the answer."""
-
-MAX_CONNECTIONS = 256
-"""Connections at once from one address other than loopback, that is from one guest."""
 
 _LOG = logging.getLogger("cloudspill_sandbox.front")
 _NOT_ALLOWED = "The request method {} is inappropriate for the URL {}."
@@ -209,22 +204,17 @@ class Front:
         return await send(request, answer)
 
 
-class _HttpServer(web.Server):
-    """aiohttp's server with limits on bodies and on the connections of one guest."""
+class _HttpServer(LimitedServer):
+    """The HTTP side of every connection."""
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(
             handler,
-            access_log=None,
             logger=_LOG,
-            keepalive_timeout=KEEP_ALIVE,
             lingering_time=LINGER,
             max_line_size=16 * 1024,
             max_field_size=32 * 1024,
         )
-        self._peers: Counter[str] = Counter()
-        # A TLS transport that has closed no longer knows its peer.
-        self._peer_of: dict[RequestHandler, str] = {}
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -238,25 +228,6 @@ class _HttpServer(web.Server):
         for transport in transports:
             transport.abort()  # a client that is gone never answers TLS's farewell
         await asyncio.sleep(0)  # the loop closes the sockets in its next round
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count the peer's connections; end the one too many."""
-        super().connection_made(handler, transport)
-        peer: str = transport.get_extra_info("peername", ("",))[0]
-        self._peer_of[handler] = peer
-        self._peers[peer] += 1
-        if self._peers[peer] > MAX_CONNECTIONS and not peer.startswith("127."):
-            _LOG.warning("%s has more than %d connections: refused", peer, MAX_CONNECTIONS)
-            transport.abort()
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget the connection."""
-        super().connection_lost(handler, exc)
-        peer = self._peer_of.pop(handler, None)
-        if peer is not None:
-            self._peers[peer] -= 1
-            if not self._peers[peer]:
-                del self._peers[peer]
 
 
 def _target(request: web.BaseRequest) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from cloudspill_sandbox.http_connection import MALFORMED, HttpConnection
+from cloudspill_sandbox.http_connection import MALFORMED, HttpConnection, LimitedServer
 from cloudspill_sandbox.metadata import guest_attributes, service_accounts
 from cloudspill_sandbox.metadata.interface import MetadataSource
 from cloudspill_sandbox.metadata.request import Query, check_headers, parse
@@ -50,7 +50,7 @@ class _Connection(HttpConnection):
         return refusal(Refusal(status, MALFORMED))
 
 
-class _Server(web.Server):
+class _Server(LimitedServer):
     """The server for every instance.
 
     A client that goes away ends its waiting request (handler_cancellation), so that instances
@@ -62,7 +62,6 @@ class _Server(web.Server):
             self._handle,
             request_factory=self._request,
             handler_cancellation=True,
-            access_log=None,
         )
         self._source = source
 
