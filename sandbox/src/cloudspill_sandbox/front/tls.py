@@ -87,6 +87,7 @@ class ServerCertificate:
         self._names = (*GOOGLE_NAMES, *names)
         self._clock = clock
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.options |= ssl.OP_NO_RENEGOTIATION
         self._context.set_alpn_protocols(["http/1.1"])
         self._issue()
 
