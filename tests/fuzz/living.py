@@ -21,7 +21,7 @@ MOST = 40
 """Resources of a kind that are remembered, those seen last."""
 
 _VARIABLE = re.compile(r"\{[^}]+\}")
-_DEEPEST, _LARGEST = 4, 200
+_DEEPEST, _LARGEST = 5, 200
 _GIVEN = ("zones/*", "regions/*", "v1/projects/*", "v1/*", "v1/*/*")
 """Ends of places whose resources are there from the start: calls go to a few of them alone."""
 

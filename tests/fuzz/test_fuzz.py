@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from scripts.fidelity import implemented_methods
 from tests.fuzz import verdict
 from tests.fuzz.calls import Calls
 from tests.fuzz.campaign import Campaign, FoundError
-from tests.fuzz.reach import reach
+from tests.fuzz.living import Living
+from tests.fuzz.reach import Reach, reach
 from tests.fuzz.request import Request
+from tests.fuzz.sound import Sound
+from tests.fuzz.spoiling import Spoil, spoilt
 from tests.fuzz.wire import Answer
 from tests.lives.__main__ import free_port
 from tests.lives.process import SandboxProcess, settings_below
@@ -114,3 +118,76 @@ def test_what_was_sent_is_told_with_what_was_found(
     campaign = Campaign(process, Calls(implemented_methods()), examples=1)
     with pytest.raises(FoundError, match=r"MB of memory, more than 1\n(.*\n)*- POST https://"):
         campaign.live(1)
+
+
+DISK = "projects/cloudspill-sandbox/zones/us-west1-b/disks/vm"
+
+
+@pytest.fixture(scope="module")
+def calls() -> Calls:
+    return Calls(implemented_methods())
+
+
+def shown(link: str, **more: Any) -> dict[str, Any]:
+    return {"selfLink": f"https://www.googleapis.com/compute/v1/{link}", **more}
+
+
+def next_request(calls: Calls, living: Living, method: str) -> Request:
+    """Return what is sent when a method is the one that is left."""
+    done = {each for methods in calls.implemented.values() for each in methods} - {method}
+    draft = calls.composer.draft(Sound(choice=1, pick=0), living, Counter(), done)
+    return calls.composer.request(draft, {"labelFingerprint": "YWJj"}, living)
+
+
+def test_a_call_goes_to_what_an_answer_has_shown_until_that_is_gone(calls: Calls) -> None:
+    living = Living(calls.apis, calls.implemented)
+    living.take("compute", {"items": {"zones/x": {"disks": [shown(DISK.replace("vm", "shown"))]}}})
+    assert next_request(calls, living, "compute.disks.get").target.endswith("/disks/shown")
+    living.forget("compute", DISK.replace("vm", "shown"))
+    assert next_request(calls, living, "compute.disks.get").target.endswith("/disks/vm")
+
+
+def test_nothing_is_done_to_what_is_spared(calls: Calls) -> None:
+    living = Living(calls.apis, calls.implemented, ["shown"])
+    living.take("compute", shown(DISK.replace("vm", "shown")))
+    assert living.at("compute", "projects/*/zones/*/disks/*") == []
+
+
+def test_a_change_names_the_document_that_was_read(calls: Calls) -> None:
+    living = Living(calls.apis, calls.implemented)
+    living.take("compute", shown(DISK))
+    request = next_request(calls, living, "compute.disks.setLabels")
+    assert json.loads(request.body) == {"labels": {"a": "b"}, "labelFingerprint": "YWJj"}
+
+
+def test_a_new_disk_is_attached_and_not_one_in_use(calls: Calls) -> None:
+    living = Living(calls.apis, calls.implemented)
+    living.take("compute", shown(DISK.replace("vm", "used"), users=["x"]))
+    living.take("compute", shown(DISK.replace("vm", "free")))
+    request = next_request(calls, living, "compute.instances.attachDisk")
+    assert json.loads(request.body)["source"] == DISK.replace("vm", "free")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "target", "body"),
+    [
+        (Spoil("replaced", 0, None), "/a/b", b'{"x": null}'),
+        (Spoil("dropped", 0, None), "/a/b", b"{}"),
+        (Spoil("cut", 3, None), "/a/b", b'{"x'),
+        (Spoil("elsewhere", 0, "%00"), "/a/%00", b'{"x": 1}'),
+        (Spoil("asked", 0, ("alt", "a b")), "/a/b?alt=a%20b", b'{"x": 1}'),
+    ],
+)
+def test_one_thing_of_a_request_is_spoilt(spoil: Spoil, target: str, body: bytes) -> None:
+    request = spoilt(Request("m", "POST", "h", "/a/b", (), b'{"x": 1}'), spoil)
+    assert (request.target, request.body) == (target, body)
+
+
+def test_it_is_told_how_far_a_campaign_got() -> None:
+    answered = {
+        "a.done": Counter({200: 1, 404: 2}),
+        "a.no": Counter([403]),
+        "a.not": Counter([501]),
+    }
+    found = reach({"a": ["a.done", "a.no", "a.not", "a.never"]}, answered)
+    assert found == {"a": Reach(("a.done",), ("a.no",), ("a.not",), ("a.never",))}
