@@ -104,6 +104,7 @@ def summary(tally: Tally, reached: Mapping[str, Reach]) -> dict[str, Any]:
         "of these": dict(sorted(tally.kinds.items())),
         "answers": dict(sorted(tally.answers.items())),
         "methods carried out": f"{carried_out} of {implemented}",
+        "refused alone": [method for each in reached.values() for method in each.refused],
         "most memory (MB)": tally.memory_mb,
     }
 
