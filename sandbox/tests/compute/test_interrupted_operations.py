@@ -98,3 +98,28 @@ async def test_what_was_to_leave_it_on_and_was_cut_short_says_that_it_is_off(
     assert "the instance is off" in message
     assert "removed" not in message
     assert (await third.instance())["status"] == "TERMINATED"
+
+
+@pytest.mark.parametrize("kind", ["image", "snapshot"])
+async def test_a_deletion_cut_short_leaves_no_link_to_what_it_deleted(
+    make_cloud: MakeCloud, client_of: ClientOf, database: Path, kind: str
+) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/disks (sourceImage, sourceSnapshot)"""
+    first = client_of(await make_cloud(database))
+    await first.done("disks.insert", {"name": "d"})
+    if kind == "image":
+        await first.done("images.insert", {"name": "x", "sourceDisk": "zones/us-west1-b/disks/d"})
+    else:
+        await first.done("disks.createSnapshot", {"name": "x"}, disk="d")
+    link = f"source{kind.capitalize()}"
+    await first.done("disks.insert", {"name": "copy", link: f"global/{kind}s/x"})
+    await first.cloud.stop()
+    second = client_of(await make_cloud(database, Stuck()))
+    operation = await second.call(f"{kind}s.delete", **{kind: "x"})
+    await kill(second.cloud)
+    third = client_of(await make_cloud(database))
+    ended = await third.call("globalOperations.get", operation=operation["name"])
+    assert (ended["status"], "error" in ended) == ("DONE", False)
+    assert (await third.refused(f"{kind}s.get", **{kind: "x"})).status == 404
+    copy = await third.call("disks.get", disk="copy")
+    assert (link in copy, f"{link}Id" in copy) == (False, True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
     bulk_groups,
+    copies,
     endings,
     interfaces,
     machines,
@@ -95,6 +96,8 @@ async def settle_operations(cloud: Cloud) -> None:
             if document["status"] in statuses:
                 await _discard(cloud, volume_of(document))
                 with cloud.transaction() as tx:
+                    if own := cloud.of(names.project(name)):
+                        copies.forget_source(own, tx, document)
                     tx.delete(name)
     for name in {
         names.relative(operation["targetLink"])
