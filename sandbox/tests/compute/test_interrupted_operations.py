@@ -104,7 +104,7 @@ async def test_what_was_to_leave_it_on_and_was_cut_short_says_that_it_is_off(
 async def test_a_deletion_cut_short_leaves_no_link_to_what_it_deleted(
     make_cloud: MakeCloud, client_of: ClientOf, database: Path, kind: str
 ) -> None:
-    """https://cloud.google.com/compute/docs/reference/rest/v1/disks (sourceImage, sourceSnapshot)"""
+    """https://cloud.google.com/compute/docs/reference/rest/v1/disks (sourceImage)"""
     first = client_of(await make_cloud(database))
     await first.done("disks.insert", {"name": "d"})
     if kind == "image":

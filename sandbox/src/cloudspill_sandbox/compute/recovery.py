@@ -91,14 +91,7 @@ async def settle_operations(cloud: Cloud) -> None:
             went_off.add(name)
             with cloud.transaction() as tx:
                 machines.terminated(cloud, tx, name)
-    for kind, statuses in _UNFINISHED.items():
-        for name, document in list(_documents(cloud, kind)):
-            if document["status"] in statuses:
-                await _discard(cloud, volume_of(document))
-                with cloud.transaction() as tx:
-                    if own := cloud.of(names.project(name)):
-                        copies.forget_source(own, tx, document)
-                    tx.delete(name)
+    await _remove_unfinished(cloud)
     for name in {
         names.relative(operation["targetLink"])
         for operation in pending.values()
@@ -126,6 +119,18 @@ def _end(
         cloud.operations.fail(tx, name, _interruption(operation, state))
     else:
         cloud.operations.close(tx, name)
+
+
+async def _remove_unfinished(cloud: Cloud) -> None:
+    """Remove disks, snapshots and images that were being made or deleted."""
+    for kind, statuses in _UNFINISHED.items():
+        for name, document in list(_documents(cloud, kind)):
+            if document["status"] in statuses:
+                await _discard(cloud, volume_of(document))
+                with cloud.transaction() as tx:
+                    if own := cloud.of(names.project(name)):
+                        copies.forget_source(own, tx, document)
+                    tx.delete(name)
 
 
 async def _plug_again(cloud: Cloud, name: str) -> None:
