@@ -102,13 +102,19 @@ class Api:
         return document
 
     def every(self, kind: str) -> Iterator[Json]:
-        """Yield all resources of a kind: `instances`, `snapshots` …"""
-        if kind in {"snapshots", "images", "firewalls"}:
-            pages = [self.get(f"global/{kind}") or {}]
-        else:
-            pages = list((self.get(f"aggregated/{kind}") or {})["items"].values())
-        for page in pages:
-            yield from page.get("items") or page.get(kind) or []
+        """Yield all resources of a kind (`instances` …), however many pages they take."""
+        everywhere = kind in {"snapshots", "images", "firewalls"}
+        path = f"global/{kind}" if everywhere else f"aggregated/{kind}"
+        token = ""
+        while True:
+            answer = self.call("GET", path, pageToken=token)
+            answer.raise_for_status()
+            page: Json = answer.json()
+            for part in [page] if everywhere else page["items"].values():
+                yield from part.get("items") or part.get(kind) or []
+            token = page.get("nextPageToken", "")
+            if not token:
+                return
 
 
 def facts_of(content: bytes) -> Json:
