@@ -208,3 +208,10 @@ async def test_a_client_that_leaves_costs_a_line_in_the_log(
     await asyncio.sleep(0)
     assert [record.levelname for record in caplog.records if record.exc_info] == []
     assert "left before it had the whole answer" in caplog.text
+
+
+async def test_an_upload_of_nothing_is_an_upload(client: Client) -> None:
+    """As a client sends it that asks how far a resumable upload is, or writes an empty object."""
+    client.send("POST", UPLOAD, "Content-Length: 0")
+    assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+    assert await client.objects.ended is None

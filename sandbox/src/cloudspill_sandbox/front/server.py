@@ -167,12 +167,12 @@ class Front:
         host = _host(request.headers.get("Host", ""))
         try:
             target = _target(request)
-            if not request.can_read_body:
-                return await self._answered(request, host, target, b"")
             if target.startswith(UPLOAD_PATHS) or (
                 request.method == "PUT" and self._serves_xml(host, target)
             ):
                 return await self._answered(request, host, target, b"", chunks(request))
+            if not request.can_read_body:
+                return await self._answered(request, host, target, b"")
             async with whole(request, self._room) as body:
                 return await self._answered(request, host, target, body)
         except ApiError as error:
