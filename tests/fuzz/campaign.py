@@ -39,6 +39,9 @@ MEMORY_MB = 400
 SETTLE = 60.0
 """Seconds in which operations end."""
 
+_SHOWN = 20
+"""Faults that are told of."""
+
 LASTING_SECONDS = 61
 """How far the cloud's time is set ahead for them: what simulated maintenance announces itself."""
 
@@ -221,7 +224,8 @@ class Campaign:
 
     def _fail(self, found: list[str], step: Request | Garbage | None) -> None:
         said = verdict.log_faults(self._process.settings.log_file)[-1:] if step else []
-        lines = ["", *found, *said]
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        lines = ["", *(each[:2000] for each in found[:_SHOWN]), *more, *said]
         if step is None:
             lines += ["after, last of all,", *(f"- {each}" for each in self._trail)]
         else:
