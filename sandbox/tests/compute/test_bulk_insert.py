@@ -174,6 +174,19 @@ async def test_too_few_instances_are_none(
     assert kinds == ["delete", "delete", "insert", "insert", "insert"]
 
 
+async def test_what_cannot_be_taken_back_is_told(scarce: Client, shortage: StockOut) -> None:
+    """CLEANUP_FAILED: https://cloud.google.com/compute/docs/reference/rest/v1/zoneOperations"""
+    shortage.names = {"vm-02", "instances.delete.shutDown"}
+    operation = await scarce.call("instances.bulkInsert", bulk(2))
+    assert names_of(await listed(scarce)) == ["vm-01"]
+    (status,) = operation["instancesBulkInsertOperationMetadata"]["perLocationStatus"].values()
+    assert (status["createdVmCount"], status["deletedVmCount"]) == (1, 0)
+    name = f"projects/cloudspill-sandbox/zones/{ZONE}/instances/vm-01"
+    assert [(each["code"], each["data"]) for each in operation["warnings"]] == [
+        ("CLEANUP_FAILED", [{"key": "resource_name", "value": name}])
+    ]
+
+
 async def test_a_request_that_fails_before_it_begins_leaves_nothing(
     scarce: Client, shortage: StockOut, network: MemoryNetwork
 ) -> None:

@@ -43,6 +43,12 @@ def of_disk(disk: Document, origin: Document | None) -> Iterator[Document]:
         yield _warning("DISK_SIZE_LARGER_THAN_IMAGE_SIZE", sentence, sizes)
 
 
+def of_leftover(name: str) -> Document:
+    """Warn of a resource that a failed operation made and could not take back (wording ours)."""
+    sentence = f"The resource '{name}' could not be deleted and stays."
+    return _warning("CLEANUP_FAILED", sentence, {"resource_name": name})
+
+
 def _warning(code: str, message: str, data: Mapping[str, str]) -> Document:
     entries = [{"key": key, "value": value} for key, value in data.items()]
     return {"code": code, "message": message, "data": entries}

@@ -21,6 +21,7 @@ from cloudspill_sandbox.compute import (
     endings,
     instance_plan,
     machines,
+    operation_warnings,
 )
 from cloudspill_sandbox.compute.bulk_orders import BulkOrder
 from cloudspill_sandbox.compute.cloud import Cloud
@@ -128,6 +129,10 @@ class _BulkInsert:
     def _failed(self, tx: Transaction) -> None:
         """Write that it is over; of instances that nobody began to make, nothing stays."""
         self._over(tx)
+        stayed = sorted(name for name in self._made - self._deleted if tx.get(name))
+        if stayed and (document := tx.get(self._operation)):
+            warnings = [operation_warnings.of_leftover(name) for name in stayed]
+            tx.put(self._operation, document | {"warnings": warnings})
         for operation in self._children.keys() - self._begun:
             Creation(self._cloud, self._children[operation]).work().failed(tx)
             refusal = ApiError(503, "SERVICE_UNAVAILABLE", "The bulkInsert failed before it began.")
