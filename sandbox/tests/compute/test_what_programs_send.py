@@ -129,3 +129,59 @@ async def test_the_account_of_a_running_instance_is_not_changed(api: Client, spe
         400,
         "The instance must be stopped before the service account can be changed.",
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        # https://github.com/hashicorp/terraform-provider-google/issues/3713
+        (
+            {"disks": [{"boot": True, "initializeParams": {"diskType": "pd-ssd"}}]},
+            "disks[0].initializeParams.diskType",
+        ),
+        # https://github.com/hashicorp/terraform/issues/3226, of a template
+        ({"networkInterfaces": [{"network": "pd-ssd"}]}, "networkInterfaces[0].network"),
+        # https://cloud.google.com/compute/docs/reference/rest/v1/instances: a full or partial URL
+        ({"machineType": "pd-ssd"}, "machineType"),
+    ],
+)
+async def test_a_bare_name_is_no_reference(
+    api: Client, spec: Any, fields: dict[str, Any], field: str
+) -> None:
+    for disk in fields.get("disks", ()):
+        disk["initializeParams"]["sourceImage"] = UBUNTU
+    refusal = await api.refused("instances.insert", spec("vm", **fields))
+    assert refusal.message == (
+        f"Invalid value for field 'resource.{field}': 'pd-ssd'. The URL is malformed."
+    )
+
+
+async def test_a_template_names_a_disk_type_without_its_zone(api: Client) -> None:
+    # https://github.com/ansible-collections/google.cloud/pull/516
+    link = f"https://compute.googleapis.com/compute/v1/projects/p/zones/{ZONE}/diskTypes/pd-ssd"
+    disk = {"boot": True, "initializeParams": {"sourceImage": UBUNTU, "diskType": link}}
+    properties = {"machineType": "e2-small", "disks": [disk], "networkInterfaces": [{}]}
+    body = {"name": "t", "properties": properties}
+    refusal = await api.refused("instanceTemplates.insert", body)
+    field = "resource.properties.disks[0].initializeParams.diskType"
+    assert refusal.message == (
+        f"Invalid value for field '{field}': '{link}'. "
+        f"DiskType '{link}' must be a valid resource name (not an url)."
+    )
+
+
+async def test_what_contradicts_itself_is_refused_with_two_full_stops(
+    api: Client, spec: Any
+) -> None:
+    # https://github.com/ansible-collections/google.cloud/issues/378
+    image = await api.refused("images.insert", {"name": "i"})
+    assert image.message == (
+        "Invalid resource usage: 'Must specify exactly one source for an image.'."
+    )
+    # https://github.com/hashicorp/terraform-provider-google/pull/1211
+    await api.done("instances.insert", spec("vm", deletionProtection=True))
+    protected = await api.refused("instances.delete", instance="vm")
+    assert (protected.status, protected.reason) == (400, "invalidResourceUsage")
+    assert protected.message == (
+        "Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion.'."
+    )

@@ -88,7 +88,8 @@ def reserve(
     """
     if tx.get(name):
         raise already_exists(name)
-    disk_type = _disk_type(cloud, name, f"{field}.type", body.get("type"))
+    type_field = "type" if size_field == "sizeGb" else "diskType"
+    disk_type = _disk_type(cloud, name, f"{field}.{type_field}", body.get("type"))
     refusals.check_supported(field, body, *_UNSUPPORTED)
     origin, facts = _origin(cloud, tx, name, field, body)
     at = f"{field}.{size_field}"
@@ -168,7 +169,7 @@ def _disk_type(cloud: Cloud, disk: str, field: str, reference: str | None) -> st
     collection = f"{cloud.project}/zones/{zone}/diskTypes"
     if not reference:
         return f"{collection}/pd-standard"
-    name = names.resolve(field, reference, collection)
+    name = names.resolve(field, reference, collection, bare=False)
     if names.last(name) not in DISK_TYPES or names.scope(name) != f"zones/{zone}":
         raise refusals.dangling(field, reference, "disk type")
     return name

@@ -142,7 +142,7 @@ def checked_machine_type(cloud: Cloud, zone: str, field: str, reference: str | N
     """
     if not reference:
         raise refusals.missing(field)
-    name = names.resolve(field, reference, f"{cloud.project}/zones/{zone}/machineTypes")
+    name = names.resolve(field, reference, f"{cloud.project}/zones/{zone}/machineTypes", bare=False)
     if names.scope(name) != f"zones/{zone}":
         raise refusals.invalid_value(
             field,

@@ -94,9 +94,10 @@ def _disk(cloud: Cloud, field: str, index: int, body: Document) -> Document:
     } | {key: value for key, value in body.items() if value is not None}
     disk["boot"] = boot
     if params := body.get("initializeParams"):
-        if "/" in (params.get("diskType") or ""):
-            at = f"{field}.initializeParams.diskType"
-            raise refusals.no_match(at, params["diskType"], names.NAME)
+        if "/" in (kind := params.get("diskType") or ""):
+            # https://github.com/ansible-collections/google.cloud/pull/516
+            sentence = f"DiskType '{kind}' must be a valid resource name (not an url)."
+            raise refusals.invalid_value(f"{field}.initializeParams.diskType", kind, sentence)
         # References stay as they were written: they mean the image of the day they are used.
         for key, kind in _REFERENCES.items():
             if reference := params.get(key):
@@ -122,7 +123,7 @@ def _interface(
         interface["network"] = "global/networks/default"
     if reference := interface.get("network"):
         collection = f"{cloud.project}/global/networks"
-        name = names.resolve(f"{field}.network", reference, collection)
+        name = names.resolve(f"{field}.network", reference, collection, bare=False)
         if store.get(name) is None:
             raise refusals.dangling(f"{field}.network", reference, "network")
         interface["network"] = names.link(name)

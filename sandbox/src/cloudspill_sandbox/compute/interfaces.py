@@ -158,7 +158,9 @@ def subnetwork_of(
             raise refusals.dangling(f"{field}.subnetwork", reference, "subnetwork")
         return found
     reference = body.get("network") or "global/networks/default"
-    name = names.resolve(f"{field}.network", reference, f"{cloud.project}/global/networks")
+    name = names.resolve(
+        f"{field}.network", reference, f"{cloud.project}/global/networks", bare=False
+    )
     network = tx.get(name)
     if network is None:
         raise refusals.dangling(f"{field}.network", reference, "network")

@@ -67,20 +67,21 @@ def without_host(reference: str) -> str:
     return _HOST.sub("", reference).lstrip("/")
 
 
-def resolve(field: str, reference: str, collection: str) -> str:
+def resolve(field: str, reference: str, collection: str, *, bare: bool = True) -> str:
     """Return the relative name that a client's reference means.
 
     Args:
         field: the field in the request, for the refusal.
         reference: full URL of either host, `projects/…`, `zones/…`, `global/…`, or a bare name.
         collection: where a bare name is looked for; its last segment is the kind that is meant.
+        bare: whether a bare name is a reference at all.
 
     Raises:
         ApiError: 400 when the reference has none of these forms or means another kind.
     """
     path = without_host(reference)
     project, kind = collection.split("/")[1], last(collection)
-    if "/" not in path:
+    if "/" not in path and bare:
         path = f"{collection}/{path}"
     elif not path.startswith("projects/"):
         path = f"projects/{project}/{path}"

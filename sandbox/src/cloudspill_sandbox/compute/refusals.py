@@ -84,8 +84,15 @@ def obsolete(field: str, value: object, name: str, replacement: str) -> ApiError
 
 
 def invalid_usage(sentence: str) -> ApiError:
-    """400 for a request that contradicts itself or the resource's state."""
-    return ApiError(400, "invalidResourceUsage", f"Invalid resource usage: '{sentence}'.")
+    """400 for a request that contradicts itself or the resource's state.
+
+    Two full stops, as https://github.com/hashicorp/terraform-provider-google/pull/1211 and
+    https://github.com/ansible-collections/google.cloud/issues/378 quote it.
+
+    Args:
+        sentence: without a full stop.
+    """
+    return ApiError(400, "invalidResourceUsage", f"Invalid resource usage: '{sentence}.'.")
 
 
 def unsupported(sentence: str) -> ApiError:

@@ -56,7 +56,7 @@ async def _detach_disk(cloud: Cloud, call: Call) -> Document:
         going = disks.attached(instance, device)
         if going["boot"] and instance["status"] != "TERMINATED":
             raise refusals.invalid_usage(
-                "To detach the boot disk, the instance must be in TERMINATED state."
+                "To detach the boot disk, the instance must be in TERMINATED state"
             )
         running = _is_on(name, instance)
         operation = cloud.operations.open(tx, call, "detachDisk", name)

@@ -31,7 +31,6 @@ from cloudspill_sandbox.compute.handlers import (
 )
 from cloudspill_sandbox.compute.lookup import found, zonal
 from cloudspill_sandbox.engine.call import Call, Document
-from cloudspill_sandbox.engine.errors import ApiError
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -48,11 +47,8 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         instance = found(tx, name)
         if instance["deletionProtection"]:
-            raise ApiError(
-                400,
-                "invalidResourceUsage",
-                "Invalid resource usage: "
-                "'Resource cannot be deleted if it's protected against deletion.'.",
+            raise refusals.invalid_usage(
+                "Resource cannot be deleted if it's protected against deletion"
             )
         if instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
             raise refusals.not_ready(name)
