@@ -4,8 +4,9 @@
 python -m bench.siege [--clients 20] [--gets 150] [--json FILE]
 
 One kind of enemy after the other, in a process of its own, attacks the port that everybody uses: a
-thousand connections that say nothing, heads that trickle, bodies without an end, documents as
-large as is allowed, garbage in place of TLS. Starts a sandbox in memory of its own; needs no root.
+thousand connections that say nothing, heads that trickle, bodies without an end, documents and
+batches as large as is allowed, garbage in place of TLS. Starts a sandbox in memory of its own;
+needs no root.
 """
 
 from __future__ import annotations
@@ -102,6 +103,17 @@ class Enemy:
         head = self._post(f"Content-Length: {len(document)}")
         await asyncio.gather(*(self._answered(head + document) for _ in range(2)))
 
+    async def batches(self) -> None:
+        """Send as many calls at once as a batch may hold."""
+        line = f"GET {self._collection} HTTP/1.1\r\n\r\n"
+        part = f"--cut\r\nContent-Type: application/http\r\n\r\n{line}\r\n"
+        content = (part * 1000 + "--cut--\r\n").encode()
+        head = self._post(f"Content-Length: {len(content)}").replace(
+            b"application/json", b"multipart/mixed; boundary=cut"
+        )
+        head = head.replace(self._collection.encode(), b"/batch/compute/v1", 1)
+        await asyncio.gather(*(self._answered(head + content) for _ in range(2)))
+
     async def garbage(self) -> None:
         """Send what is no TLS where TLS is due."""
 
@@ -136,7 +148,9 @@ class Enemy:
                 writer.write(sent)
                 await writer.drain()
                 self._begun()
-                await reader.readuntil(b"\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.split(b" ")[1] not in (b"200", b"400"):
+                    raise RuntimeError(f"not what was meant: {head!r}")
                 writer.close()
 
 
@@ -146,6 +160,7 @@ ATTACKS: dict[str, Callable[[Enemy], Awaitable[None]]] = {
     "100 MB of JSON": Enemy.too_large,
     "chunks without an end": Enemy.endless,
     "the largest documents": Enemy.largest,
+    "batches of 1000 calls": Enemy.batches,
     "garbage for TLS": Enemy.garbage,
 }
 

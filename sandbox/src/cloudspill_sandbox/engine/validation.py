@@ -181,10 +181,15 @@ def validate_response(api: Api, method: Method, document: Any) -> list[str]:
 
 def _decoder(*, large: bool) -> json.JSONDecoder:
     """Return a decoder; the one for large texts is Python, where C would let nobody else run."""
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-    if large:
-        decoder.scan_once = py_make_scanner(decoder)  # type: ignore[attr-defined]
+    if not large:
+        return json.JSONDecoder(parse_constant=_refuse_constant)
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_slow_dict)
+    decoder.scan_once = py_make_scanner(decoder)  # type: ignore[attr-defined]
     return decoder
+
+
+def _slow_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in pairs}  # noqa: C416 - dict() lets nobody else run
 
 
 def _refuse_constant(name: str) -> Any:

@@ -18,11 +18,13 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.engine.validation import LARGE
 from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers, json_response
 
 MAX_CALLS = 1000
 """Google's own limit."""
+
+_LARGE = 16 * 1024
+"""Bytes from which on a batch is taken apart in a thread."""
 
 _NESTED = re.compile(rb"[\r\n]content-type:\s*(?:multipart|message)/", re.IGNORECASE)
 """A part that holds parts: no call, and the parser's time grows with the square of their depth."""
@@ -41,7 +43,7 @@ async def answer_batch(request: HttpRequest, answer: Answerer) -> HttpResponse:
     Raises:
         ApiError: 400, the request is no batch; nothing was done then.
     """
-    if len(request.body) > LARGE:
+    if len(request.body) > _LARGE:
         calls = await asyncio.to_thread(_calls, request)
     else:
         calls = _calls(request)
