@@ -100,3 +100,22 @@ def test_every_client_passed_whatever_is_kept_of_it() -> None:
         if verdict != "pass"
     }
     assert not failed
+
+
+def test_every_cell_of_the_table_says_something() -> None:
+    """A method that a client offers is called by a test, or clients.py says why it cannot be."""
+    page = KEPT.with_name("fidelity.md").read_text()
+    _, _, table = page.partition("<!-- clients: generated")
+    head, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|")
+    )
+    assert len(rows) > 50
+    blank = [
+        f"{resource}.{methods}: {client}"
+        for resource, methods, *cells in rows
+        for client, cell in zip(head[2:], cells, strict=True)
+        if not cell
+    ]
+    assert blank == []
