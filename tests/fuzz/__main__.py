@@ -5,8 +5,8 @@ python -m tests.fuzz [--minutes 2] [--seed N] [--examples 300] [--json FILE]
 
 Sane and insane requests to every implemented method, drawn from Google's discovery documents, and
 bytes that are no request. Exit status 1 when anything is wrong, or an implemented method was never
-called; the seed that is printed with what was found, with `--minutes 0`, sends the same again. Needs
-no root.
+called. The seed that is printed with what was found, with `--minutes 0`, sends the same again.
+Needs no root.
 """
 
 from __future__ import annotations
