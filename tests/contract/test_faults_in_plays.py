@@ -74,6 +74,24 @@ def test_google_cloud_s_module_fails_with_the_words_of_a_stock_out_and_of_a_quot
     assert made["changed"], made
 
 
+def test_google_cloud_s_modules_wait_for_what_takes_longer(
+    faults: Faults, module: Module, rest: Rest, named: Named
+) -> None:
+    name = named("slow")
+    scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+    common = {"project": rest.project, "auth_kind": "application", "scopes": scopes}
+    slow = [
+        faults.add("operation-slow", match=name, method=method, delay=4)
+        for method in ("compute.disks.insert", "compute.images.insert")
+    ]
+    disk = module("google.cloud.gcp_compute_disk", name=name, zone=rest.zone, size_gb=10, **common)
+    assert disk.get("status") == "READY", disk
+    source = {"selfLink": disk["selfLink"]}
+    image = module("google.cloud.gcp_compute_image", name=name, source_disk=source, **common)
+    assert image.get("status") == "READY", image
+    assert [faults.get(each)["fired"] for each in slow] == [1, 1]
+
+
 def test_our_modules_wait_out_what_passes(
     faults: Faults, module: Module, rest: Rest, named: Named
 ) -> None:
