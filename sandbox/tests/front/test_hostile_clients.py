@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 
 import pytest
 
 from cloudspill_sandbox import http_connection
 from cloudspill_sandbox.engine.validation import LARGE
-from cloudspill_sandbox.front import server, transport
+from cloudspill_sandbox.front import door, server, transport
 
 from .conftest import INSTANCES, RunningFront, StartFront, World
 
@@ -159,6 +160,29 @@ async def test_a_client_does_not_negotiate_again(running: RunningFront) -> None:
         await client.wait()
     assert b"RENEGOTIATING" in told
     assert b"no renegotiation" in told
+
+
+async def test_one_guest_does_not_begin_handshakes_without_number(
+    monkeypatch: pytest.MonkeyPatch, running: RunningFront
+) -> None:
+    monkeypatch.setattr(door, "MAX_HANDSHAKES", 2)
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    await running.front.listen_tls(listener)
+    silent = [await asyncio.open_connection(*address) for _ in range(3)]
+    assert await end_of(silent[2][0]) == b"", "one too many"
+    silent[0][1].close()
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(ConnectionError):
+                reader, writer = await asyncio.open_connection(
+                    *address, ssl=running.context, server_hostname=HOST
+                )
+                break
+    writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+    assert b" 404 " in await reader.readline(), "there is room again"
+    for _, each in (*silent, (reader, writer)):
+        each.close()
 
 
 async def test_large_bodies_wait_for_room_and_small_ones_do_not(

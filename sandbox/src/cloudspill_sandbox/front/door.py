@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from typing import cast
 
-from cloudspill_sandbox.front.pipe import HEAD_END, Handover, HeadError, HeadReader, join
+from cloudspill_sandbox.front.pipe import HEAD_END, Handover, HeadError, HeadReader, Held, join
 from cloudspill_sandbox.front.tls import ServerCertificate
 from cloudspill_sandbox.front.tunnel import TunnelError, Tunneller
 
 HEAD_TIMEOUT = 10.0
 """Seconds until a client has said where it wants to go, and as many for its TLS handshake."""
+
+MAX_HANDSHAKES = 64
+"""TLS handshakes at once with one guest: what has not said who it is costs memory all the same."""
 
 _LOG = logging.getLogger("cloudspill_sandbox.front")
 _GOOGLE = "googleapis.com"
@@ -47,12 +52,17 @@ class Door:
         self._hosts = _GOOGLE_HOSTS | own_hosts
         self._tunneller = tunneller
         self._http = http
+        self._handshakes: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: set[asyncio.Transport] = set()
 
     def connection(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         return _Entrance(self._enter)
+
+    def secure_connection(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection that begins with TLS."""
+        return _SecureEntrance(self._enter_secured)
 
     async def close(self) -> None:
         """End what is still being set up, and every tunnel."""
@@ -63,9 +73,35 @@ class Door:
             transport.abort()
 
     def _enter(self, entrance: HeadReader) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(entrance))
+        self._begin(self._serve(entrance))
+
+    def _enter_secured(self, transport: asyncio.Transport) -> None:
+        self._begin(self._serve_secured(transport))
+
+    def _begin(self, serving: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(serving)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve_secured(self, transport: asyncio.Transport) -> None:
+        peer: str = transport.get_extra_info("peername", ("",))[0]
+        if self._handshakes[peer] >= MAX_HANDSHAKES:
+            _LOG.warning("%s begins more than %d connections: refused", peer, MAX_HANDSHAKES)
+            transport.abort()
+            return
+        self._handshakes[peer] += 1
+        try:
+            await self._secure(transport)
+        except OSError as error:  # a client that does not trust the certificate, or left
+            _LOG.debug("TLS: %s", error)
+            transport.abort()
+        except BaseException:
+            transport.abort()
+            raise
+        finally:
+            self._handshakes[peer] -= 1
+            if not self._handshakes[peer]:
+                del self._handshakes[peer]
 
     async def _serve(self, entrance: HeadReader) -> None:
         transport = entrance.transport
@@ -102,6 +138,14 @@ class Door:
         if rest:
             raise TunnelError(400, "a client must wait for the proxy's answer before TLS begins")
         _accept(transport)
+        await self._secure(transport)
+
+    async def _secure(self, transport: asyncio.Transport) -> None:
+        """Set TLS up in place, and speak HTTP over it.
+
+        Raises:
+            OSError: the client does not want to, or is gone.
+        """
         handover = Handover()
         secured = await asyncio.get_running_loop().start_tls(
             transport,
@@ -134,6 +178,17 @@ class _Entrance(HeadReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._enter(self)
+
+
+class _SecureEntrance(Held):
+    """Calls back once it is connected."""
+
+    def __init__(self, enter: Callable[[asyncio.Transport], None]) -> None:
+        self._enter = enter
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._enter(cast("asyncio.Transport", transport))
 
 
 def _is_for_endpoint(head: bytes) -> bool:

@@ -107,12 +107,9 @@ class Front:
 
     async def listen_tls(self, listener: socket.socket) -> None:
         """Answer TLS connections to a listening socket, without a proxy."""
-        self._open_door()
-        assert self._http is not None
-        server = await asyncio.get_running_loop().create_server(
-            self._http, sock=listener, ssl=self._certificate.context, ssl_handshake_timeout=10
-        )
-        self._servers.append(server)
+        door = self._open_door()
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(door.secure_connection, sock=listener))
 
     async def stop(self) -> None:
         """Close the sockets; calls under way have a moment to end."""
