@@ -279,12 +279,18 @@ def show(report: dict[str, Any]) -> None:
             console.print(f"{name}: {value}")
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="Many clients at once.")
-    parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--gets", type=int, default=200, help="of each client")
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / "load.json")
+def run(what: str, measure: Callable[[int, int], dict[str, Any]], file: str, *usual: int) -> None:
+    """Read the command line, measure, print, write.
+
+    Args:
+        what: is measured, in a sentence.
+        file: where the figures go unless the command line says.
+        usual: how many clients, and how many gets of each.
+    """
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--clients", type=int, default=usual[0])
+    parser.add_argument("--gets", type=int, default=usual[1], help="of each client")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / file)
     arguments = parser.parse_args()
     report = measure(arguments.clients, arguments.gets)
     show(report)
@@ -293,4 +299,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run("Many clients at once.", measure, "load.json", 50, 200)

@@ -11,10 +11,8 @@ needs no root.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
 import multiprocessing
 import os
 import resource
@@ -23,11 +21,10 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import Any
 
-from bench.api import HOST, ROOT, Figures, access_token, make_instance, sandbox
-from bench.load import gets, request, show, through_proxy
+from bench.api import HOST, Figures, access_token, make_instance, sandbox
+from bench.load import gets, request, run, through_proxy
 
 IDLE = 1000
 TRICKLING = 200
@@ -211,18 +208,5 @@ def measure(clients: int, count: int) -> dict[str, Any]:
     return report
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="What gets cost while other clients mean harm.")
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--gets", type=int, default=150, help="of each client")
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / "siege.json")
-    arguments = parser.parse_args()
-    report = measure(arguments.clients, arguments.gets)
-    show(report)
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    run("What gets cost while other clients mean harm.", measure, "siege.json", 20, 150)
