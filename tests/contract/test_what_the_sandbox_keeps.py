@@ -26,7 +26,9 @@ from .rest import Rest
 from .target import Target
 
 LARGEST_MB = 140
-"""It begins with 87 and has 124 after all contract tests; one of them again adds nothing."""
+"""It begins with 87 and has 124 after all contract tests. Calls of every API, whose resources go
+again, take it to 109 in their first round and to 111 in the eighth."""
+
 SECRET = re.compile(
     r"ya29\.|eyJ[\w-]+\.eyJ[\w-]+|Bearer \S|PRIVATE KEY|access_token=[^&\s]|assertion=|"
     r"ssh-(?:rsa|ed25519) AAAA"
