@@ -14,7 +14,10 @@ from .gcloud import Gcloud
 from .rest import Rest
 from .target import Target
 
-pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed"),
+    pytest.mark.slow,
+]
 
 Named = Callable[[str], str]
 

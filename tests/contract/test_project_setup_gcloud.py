@@ -26,7 +26,10 @@ IAM = "https://iam.googleapis.com/v1"
 PROBE, SECOND = "policytroubleshooter.googleapis.com", "policyanalyzer.googleapis.com"
 STARTS = "compute.instances.start"
 
-pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed"),
+    pytest.mark.slow,
+]
 
 Named = Callable[[str], str]
 
