@@ -65,6 +65,7 @@ def read(
         ApiError: 400 for what Google would refuse.
     """
     body = call.body
+    refusals.check_supported("resource", body, "instanceFlexibilityPolicy")
     count = _number("resource.count", body.get("count"), 1, _MOST)
     least = count
     if body.get("minCount") is not None:
@@ -107,7 +108,6 @@ def _zones(cloud: Cloud, call: Call, named: frozenset[str], *, carried_out: bool
 
 
 def _allowed_zones(call: Call, policy: Document) -> list[str]:
-    refusals.check_supported("resource", call.body, "instanceFlexibilityPolicy")
     field = "resource.locationPolicy"
     if (region := REGIONS.get(call.path["region"])) is None:  # permissions are asked first
         raise refusals.unknown_scope("region", call.path["region"])

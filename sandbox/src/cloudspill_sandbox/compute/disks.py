@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import documents, names, operation_warnings, refusals, sources
+from cloudspill_sandbox.compute import (
+    disk_features,
+    documents,
+    names,
+    operation_warnings,
+    refusals,
+    sources,
+)
 from cloudspill_sandbox.compute.catalogue.disk_types import DISK_TYPES
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
@@ -22,18 +29,6 @@ if TYPE_CHECKING:
 _DEVICE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _READ_ONLY = "READ_ONLY"
 _BLOCK_SIZES = ("4096", "16384")
-_UNSUPPORTED = (
-    "asyncPrimaryDisk",
-    "diskEncryptionKey",
-    "replicaZones",
-    "resourcePolicies",
-    "sourceImageEncryptionKey",
-    "sourceInstantSnapshot",
-    "sourceMachineImage",
-    "sourceSnapshotEncryptionKey",
-    "sourceStorageObject",
-    "storagePool",
-)
 _MOST_ATTACHED = 16
 """Of a shared-core machine type: https://cloud.google.com/compute/docs/disks#pdnumberlimits."""
 
@@ -90,7 +85,7 @@ def reserve(
         raise already_exists(name)
     type_field = "type" if size_field == "sizeGb" else "diskType"
     disk_type = _disk_type(cloud, name, f"{field}.{type_field}", body.get("type"))
-    refusals.check_supported(field, body, *_UNSUPPORTED)
+    features = disk_features.checked(field, body)
     origin, facts = _origin(cloud, tx, name, field, body)
     at = f"{field}.{size_field}"
     size = checked_size(at, body.get("sizeGb"), origin)
@@ -106,7 +101,8 @@ def reserve(
             "enableConfidentialCompute": False,
         }
         | facts
-        | documents.given(body, "description", "licenses", "locationHint", "provisionedIops")
+        | features
+        | disk_features.of_guest(body, facts)
     )
     document = documents.labelled(
         document, names.check_labels(f"{field}.labels", body.get("labels"))
@@ -209,12 +205,17 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
         ApiError: 400 when it does not exist, is in another zone, or is in use elsewhere.
     """
     zone = instance.split("/")[3]
-    refusals.check_supported(field, body, "diskEncryptionKey", "forceAttach")
     if body.get("initializeParams"):
         raise refusals.invalid_value(
             field, "", "At most one of source and initializeParams may be specified."
         )
     disk = _in_zone(cloud, tx, f"{field}.source", body["source"], zone)
+    if body.get("diskSizeGb") and int(body["diskSizeGb"]) != int(disk["sizeGb"]):
+        raise refusals.invalid_value(
+            f"{field}.diskSizeGb",
+            body["diskSizeGb"],
+            f"The disk has {disk['sizeGb']} GB. Resize it with disks.resize.",
+        )
     name = names.relative(disk["selfLink"])
     shared = body.get("mode") == _READ_ONLY and _only_read(tx, name, disk)
     if disk.get("users") and not shared:
@@ -277,10 +278,8 @@ def check_attachment(field: str, body: Document, *, boot: bool) -> None:
     Raises:
         ApiError: 400 for a scratch disk, or a boot disk that could not be written to.
     """
-    if body.get("type") == "SCRATCH":
-        raise refusals.invalid_value(
-            f"{field}.type", "SCRATCH", "Not supported by this sandbox (docs/fidelity.md)."
-        )
+    refusals.check_supported(field, body, "diskEncryptionKey", "forceAttach")
+    refusals.check_one_of(field, body, "type", "PERSISTENT")
     if boot and body.get("mode") == _READ_ONLY:
         raise refusals.invalid_value(
             f"{field}.mode", _READ_ONLY, "A boot disk must be attached in READ_WRITE mode."
@@ -292,18 +291,22 @@ def attachment(
 ) -> Document:
     """Return the AttachedDisk document of a disk in an instance."""
     device = body.get("deviceName") or f"persistent-disk-{index}"
-    return {
-        "kind": "compute#attachedDisk",
-        "type": "PERSISTENT",
-        "mode": body.get("mode") or "READ_WRITE",
-        "source": disk["selfLink"],
-        "deviceName": device,
-        "index": index,
-        "boot": boot,
-        "autoDelete": auto_delete,
-        "interface": body.get("interface") or "SCSI",
-        "diskSizeGb": disk["sizeGb"],
-    } | documents.given(disk, "licenses", "guestOsFeatures", "architecture")
+    return (
+        {
+            "kind": "compute#attachedDisk",
+            "type": "PERSISTENT",
+            "mode": body.get("mode") or "READ_WRITE",
+            "source": disk["selfLink"],
+            "deviceName": device,
+            "index": index,
+            "boot": boot,
+            "autoDelete": auto_delete,
+            "interface": body.get("interface") or "SCSI",
+            "diskSizeGb": disk["sizeGb"],
+        }
+        | documents.given(disk, "licenses", "architecture")
+        | disk_features.of_guest(body, disk)
+    )
 
 
 def use(cloud: Cloud, tx: Transaction, disk: str, instance: str) -> None:

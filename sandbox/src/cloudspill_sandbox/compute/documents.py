@@ -98,6 +98,33 @@ def full_match(pattern: str, text: str) -> bool:
     return re.fullmatch(pattern, text) is not None
 
 
+def says(asked: object, held: object) -> bool:
+    """Whether what a request has says nothing else than what there is, as far as it goes.
+
+    A partial URL says what the full one says.
+    """
+    if isinstance(asked, dict) and isinstance(held, dict):
+        rest = {key: value for key, value in asked.items() if value is not None}
+        return all(says(rest[key], held.get(key)) for key in rest.keys() - {"fingerprint"})
+    if isinstance(asked, list) and isinstance(held, list):
+        return len(asked) == len(held) and all(map(says, asked, held))
+    if isinstance(asked, str) and isinstance(held, str):
+        path = names.without_host(asked)
+        return path == names.without_host(held) or bool(path and held.endswith(f"/{path}"))
+    return asked == held or (held is None and asked in (None, False, 0, "", [], {}))
+
+
+def check_same(field: str, body: Document, held: Document, *keys: str) -> None:
+    """Return when a request, as far as it has these fields, says of them what there is.
+
+    Raises:
+        ApiError: 400, one would be changed.
+    """
+    for key in keys:
+        if body.get(key) is not None and not says(body[key], held.get(key)):
+            raise refusals.fixed(f"{field}.{key}")
+
+
 def given(body: Document, *fields: str) -> Document:
     """Return those of the fields that a request body has with a value."""
     return {field: body[field] for field in fields if body.get(field) is not None}

@@ -40,6 +40,7 @@ def checked(cloud: Cloud, tx: Transaction, body: Document) -> Document:
     Raises:
         ApiError: 400 for what Google would refuse.
     """
+    refusals.check_supported("resource", body, "params")
     direction = body.get("direction") or "INGRESS"
     if bool(body.get("allowed")) == bool(body.get("denied")):
         raise refusals.invalid_value(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cloudspill_sandbox.compute import (
     disks,
     documents,
+    instance_features,
     instance_metadata,
     interfaces,
     machines,
@@ -56,7 +57,6 @@ UPDATABLE = RESTARTING | {
 """What can change: https://cloud.google.com/compute/docs/instances/update-instance-properties."""
 
 _HOST_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-_UNSUPPORTED = ("guestAccelerators", "sourceMachineImage", "instanceEncryptionKey")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
     name = f"{cloud.project}/zones/{zone}/instances/{key}"
     if tx.get(name):
         raise already_exists(name)
-    refusals.check_supported("resource", body, *_UNSUPPORTED)
+    features = instance_features.checked("resource", body)
     base = documents.resource("instance", name, cloud.clock())
     attached, new_disks = _disks(cloud, tx, name, body.get("disks") or [])
     size = checked_machine_type(cloud, zone, "resource.machineType", body.get("machineType"))
@@ -108,16 +108,16 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
         "startRestricted": False,
         "cpuPlatform": CPU_PLATFORM,
         "shieldedInstanceConfig": shielded(body.get("shieldedInstanceConfig")),
-        "shieldedInstanceIntegrityPolicy": {"updateAutoLearnPolicy": True},
+        "shieldedInstanceIntegrityPolicy": {"updateAutoLearnPolicy": True}
+        | (body.get("shieldedInstanceIntegrityPolicy") or {}),
+        "reservationAffinity": {"consumeReservationType": "ANY_RESERVATION"},
         "lastStartTimestamp": documents.timestamp(cloud.clock()),
     }
     if accounts := service_accounts.checked(
         cloud, tx, "resource.serviceAccounts", body.get("serviceAccounts")
     ):
         document["serviceAccounts"] = accounts
-    document |= documents.given(
-        body, "description", "minCpuPlatform", "resourcePolicies", "displayDevice"
-    )
+    document |= features | documents.given(body, "description", "minCpuPlatform", "displayDevice")
     if hostname := body.get("hostname"):
         document["hostname"] = _checked_hostname(hostname)
     labels = names.check_labels("resource.labels", body.get("labels"))

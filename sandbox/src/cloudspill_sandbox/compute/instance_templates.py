@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
+    disk_features,
     disks,
     documents,
+    instance_features,
     instance_metadata,
+    interfaces,
     names,
     refusals,
     scheduling,
@@ -26,12 +29,10 @@ if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
 PARAMETER = "sourceInstanceTemplate"
-_UNSUPPORTED = ("guestAccelerators", "localSsdEncryptionMode", "networkPerformanceConfig")
 _KEPT = (
     "canIpForward",
     "description",
     "minCpuPlatform",
-    "resourcePolicies",
     "serviceAccounts",
     "shieldedInstanceConfig",
 )
@@ -47,23 +48,27 @@ def checked(cloud: Cloud, store: Store | Transaction, field: str, body: Document
     Raises:
         ApiError: 400 for what no instance could be made of, whatever its zone.
     """
-    refusals.check_supported(field, body, *_UNSUPPORTED)
+    features = instance_features.checked(field, body)
     machine_type = body.get("machineType")
     if not machine_type:
         raise refusals.missing(f"{field}.machineType")
     if "/" in machine_type:
         raise refusals.no_match(f"{field}.machineType", machine_type, names.NAME)
-    properties = documents.given(body, *_KEPT) | {
-        "machineType": machine_type,
-        "disks": _disks(cloud, f"{field}.disks", body.get("disks") or []),
-        "networkInterfaces": _interfaces(
-            cloud, store, f"{field}.networkInterfaces", body.get("networkInterfaces") or []
-        ),
-        "metadata": instance_metadata.checked(f"{field}.metadata", body.get("metadata")),
-        "scheduling": scheduling.checked(
-            f"{field}.scheduling", body.get("scheduling"), cloud.clock()
-        ),
-    }
+    properties = (
+        features
+        | documents.given(body, *_KEPT)
+        | {
+            "machineType": machine_type,
+            "disks": _disks(cloud, f"{field}.disks", body.get("disks") or []),
+            "networkInterfaces": _interfaces(
+                cloud, store, f"{field}.networkInterfaces", body.get("networkInterfaces") or []
+            ),
+            "metadata": instance_metadata.checked(f"{field}.metadata", body.get("metadata")),
+            "scheduling": scheduling.checked(
+                f"{field}.scheduling", body.get("scheduling"), cloud.clock()
+            ),
+        }
+    )
     if labels := names.check_labels(f"{field}.labels", body.get("labels")):
         properties["labels"] = labels
     if found := tags.checked(f"{field}.tags", body.get("tags")).get("items"):
@@ -85,6 +90,7 @@ def _disk(cloud: Cloud, field: str, index: int, body: Document) -> Document:
             f"{field}.boot", str(boot).lower(), "The first disk, and no other, is the boot disk."
         )
     disks.check_attachment(field, body, boot=boot)
+    disk_features.checked(f"{field}.initializeParams", body.get("initializeParams") or {})
     disk = {
         "kind": "compute#attachedDisk",
         "type": "PERSISTENT",
@@ -117,6 +123,7 @@ def _interfaces(
 def _interface(
     cloud: Cloud, store: Store | Transaction, field: str, at: int, body: Document
 ) -> Document:
+    interfaces.check_features(field, body)
     # Names of interfaces are the server's, whatever a client says.
     interface = body | {"kind": "compute#networkInterface", "name": f"nic{at}"}
     if not (body.get("network") or body.get("subnetwork")):

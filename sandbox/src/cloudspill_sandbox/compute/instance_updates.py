@@ -35,9 +35,28 @@ _ELSEWHERE = {
     "disks": "Attach and detach disks with attachDisk and detachDisk.",
     "networkInterfaces": "Change them with updateNetworkInterface, addAccessConfig and "
     "deleteAccessConfig.",
-    "hostname": "The field cannot be changed.",
-    "name": "The field cannot be changed.",
 }
+_OUTPUT = frozenset(
+    {
+        "cpuPlatform",
+        "creationTimestamp",
+        "fingerprint",
+        "id",
+        "kind",
+        "lastStartTimestamp",
+        "lastStopTimestamp",
+        "lastSuspendedTimestamp",
+        "resourceStatus",
+        "satisfiesPzi",
+        "satisfiesPzs",
+        "selfLink",
+        "startRestricted",
+        "status",
+        "statusMessage",
+        "zone",
+    }
+)
+"""What a client may send back as it once read it."""
 
 
 def updated(cloud: Cloud, tx: Transaction, instance: Document, body: Document) -> Document:
@@ -49,8 +68,10 @@ def updated(cloud: Cloud, tx: Transaction, instance: Document, body: Document) -
     documents.check_fingerprint(body.get("fingerprint"), instance["fingerprint"], "instance")
     for field, sentence in _ELSEWHERE.items():
         asked, held = body.get(field), instance.get(field)
-        if (asked is not None or field == "disks") and not _says(asked, held):
+        if (asked is not None or field == "disks") and not documents.says(asked, held):
             raise refusals.invalid_value(f"resource.{field}", "", sentence)
+    fixed = body.keys() - _ELSEWHERE.keys() - instance_plan.UPDATABLE - _OUTPUT
+    documents.check_same("resource", body, instance, *sorted(fixed))
     zone = names.last(instance["zone"])
     size = instance_plan.checked_machine_type(
         cloud, zone, "resource.machineType", body.get("machineType")
@@ -109,18 +130,6 @@ def _scheduling(cloud: Cloud, instance: Document, body: Document) -> Document:
     """Return the Scheduling; one that stays is good although its time may be near by now."""
     held: Document = instance["scheduling"]
     asked = body.get("scheduling")
-    if asked is not None and _says(asked, held) and _says(held, asked):
+    if asked is not None and documents.says(asked, held) and documents.says(held, asked):
         return held
     return scheduling.checked("resource.scheduling", asked, cloud.clock())
-
-
-def _says(asked: object, held: object) -> bool:
-    """Whether what a request has says nothing else than what there is, as far as it goes."""
-    if isinstance(asked, dict) and isinstance(held, dict):
-        given = {key: value for key, value in asked.items() if value is not None}
-        return all(_says(given[key], held.get(key)) for key in given.keys() - {"fingerprint"})
-    if isinstance(asked, list) and isinstance(held, list):
-        return len(asked) == len(held) and all(map(_says, asked, held))
-    if isinstance(asked, str) and isinstance(held, str):
-        return names.without_host(asked) == names.without_host(held)
-    return asked == held or (held is None and asked in (False, 0, ""))

@@ -31,6 +31,7 @@ _FIELD = "resource.networkInterfaces"
 _UNSUPPORTED = (
     "aliasIpRanges",
     "aliasIpv6Ranges",
+    "enableVpcScopedDns",
     "igmpQuery",
     "internalIpv6PrefixLength",
     "ipv6AccessConfigs",
@@ -69,11 +70,7 @@ def plan(
 def _plan_one(
     cloud: Cloud, tx: Transaction, instance: str, field: str, nic: str, body: Document
 ) -> Document:
-    refusals.check_supported(field, body, *_UNSUPPORTED)
-    if body.get("stackType") not in (None, "IPV4_ONLY"):
-        raise refusals.invalid_value(
-            f"{field}.stackType", body["stackType"], "Its subnetwork has no IPv6 range."
-        )
+    check_features(field, body)
     region = ZONES[instance.split("/")[3]].name
     subnetwork = subnetwork_of(cloud, tx, field, region, body)
     planned: Document = documents.given(body, "nicType", "queueCount") | {
@@ -92,6 +89,19 @@ def _plan_one(
         at = f"{field}.accessConfigs[0]"
         planned["accessConfigs"] = [access_configs.planned(cloud, tx, instance, at, configs[0])]
     return stamped(planned)
+
+
+def check_features(field: str, body: Document) -> None:
+    """Return when a NetworkInterface asks for nothing that no interface here has.
+
+    Raises:
+        ApiError: 400 that names the field.
+    """
+    refusals.check_supported(field, body, *_UNSUPPORTED)
+    if body.get("stackType") not in (None, "IPV4_ONLY"):
+        raise refusals.invalid_value(
+            f"{field}.stackType", body["stackType"], "Its subnetwork has no IPv6 range."
+        )
 
 
 def moved(

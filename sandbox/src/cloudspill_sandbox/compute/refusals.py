@@ -43,9 +43,27 @@ def check_supported(field: str, body: Mapping[str, object], *unsupported: str) -
     """
     for key in unsupported:
         if body.get(key):
-            raise invalid_value(
-                f"{field}.{key}", "", "Not supported by this sandbox (docs/fidelity.md)."
-            )
+            raise unsupported_value(f"{field}.{key}", "")
+
+
+def check_one_of(field: str, body: Mapping[str, object], key: str, *supported: object) -> None:
+    """Return when a field has no value, or one that the sandbox has.
+
+    Raises:
+        ApiError: 400 that names the field and its value.
+    """
+    if body.get(key) and body[key] not in supported:
+        raise unsupported_value(f"{field}.{key}", body[key])
+
+
+def unsupported_value(field: str, value: object) -> ApiError:
+    """400 for what Google has and the sandbox does not."""
+    return invalid_value(field, value, "Not supported by this sandbox (docs/fidelity.md).")
+
+
+def fixed(field: str) -> ApiError:
+    """400 for a field that a method does not change."""
+    return invalid_value(field, "", "The field cannot be changed.")
 
 
 def dangling(field: str, value: object, kind: str) -> ApiError:

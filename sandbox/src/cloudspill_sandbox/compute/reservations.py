@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 _INTERNAL_ONLY = ("subnetwork", "network", "purpose")
 _PURPOSES = (None, "GCE_ENDPOINT")
-_UNSUPPORTED = ("ipCollection", "ipv6EndpointType", "prefixLength")
+_UNSUPPORTED = (
+    "ipCollection",
+    "ipv6EndpointType",
+    "networkAttachment",
+    "prefixLength",
+    "serviceClassId",
+)
 
 
 def reserved(cloud: Cloud, tx: Transaction, name: str, body: Document) -> Document:
@@ -33,10 +39,7 @@ def reserved(cloud: Cloud, tx: Transaction, name: str, body: Document) -> Docume
         ApiError: 400 for what Google would refuse, 403 when no address is free.
     """
     refusals.check_supported("resource", body, *_UNSUPPORTED)
-    if body.get("ipVersion") == "IPV6":
-        raise refusals.invalid_value(
-            "resource.ipVersion", "IPV6", "Not supported by this sandbox (docs/fidelity.md)."
-        )
+    refusals.check_one_of("resource", body, "ipVersion", "IPV4")
     region = name.split("/")[3]
     if body.get("addressType") == "INTERNAL":
         return _internal(cloud, tx, name, region, body)

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import names, refusals
+from cloudspill_sandbox.compute import documents, names, refusals
 from cloudspill_sandbox.compute.lookup import found
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
@@ -63,6 +63,8 @@ def secondary(
         raise refusals.invalid_value(field, len(body), f"At most {_MOST_SECONDARY} are allowed.")
     taken, result, known = list(own), [], set()
     for at, entry in enumerate(body):
+        refusals.check_supported(f"{field}[{at}]", entry, "ipCollection", "reservedInternalRange")
+        refusals.check_one_of(f"{field}[{at}]", entry, "ipVersion", "IPV4")
         name = names.check_name(f"{field}[{at}].rangeName", entry.get("rangeName"))
         ip_range = checked(entry.get("ipCidrRange"), f"{field}[{at}].ipCidrRange")
         if name in known:
@@ -74,7 +76,8 @@ def secondary(
         check_apart(cloud, network, ip_range, besides)
         known.add(name)
         taken.append(ip_range)
-        result.append({"rangeName": name, "ipCidrRange": str(ip_range)})
+        given = documents.given(entry, "ipVersion")
+        result.append({"rangeName": name, "ipCidrRange": str(ip_range)} | given)
     return result
 
 

@@ -26,7 +26,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
             raise already_exists(name)
         document = documents.resource("address", name, cloud.clock())
         document |= reservations.reserved(cloud, tx, name, call.body)
-        document |= documents.given(call.body, "description")
+        document |= documents.given(call.body, "description", "ipVersion")
         checked = names.check_labels("resource.labels", call.body.get("labels"))
         tx.put(name, documents.labelled(document, checked))
         quotas.check(cloud, tx, call.path["region"])

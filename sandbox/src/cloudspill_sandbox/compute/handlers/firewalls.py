@@ -40,6 +40,7 @@ async def _replace(cloud: Cloud, call: Call, kind: str) -> Document:
     name = worldwide(call, "firewalls", "firewall")
     with cloud.transaction() as tx:
         current = found(tx, name)
+        documents.check_same("resource", call.body, current, "name")
         base = {key: current[key] for key in firewall_rules.FIXED if key in current}
         body = call.body if kind == "update" else firewall_rules.merged(current, call.body)
         tx.put(name, base | firewall_rules.checked(cloud, tx, body))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import (
     copies,
+    disk_features,
     disks,
     documents,
     names,
@@ -23,7 +24,9 @@ from cloudspill_sandbox.engine.store import Transaction
 _SOURCES = ("sourceDisk", "sourceImage", "sourceSnapshot")
 _UNSUPPORTED = (
     "imageEncryptionKey",
+    "params",
     "rawDisk",
+    "shieldedInstanceInitialState",
     "sourceDiskEncryptionKey",
     "sourceImageEncryptionKey",
     "sourceSnapshotEncryptionKey",
@@ -55,6 +58,7 @@ async def _list(cloud: Cloud, call: Call) -> Document:
 async def _insert(cloud: Cloud, call: Call) -> Document:
     key = names.check_name("resource.name", call.body.get("name"))
     refusals.check_supported("resource", call.body, *_UNSUPPORTED)
+    refusals.check_one_of("resource", call.body, "architecture", "X86_64")
     name = f"{worldwide(call, 'images')}/{key}"
     with cloud.transaction() as tx:
         if tx.get(name):
@@ -112,8 +116,9 @@ def _document(cloud: Cloud, name: str, body: Document, origin: Document) -> Docu
             source: origin["selfLink"],
             f"{source}Id": origin["id"],
         }
-        | documents.given(origin, "licenses", "guestOsFeatures", "architecture")
-        | documents.given(body, "description", "family", "guestOsFeatures", "licenses")
+        | documents.given(origin, "licenses", "architecture")
+        | documents.given(body, "description", "family", "licenseCodes", "licenses")
+        | disk_features.of_guest(body, origin)
     )
     if "family" in document:
         names.check_name("resource.family", document["family"])
@@ -130,9 +135,11 @@ async def _patch(cloud: Cloud, call: Call) -> Document:
     """Change family, description and deprecation; the reference says that nothing else can be."""
     fields = {key: call.body[key] for key in _CHANGEABLE if key in call.body}
     if fixed := sorted(call.body.keys() - _CHANGEABLE - _IGNORED):
-        raise refusals.invalid_value(f"resource.{fixed[0]}", "", "The field cannot be changed.")
+        raise refusals.fixed(f"resource.{fixed[0]}")
     if family := fields.get("family"):
         names.check_name("resource.family", family)
+    held = found(cloud.store, worldwide(call, "images", "image"))
+    documents.check_same("resource", call.body, held, "name")
     return await _change(cloud, call, "patch", fields)
 
 

@@ -23,9 +23,9 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
         running = _is_on(name, instance)
         if not call.body.get("source"):
             raise refusals.missing("source")
-        disk = disks.existing(cloud, tx, name, call.body, "resource")
         boot = bool(call.body.get("boot"))
         disks.check_attachment("resource", call.body, boot=boot)
+        disk = disks.existing(cloud, tx, name, call.body, "resource")
         if boot and any(entry["boot"] for entry in instance["disks"]):
             raise refusals.invalid_value("boot", "true", "The instance has a boot disk.")
         index = 1 + max((entry["index"] for entry in instance["disks"]), default=-1)

@@ -24,7 +24,8 @@ from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
 
-_FIXED = ("aliasIpRanges", "ipv6AccessConfigs", "nicType", "queueCount", "subinterfaces")
+_MOVED = frozenset({"fingerprint", "kind", "name", "network", "networkIP", "subnetwork"})
+"""What of an interface an update may change, or a client send back as it once read it."""
 
 
 async def _add_access_config(cloud: Cloud, call: Call) -> Document:
@@ -122,8 +123,7 @@ async def _update(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         instance = found(tx, name)
         before = _interface(call, instance)
-        asked = {key: call.body.get(key) for key in _FIXED if call.body.get(key) != before.get(key)}
-        refusals.check_supported("resource", asked, *_FIXED)
+        documents.check_same("resource", call.body, before, *sorted(call.body.keys() - _MOVED))
         documents.check_fingerprint(
             call.body.get("fingerprint"), before["fingerprint"], "network interface"
         )

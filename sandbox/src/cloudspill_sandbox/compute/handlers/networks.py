@@ -13,6 +13,8 @@ from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
 
 _PATCHABLE = ("routingConfig", "mtu", "description", "networkFirewallPolicyEnforcementOrder")
+_UNSUPPORTED = ("enableUlaInternalIpv6", "internalIpv6Range", "networkProfile", "params")
+_FIXED = ("autoCreateSubnetworks", "IPv4Range", "name", *_UNSUPPORTED)
 _MTU = range(1300, 8897)
 
 
@@ -23,6 +25,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         raise refusals.invalid_value(
             "resource.IPv4Range", call.body["IPv4Range"], "Legacy networks can no longer be made."
         )
+    refusals.check_supported("resource", call.body, *_UNSUPPORTED)
     _check_mtu(call.body)
     network = documents.resource("network", name, cloud.clock()) | documents.given(
         call.body, *_PATCHABLE
@@ -47,6 +50,7 @@ async def _patch(cloud: Cloud, call: Call) -> Document:
     _check_mtu(call.body)
     with cloud.transaction() as tx:
         network = found(tx, name)
+        documents.check_same("resource", call.body, network, *_FIXED)
         tx.put(name, network | documents.given(call.body, *_PATCHABLE))
         operation = cloud.operations.open(tx, call, "patch", name)
         cloud.operations.close(tx, operation)

@@ -11,10 +11,12 @@ from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
 
 _UNSUPPORTED = (
+    "params",
     "snapshotEncryptionKey",
     "sourceDiskEncryptionKey",
     "sourceDiskForRecoveryCheckpoint",
     "sourceInstantSnapshot",
+    "sourceInstantSnapshotEncryptionKey",
 )
 
 _STEPS = {

@@ -28,13 +28,21 @@ _SHORTEST_AUTOMATIC_PREFIX = 16
 _PATCHABLE = frozenset({"description", "enableFlowLogs", "logConfig", "privateIpGoogleAccess"})
 _SECONDARY = "secondaryIpRanges"
 _UNSUPPORTED = (
+    "allowSubnetCidrRoutesOverlap",
     "externalIpv6Prefix",
     "internalIpv6Prefix",
+    "ipCollection",
     "ipv6AccessType",
+    "params",
     "reservedInternalRange",
+    "resolveSubnetMask",
     "role",
 )
-_ONLY = {"purpose": "PRIVATE", "stackType": "IPV4_ONLY"}
+_ONLY = {
+    "privateIpv6GoogleAccess": "DISABLE_GOOGLE_ACCESS",
+    "purpose": "PRIVATE",
+    "stackType": "IPV4_ONLY",
+}
 """What a subnetwork here is, whatever it may be on Google Cloud."""
 
 _IGNORED = frozenset({"fingerprint", "id", "ipCidrRange", "kind", "name", "network", "selfLink"})
@@ -53,6 +61,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         subnetwork_ranges.check_apart(cloud, network, ip_range)
         document = beginnings.subnetwork(cloud, name, network["selfLink"], str(ip_range))
         document |= documents.given(call.body, *_PATCHABLE)
+        documents.check_same("resource", call.body, document, "region")
         if asked := call.body.get(_SECONDARY):
             document[_SECONDARY] = subnetwork_ranges.secondary(cloud, network, [ip_range], asked)
         tx.put(name, document)
@@ -104,9 +113,10 @@ async def _patch(cloud: Cloud, call: Call) -> Document:
     """https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks/patch"""
     name = regional(call, "subnetworks", "subnetwork")
     if fixed := sorted(call.body.keys() - _PATCHABLE - _IGNORED - {_SECONDARY}):
-        raise refusals.invalid_value(f"resource.{fixed[0]}", "", "The field cannot be changed.")
+        raise refusals.fixed(f"resource.{fixed[0]}")
     with cloud.transaction() as tx:
         document = found(tx, name)
+        documents.check_same("resource", call.body, document, "ipCidrRange", "name", "network")
         if call.body.get("fingerprint") != document["fingerprint"]:
             raise refusals.stale("Supplied fingerprint does not match current fingerprint.")
         changed = document | documents.given(call.body, *_PATCHABLE)
@@ -160,9 +170,7 @@ def _network(cloud: Cloud, tx: Transaction, body: Document) -> tuple[str, Docume
 def _check_supported(body: Document) -> None:
     refusals.check_supported("resource", body, *_UNSUPPORTED)
     for field, only in _ONLY.items():
-        if body.get(field) not in (None, only):
-            sentence = "Not supported by this sandbox (docs/fidelity.md)."
-            raise refusals.invalid_value(f"resource.{field}", body[field], sentence)
+        refusals.check_one_of("resource", body, field, only)
 
 
 def _check_automatic(
