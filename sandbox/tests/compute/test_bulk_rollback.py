@@ -7,6 +7,8 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert (mi
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,30 @@ import pytest
 
 from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.compute.names import relative
+from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import Client, MakeCloud, eventually
-from .test_bulk_insert import StockOut, bulk, group_of, listed, names_of
+from .conftest import UBUNTU, Client, MakeCloud, eventually, idle
+from .test_bulk_insert import PROPERTIES, StockOut, bulk, group_of, listed, names_of
 from .test_restart import ClientOf, Stuck, kill
 
 
+@pytest.fixture
+def shortage() -> StockOut:
+    return StockOut()
+
+
+@pytest.fixture
+async def scarce(make_cloud: MakeCloud, client_of: ClientOf, shortage: StockOut) -> Client:
+    return client_of(await make_cloud(faults=shortage))
+
+
+KEPT = {"boot": True, "initializeParams": {"sourceImage": UBUNTU}}
+"""A boot disk that would stay without its instance: autoDelete is false unless set."""
+
+
+@pytest.mark.parametrize("disk", [KEPT, KEPT | {"autoDelete": True}])
 @pytest.mark.parametrize(("free", "running"), [(0, 0), (1, 0), (3, 0), (4, 1)])
 async def test_what_a_kill_cut_short_is_all_removed(
     make_cloud: MakeCloud,
@@ -31,9 +49,11 @@ async def test_what_a_kill_cut_short_is_all_removed(
     tmp_path: Path,
     free: int,
     running: int,
+    disk: Document,
 ) -> None:
     first = client_of(await make_cloud(tmp_path / "store", Stuck(free)))
-    operation = await first.call("instances.bulkInsert", bulk(2))
+    properties = PROPERTIES | {"disks": [disk]}
+    operation = await first.call("instances.bulkInsert", bulk(2, instanceProperties=properties))
     assert operation["status"] == "RUNNING"
     await eventually(lambda: len(runtime.running) == running)
     await kill(first.cloud)
@@ -89,12 +109,16 @@ class LateStockOut(StockOut):
         self.names = {"vm-02"}
         self.told = asyncio.Event()
         self.deletions = asyncio.Event()
+        self.held: str = ""
+        self.let_go = asyncio.Event()
 
     async def before_step(self, step: str, target: str) -> None:
         if step.startswith("instances.insert") and target.endswith("vm-02"):
             await self.told.wait()
         if step.startswith("instances.delete"):
             await self.deletions.wait()
+        if self.held and step.startswith(self.held):
+            await self.let_go.wait()
         await super().before_step(step, target)
 
 
@@ -160,3 +184,68 @@ async def test_a_stop_abandons_what_was_begun_while_it_waited(
     assert "delete" in {each["operationType"] for each in operations}
     names = [relative(each["selfLink"]) for each in operations]
     assert not [name for name in names if rolling.cloud.operations.pending(name)]
+
+
+async def test_what_it_made_goes_and_what_it_found_stays(
+    scarce: Client, shortage: StockOut, runtime: MemoryRuntime
+) -> None:
+    """Whatever autoDelete says: all of the request's or nothing (minCount)."""
+    await scarce.done("disks.insert", {"name": "data", "sizeGb": "10"})
+    shared = {"source": "data", "mode": "READ_ONLY", "autoDelete": True}
+    shortage.names = {"vm-02"}
+    properties = PROPERTIES | {"disks": [KEPT, shared]}
+    operation = await scarce.call("instances.bulkInsert", bulk(2, instanceProperties=properties))
+    assert operation["error"]["errors"][0]["code"] == "VM_MIN_COUNT_NOT_REACHED"
+    assert await listed(scarce) == []
+    (data,) = (await scarce.call("disks.list"))["items"]
+    assert (data["name"], data["status"], "users" in data) == ("data", "READY", False)
+    assert len(runtime.volumes) == 2  # the image and the disk
+
+
+@pytest.mark.parametrize("method", ["reset", "stop", "suspend"])
+async def test_an_instance_that_a_client_is_at_is_taken_back_afterwards(
+    rolling: Client, late: LateStockOut, runtime: MemoryRuntime, method: str
+) -> None:
+    late.deletions.set()
+    late.held = f"instances.{method}"
+    await rolling.call(late.held, instance="vm-01")
+    late.told.set()
+    await idle()
+    assert names_of(await listed(rolling)) == ["vm-01"]
+    late.let_go.set()
+    await eventually(lambda: "bulkInserts" not in rolling.documents())
+    assert await listed(rolling) == []
+    assert runtime.running == {}
+
+
+async def test_another_instance_of_the_name_is_not_taken_back(
+    rolling: Client, late: LateStockOut, spec: Any
+) -> None:
+    late.deletions.set()
+    await rolling.done("instances.delete", instance="vm-01")
+    await rolling.done("instances.insert", spec("vm-01"))
+    late.told.set()
+    await eventually(lambda: "bulkInserts" not in rolling.documents())
+    assert names_of(await listed(rolling)) == ["vm-01"]
+
+
+@pytest.mark.parametrize("sign", ["ROLLING_BACK", "STOPPING"])
+async def test_a_disk_that_is_full_for_a_moment_does_not_end_the_taking_back(
+    scarce: Client, shortage: StockOut, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    store, full = scarce.cloud.store, [True]
+    commit = store._commit
+
+    def failing(writes: Mapping[str, Document | None]) -> None:
+        if sign in str(writes) and full:
+            full.pop()
+            raise sqlite3.OperationalError("database or disk is full")
+        commit(writes)
+
+    monkeypatch.setattr(store, "_commit", failing)
+    shortage.names = {"vm-02"}
+    operation = await scarce.call("instances.bulkInsert", bulk(2))
+    assert (full, operation["status"]) == ([], "DONE")
+    assert operation["error"]["errors"][0]["code"] == "VM_MIN_COUNT_NOT_REACHED"
+    assert await listed(scarce) == []
+    assert "bulkInserts" not in scarce.documents()

@@ -6,7 +6,7 @@ Kept beside the operations of the single instances, because clients may delete t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from cloudspill_sandbox.compute import names
 from cloudspill_sandbox.engine.call import Document
@@ -18,9 +18,23 @@ METADATA = "instancesBulkInsertOperationMetadata"
 _COLLECTION = "bulkInserts"
 
 
-def begin(tx: Transaction, operation: str, instances: Iterable[str]) -> None:
-    """Note the ids of the instances that a bulkInsert (relative name of its operation) makes."""
-    tx.put(_name(operation), {"operation": operation, "instances": list(instances)})
+def begin(tx: Transaction, operation: str, instances: Iterable[str], disks: Iterable[str]) -> None:
+    """Note the ids of what a bulkInsert (relative name of its operation) makes."""
+    made = {"instances": list(instances), "disks": list(disks)}
+    tx.put(_name(operation), {"operation": operation, **made})
+
+
+def claim(tx: Transaction, name: str, disks: Container[str]) -> None:
+    """Let those of an instance's disks go with it that a bulkInsert made (ids), and no others.
+
+    Whatever `autoDelete` says of them: it is the request that is taken back.
+    """
+    if instance := tx.get(name):
+        attached = [
+            each | {"autoDelete": (tx.get(names.relative(each["source"])) or {}).get("id") in disks}
+            for each in instance["disks"]
+        ]
+        tx.put(name, instance | {"disks": attached})
 
 
 def end(tx: Transaction, operation: str) -> None:
@@ -29,12 +43,12 @@ def end(tx: Transaction, operation: str) -> None:
 
 
 def half_made(store: Store) -> set[str]:
-    """Return the ids of the instances of bulkInserts that are not over."""
+    """Return the ids of the instances and disks of bulkInserts that are not over."""
     return {
-        instance
+        made
         for group in store.children(_COLLECTION).values()
         if (store.get(group["operation"]) or {}).get("status") == "RUNNING"
-        for instance in group["instances"]
+        for made in (*group["instances"], *group.get("disks", ()))
     }
 
 

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cloudspill_sandbox.compute import documents, names, refusals, request_ids
 from cloudspill_sandbox.compute.latency import Latency
@@ -38,6 +39,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 
 Action = Callable[[], Awaitable[None]]
 Writes = Callable[[Transaction], None]
+_Written = TypeVar("_Written")
 
 
 def _nothing(_: Transaction) -> None:
@@ -227,24 +229,36 @@ class Operations:
             await self._write_end(name, work.done, None)
         await self._afterwards()
 
-    async def _write_end(self, name: str, writes: Writes, error: ApiError | None) -> None:
-        """Write how an operation ended; while the store cannot (a full disk), try again."""
+    async def write(self, what: str, writes: Callable[[Transaction], _Written]) -> _Written:
+        """Write what must not be left out; while the store cannot (a full disk), try again.
+
+        Args:
+            what: said in the log when it fails.
+            writes: called anew for each try.
+
+        Returns:
+            What `writes` returned.
+        """
         pause = _FIRST_PAUSE
         while True:
             try:
                 with self._transaction() as tx:
-                    accident = self._wrote(tx, name, writes)
-                    self._end(tx, name, error or accident)
+                    written = writes(tx)
             except Exception:
-                logger.exception(
-                    "the end of operation %s could not be written: next try in %g s",
-                    names.last(name),
-                    pause,
-                )
+                logger.exception("%s could not be written: next try in %g s", what, pause)
             else:
-                return
+                return written
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _write_end(self, name: str, writes: Writes, error: ApiError | None) -> None:
+        """Write how an operation ended."""
+
+        def end(tx: Transaction) -> None:
+            accident = self._wrote(tx, name, writes)
+            self._end(tx, name, error or accident)
+
+        await self.write(f"the end of operation {names.last(name)}", end)
 
     def _wrote(self, tx: Transaction, name: str, writes: Writes) -> ApiError | None:
         """Put an end's documents into a transaction, or none of them and return what was wrong."""

@@ -83,6 +83,8 @@ async def settle_operations(cloud: Cloud) -> None:
     for name, instance in list(_documents(cloud, "instances")):
         if name in deletes or instance["id"] in half_made:
             with cloud.transaction() as tx:
+                if instance["id"] in half_made:
+                    bulk_groups.claim(tx, name, half_made)
                 going = removal.mark(cloud, tx, name)
             await _remove(cloud, name, going)
         elif name in inserts:

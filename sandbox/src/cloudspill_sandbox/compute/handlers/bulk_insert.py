@@ -12,7 +12,8 @@ import contextlib
 import dataclasses
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from cloudspill_sandbox.compute import (
     bulk_groups,
@@ -21,6 +22,7 @@ from cloudspill_sandbox.compute import (
     endings,
     instance_plan,
     machines,
+    names,
     operation_warnings,
 )
 from cloudspill_sandbox.compute.bulk_orders import BulkOrder
@@ -33,7 +35,10 @@ from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.engine.store import Transaction
+from cloudspill_sandbox.engine.store import Store, Transaction
+
+_AT_REST = frozenset({"RUNNING", "SUSPENDED", "TERMINATED"})
+_Written = TypeVar("_Written")
 
 
 async def _bulk_insert(cloud: Cloud, call: Call) -> Document:
@@ -77,6 +82,8 @@ class _BulkInsert:
         self._operation = operation
         self._group = str(uuid.uuid4())
         self._children: dict[str, Plan] = {}
+        self._instances: dict[str, str] = {}  # by name their ids: a client may put others there
+        self._disks: set[str] = set()
         self._begun: set[str] = set()
         self._made: set[str] = set()
         self._lost: set[str] = set()
@@ -88,8 +95,9 @@ class _BulkInsert:
         self._children = {
             self._open(tx, "insert", plan.name, plan.warnings): plan for plan in plans
         }
-        made = ((tx.get(plan.name) or {})["id"] for plan in plans)
-        bulk_groups.begin(tx, self._operation, made)
+        self._instances = {plan.name: (tx.get(plan.name) or {})["id"] for plan in plans}
+        self._disks = {disk.document["id"] for plan in plans for disk in plan.new_disks}
+        bulk_groups.begin(tx, self._operation, self._instances.values(), self._disks)
 
     def work(self) -> Work:
         return Work(
@@ -115,8 +123,7 @@ class _BulkInsert:
         await all_ended(*map(self._make, self._children))
         if len(self._made) >= self._order.least:
             return
-        with self._cloud.transaction() as tx:
-            self._note(tx, "ROLLING_BACK")
+        await self._write(lambda tx: self._note(tx, "ROLLING_BACK"))
         await all_ended(*map(self._delete, sorted(self._made)))
         shortage = ApiError(
             409,
@@ -129,7 +136,7 @@ class _BulkInsert:
     def _failed(self, tx: Transaction) -> None:
         """Write that it is over; of instances that nobody began to make, nothing stays."""
         self._over(tx)
-        stayed = sorted(name for name in self._made - self._deleted if tx.get(name))
+        stayed = sorted(name for name in self._made - self._deleted if self._instance(tx, name))
         if stayed and (document := tx.get(self._operation)):
             warnings = [operation_warnings.of_leftover(name) for name in stayed]
             tx.put(self._operation, document | {"warnings": warnings})
@@ -160,18 +167,11 @@ class _BulkInsert:
         await self._perform(operation, dataclasses.replace(creation, done=done, failed=failed))
 
     async def _delete(self, name: str) -> None:
-        with self._cloud.transaction() as tx:
-            instance = tx.get(name)
-            if instance is None or instance["status"] not in {
-                "RUNNING",
-                "SUSPENDED",
-                "TERMINATED",
-            }:
-                return  # somebody else is at it
-            if machines.is_moving(tx, instance):
+        """Delete an instance that was made; while somebody else is at it, wait for that."""
+        while not (operation := await self._write(lambda tx: self._begin_deletion(tx, name))):
+            if not self._instance(self._cloud.store, name):
                 return
-            disks.write_status(tx, name, "STOPPING")
-            operation = self._open(tx, "delete", name)
+            await self._cloud.watchers.changed([name])
         deletion = endings.delete(self._cloud, name, graceful=False)
 
         def done(tx: Transaction) -> None:
@@ -180,6 +180,26 @@ class _BulkInsert:
             self._note(tx, "ROLLING_BACK")
 
         await self._perform(operation, dataclasses.replace(deletion, done=done))
+
+    def _begin_deletion(self, tx: Transaction, name: str) -> str:
+        """Open the deletion of an instance; return "" when it is gone or not at rest."""
+        instance = self._instance(tx, name)
+        if instance is None or instance["status"] not in _AT_REST:
+            return ""
+        if machines.is_moving(tx, instance):
+            return ""
+        bulk_groups.claim(tx, name, self._disks)
+        disks.write_status(tx, name, "STOPPING")
+        return self._open(tx, "delete", name)
+
+    def _instance(self, store: Store | Transaction, name: str) -> Document | None:
+        """Return the instance that was made under this name, if it is still there."""
+        instance = store.get(name)
+        return instance if instance and instance["id"] == self._instances[name] else None
+
+    async def _write(self, writes: Callable[[Transaction], _Written]) -> _Written:
+        what = f"the taking back of {names.last(self._operation)}"
+        return await self._cloud.operations.write(what, writes)
 
     async def _perform(self, operation: str, work: Work) -> None:
         """Return when the operation has ended, whether a client removed its document or not."""
