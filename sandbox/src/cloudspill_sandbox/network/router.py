@@ -108,10 +108,14 @@ class NamespaceNetwork:
         path = self._names.namespace(nics[0])
         async with self._turn(path):
             await self._work(self._attachments.attach, path, nics)
-            # A topology that came meanwhile found nothing there to bring up to date.
-            known = {nic.internal_ip: nic for nic in self._wanted.nics}
-            current = [known.get(nic.internal_ip, nic) for nic in nics]
-            await self._work(self._attachments.follow, path, current)
+            # A topology that came meanwhile found nothing there to bring up to date, or routes
+            # that were right then.
+            followed = None
+            while followed is not self._wanted:
+                followed = self._wanted
+                known = {nic.internal_ip: nic for nic in followed.nics}
+                current = [known.get(nic.internal_ip, nic) for nic in nics]
+                await self._work(self._attachments.follow, path, current)
         return str(path)
 
     async def detach(self, nics: Sequence[Nic]) -> None:
