@@ -98,6 +98,21 @@ async def test_a_disk_is_made_as_its_config_says(api: Client) -> None:
     assert (disk["autoDelete"], disk["boot"]) == (False, True)
 
 
+async def test_the_boot_disk_comes_first_though_it_was_attached_last(
+    api: Client, vm: dict[str, Any]
+) -> None:
+    """https://cloud.google.com/compute/docs/disks/detach-reattach-boot-disk"""
+    boot = vm["disks"][0]
+    await api.done("instances.stop", instance="vm")
+    await api.done("instances.detachDisk", instance="vm", deviceName="disk-1")
+    again = {"source": boot["source"], "boot": True, "deviceName": "disk-1"}
+    await api.done("instances.attachDisk", again, instance="vm")
+    template = await made(api, {"deviceName": "data", "instantiateFrom": "BLANK"})
+    disks = template["properties"]["disks"]
+    assert [(disk["deviceName"], disk["index"]) for disk in disks] == [("disk-1", 0), ("data", 1)]
+    await api.done("instances.insert", {"name": "copy"}, sourceInstanceTemplate="t")
+
+
 async def test_a_family_is_named_for_the_image_of_the_instance(api: Client) -> None:
     boot = {"deviceName": "disk-1", "instantiateFrom": "SOURCE_IMAGE_FAMILY"}
     template = await made(api, boot, {"deviceName": "data", "instantiateFrom": "BLANK"})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SOURCE, PARAMS = "sourceInstance", "sourceInstanceParams"
 _KEPT = ("canIpForward", "description", "labels", "metadata", "minCpuPlatform", "scheduling")
-_DISK = ("autoDelete", "boot", "deviceName", "diskSizeGb", "index", "interface", "mode", "type")
+_DISK = ("autoDelete", "boot", "deviceName", "diskSizeGb", "interface", "mode", "type")
 _INTERFACE = ("name", "network", "subnetwork")
 
 
@@ -49,7 +49,9 @@ def of_instance(cloud: Cloud, tx: Transaction, body: Document) -> Document:
 def _disks(
     cloud: Cloud, tx: Transaction, instance: Document, configs: list[Document]
 ) -> Iterator[Document]:
-    attached = {disk["deviceName"]: disk for disk in instance["disks"]}
+    # A boot disk that was detached and attached again is the last one of the instance.
+    boot_first = sorted(instance["disks"], key=lambda disk: not disk["boot"])
+    attached = {disk["deviceName"]: disk for disk in boot_first}
     wanted = {}
     for at, config in enumerate(configs):
         field, device = f"resource.{PARAMS}.diskConfigs[{at}]", config.get("deviceName")
