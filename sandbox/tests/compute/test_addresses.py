@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from cloudspill_sandbox.network.memory import MemoryNetwork
+
 from .conftest import Client
 
 
@@ -54,7 +58,7 @@ async def test_refusals(api: Client) -> None:
         ({"purpose": "GCE_ENDPOINT"}, "cannot be specified with external address"),
         ({"addressType": "INTERNAL", "address": "192.168.1.1"}, "must be a usable one of"),
         ({"addressType": "INTERNAL", "purpose": "VPC_PEERING"}, "Not supported by this sandbox"),
-        ({"addressType": "INTERNAL", "subnetwork": "none"}, "subnetwork resource cannot be found"),
+        ({"addressType": "INTERNAL", "subnetwork": "regions/us-west1/subnetworks/none"}, "subnetwork resource cannot be found"),
         ({"ipVersion": "IPV6"}, "Not supported by this sandbox"),
     ):
         refusal = await api.refused("addresses.insert", {"name": "b"} | given)
@@ -81,6 +85,30 @@ async def test_an_ephemeral_address_is_promoted_and_stays(api: Client, spec: Any
     assert interface["accessConfigs"][0]["natIP"] == config["natIP"]
     await api.done("instances.delete", instance="vm")
     assert (await api.call("addresses.get", address="kept"))["status"] == "RESERVED"
+
+
+@pytest.mark.parametrize("method", ["stop", "suspend"])
+async def test_the_address_of_an_instance_that_is_off_is_free_when_it_is_released(
+    api: Client, spec: Any, network: MemoryNetwork, method: str
+) -> None:
+    """https://cloud.google.com/compute/docs/ip-addresses#ephemeraladdress: a stop releases it.
+
+    One that is suspended keeps its ephemeral address:
+    https://cloud.google.com/compute/docs/instances/suspend-resume-instance.
+    """
+    await api.done("addresses.insert", {"name": "front"})
+    natted = [{"accessConfigs": [{"natIP": "198.19.0.2"}]}]
+    await api.done("instances.insert", spec(networkInterfaces=natted))
+    await api.done(f"instances.{method}", instance="vm")
+    await api.done("addresses.delete", address="front")
+    (config,) = (await api.instance())["networkInterfaces"][0]["accessConfigs"]
+    kept = "198.19.0.2" if method == "suspend" else None
+    assert config.get("natIP") == kept
+    assert ("198.19.0.2" in api.documents()["leases"]) == (kept is not None)
+    assert [nic.external_ip for nic in network.topology.nics] == [kept]
+    await api.done(f"instances.{'resume' if kept else 'start'}", instance="vm")
+    (config,) = (await api.instance())["networkInterfaces"][0]["accessConfigs"]
+    assert (config["natIP"] == "198.19.0.2") == (kept is not None)
 
 
 async def test_an_address_of_an_instance_elsewhere_is_not_promoted(api: Client, spec: Any) -> None:
@@ -154,7 +182,7 @@ async def test_a_subnetwork_with_a_reserved_address_is_not_deleted(api: Client) 
     await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
     body = {"name": "sub", "ipCidrRange": "10.9.0.0/24", "network": "global/networks/own"}
     await api.done("subnetworks.insert", body)
-    reserved = {"name": "a", "addressType": "INTERNAL", "subnetwork": "sub"}
+    reserved = {"name": "a", "addressType": "INTERNAL", "subnetwork": "regions/us-west1/subnetworks/sub"}
     await api.done("addresses.insert", reserved)
     refusal = await api.refused("subnetworks.delete", subnetwork="sub")
     assert "is already being used by" in refusal.message

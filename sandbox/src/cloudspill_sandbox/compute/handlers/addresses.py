@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from cloudspill_sandbox.compute import (
     documents,
+    interfaces,
     leases,
     names,
     quotas,
@@ -16,6 +17,7 @@ from cloudspill_sandbox.compute.handlers import Methods, labels, reading
 from cloudspill_sandbox.compute.lookup import found, regional
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
+from cloudspill_sandbox.engine.store import Transaction
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -38,6 +40,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
 async def _delete(cloud: Cloud, call: Call) -> Document:
     """Release an address. An instance keeps an external one, which is an ephemeral one then.
 
+    So one that is off loses it: https://cloud.google.com/compute/docs/ip-addresses#ephemeraladdress.
     Google's own samples release one that a running instance has: GoogleCloudPlatform/
     python-docs-samples, compute/client_library (test_promote_ephemeral_ip).
     """
@@ -51,9 +54,18 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
         leases.release(tx, document["address"])
         if user:
             leases.take(tx, document["address"], user)
+            _give_back(tx, user)
         tx.delete(name)
         cloud.operations.close(tx, operation)
+    await cloud.topology.settle_quietly()
     return found(cloud.store, operation)
+
+
+def _give_back(tx: Transaction, user: str) -> None:
+    """Take what is ephemeral from an instance that is off, as a stop would have."""
+    instance = tx.get(user)
+    if instance and instance["status"] == "TERMINATED":
+        tx.put(user, interfaces.without_ephemeral(tx, user, instance))
 
 
 METHODS: Methods = {
