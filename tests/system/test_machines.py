@@ -187,6 +187,16 @@ async def test_readers_share_a_disk_that_none_of_them_can_write(lab: Lab) -> Non
     await lab.output(vms[1], "ls /mnt/disks/archive")
 
 
+async def test_a_disk_that_could_not_be_plugged_in_is_free(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    await lab.log_in(vm)
+    await lab.runtime.create_volume("data", None, 10)
+    await lab.output(vm, "sudo mkdir -p /mnt/disks && sudo touch /mnt/disks/archive")
+    with pytest.raises(MachineError, match=r"gets no disk archive: .* File exists"):
+        await lab.runtime.plug(vm.id, "archive", "data", read_only=False)
+    await lab.runtime.delete_volume("data")
+
+
 async def test_a_machine_without_its_network_is_refused_and_leaves_nothing(lab: Lab) -> None:
     vm = await lab.instance(1)
     await lab.runtime.create_volume("disk1", "debian-12", 10)

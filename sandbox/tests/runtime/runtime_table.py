@@ -194,6 +194,31 @@ class RuntimeTable:
         await lab.runtime.unplug(second.id, "archive")
         await lab.runtime.delete_volume("data")
 
+    async def test_disks_that_are_plugged_in_at_once_are_all_there_and_can_all_go(
+        self, lab: Lab
+    ) -> None:
+        spec, volumes = await booted(lab), ("first", "second")
+        for volume in volumes:
+            await lab.runtime.create_volume(volume, None, 10)
+        plugged = (lab.runtime.plug(spec.id, volume, volume, read_only=False) for volume in volumes)
+        await asyncio.gather(*plugged)
+        for volume in volumes:
+            with pytest.raises(VolumeError, match="in use"):
+                await lab.runtime.delete_volume(volume)
+        await asyncio.gather(*(lab.runtime.unplug(spec.id, volume) for volume in volumes))
+        for volume in volumes:
+            await lab.runtime.delete_volume(volume)
+
+    async def test_a_disk_that_is_there_is_not_plugged_in_once_more(self, lab: Lab) -> None:
+        spec = await booted(lab)
+        await lab.runtime.create_volume("data", None, 10)
+        for _ in range(2):
+            await lab.runtime.plug(spec.id, "archive", "data", read_only=False)
+        await lab.write(spec, ARCHIVED, "kept")
+        await lab.runtime.unplug(spec.id, "archive")
+        assert await lab.read(spec, ARCHIVED) is None
+        await lab.runtime.delete_volume("data")
+
     async def test_a_plugged_disk_is_there_after_a_reboot(self, lab: Lab) -> None:
         spec = await booted(lab)
         await lab.runtime.create_volume("data", None, 10)

@@ -20,6 +20,8 @@ _DISKS = Path("/mnt/disks")
 def plug(init: ProcessId, device: str, folder: Path, *, read_only: bool) -> None:
     """Mount a folder of the host as a machine's disk; what is mounted on it comes with it.
 
+    Nothing is done where it is mounted already, so this may be repeated.
+
     Args:
         init: the machine's.
 
@@ -28,11 +30,12 @@ def plug(init: ProcessId, device: str, folder: Path, *, read_only: bool) -> None
         OSError: there is no such folder.
     """
     tree = guest_mounts.open_tree(folder)
-    point = _DISKS / device
+    point, plugged = _DISKS / device, folder.stat()
 
     def mount(_: int) -> None:
         point.mkdir(parents=True, exist_ok=True)
-        guest_mounts.move_mount(tree, point)
+        if not os.path.samestat(point.lstat(), plugged):
+            guest_mounts.move_mount(tree, point)
 
     try:
         if read_only:

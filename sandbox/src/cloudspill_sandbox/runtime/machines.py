@@ -8,7 +8,8 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 
 from cloudspill_sandbox.runtime import full_disk, hot_plugging
@@ -114,8 +115,7 @@ class PodmanRuntime:
 
     async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
         """Make a writable volume, empty or with the content of another; see `Runtime`."""
-        container = self._container_writing(source)
-        await asyncio.to_thread(self._create, volume, source, size_gb, container)
+        await self._copying(source, partial(self._volumes.create, volume, source, size_gb))
 
     async def freeze_volume(self, volume: str, source: str) -> None:
         """Make a read-only copy of a volume; of a running machine's as its disk is right now.
@@ -125,29 +125,19 @@ class PodmanRuntime:
         Raises:
             VolumeError: the source does not exist or the copy failed (nothing is left).
         """
+        await self._copying(source, partial(self._volumes.freeze, volume, source))
+
+    async def _copying(self, source: str | None, copy: Callable[..., None]) -> None:
+        """Copy in a thread; the machine that writes to the source is paused since `live_since`."""
         container = self._container_writing(source)
-        await asyncio.to_thread(self._freeze, volume, source, container)
 
-    def _create(
-        self, volume: str, source: str | None, size_gb: int, container: Container | None
-    ) -> None:
-        with self._paused(container):
-            live_since = time.time() if container else None
-            self._volumes.create(volume, source, size_gb, live_since=live_since)
+        def paused() -> None:
+            pause = self._cgroup.paused(container.id) if container else contextlib.nullcontext()
+            with pause:
+                copy(live_since=time.time() if container else None)
 
-    def _freeze(self, volume: str, source: str, container: Container | None) -> None:
-        with self._paused(container):
-            live_since = time.time() if container else None
-            self._volumes.freeze(volume, source, live_since=live_since)
-
-    @contextlib.contextmanager
-    def _paused(self, container: Container | None) -> Iterator[None]:
-        if container is None:
-            yield
-            return
         try:
-            with self._cgroup.paused(container.id):
-                yield
+            await asyncio.to_thread(paused)
         except TimeoutError as error:
             raise VolumeError(str(error)) from error
 
@@ -290,11 +280,24 @@ class PodmanRuntime:
         spec = found.spec.plugged(device, volume, read_only=read_only)
         try:
             check_shared(spec, [m.spec for m in self._machines.values() if m is not found])
+            await self._mount_in(found, init, device, volume, read_only=read_only)
+        except (MachineError, OSError, VolumeError) as error:
+            raise MachineError(f"machine {spec.name} gets no disk {device}: {error}") from error
+
+    async def _mount_in(
+        self, machine: Machine, init: ProcessId, device: str, volume: str, *, read_only: bool
+    ) -> None:
+        # From here on nobody lets the volume go, nor does a successor after a kill.
+        machine.spec = machine.spec.plugged(device, volume, read_only=read_only)
+        try:
+            self._record(machine)
             folder = await asyncio.to_thread(self._volumes.mount, volume)
             await asyncio.to_thread(hot_plugging.plug, init, device, folder, read_only=read_only)
-        except (OSError, VolumeError) as error:
-            raise MachineError(f"machine {spec.name} gets no disk {device}: {error}") from error
-        self._replace(found, spec)
+        except (MachineError, OSError, VolumeError):
+            machine.spec = machine.spec.unplugged(device)
+            self._let_go({volume})
+            self._record(machine)
+            raise
 
     async def unplug(self, machine: str, device: str) -> None:
         """Take a further disk from a machine; see `Runtime`."""
@@ -303,26 +306,26 @@ class PodmanRuntime:
             return
         await asyncio.to_thread(hot_plugging.unplug, init, device)
         gone = {volume for each, volume in found.spec.data_volumes if each == device}
-        self._replace(found, found.spec.unplugged(device))
+        found.spec = found.spec.unplugged(device)
+        self._record(found)
         self._let_go(gone)
 
-    def _replace(self, machine: Machine, spec: MachineSpec) -> None:
-        machine.spec = spec
-        if machine.container is not None and not machine.asked_to_stop:
-            self._records.write(MachineRecord(spec, machine.container))
+    def _record(self, machine: Machine) -> None:
+        """Write what a successor must know of a machine, unless it is off or to go off."""
+        on = self._machines.get(machine.spec.id) is machine and not machine.asked_to_stop
+        if on and machine.container is not None:
+            self._records.write(MachineRecord(machine.spec, machine.container))
 
     async def shut_down(self, machine: str, grace: float) -> None:
         """Press the power button; cut the power after `grace` seconds. No error when it is off."""
-        found = self._machines.get(machine)
-        if found is None:
+        if (found := self._machines.get(machine)) is None:
             return
         self._ask_to_stop(found)
         await found.shut_down(grace)
 
     async def power_off(self, machine: str) -> None:
         """Cut the power at once. No error when it is off."""
-        found = self._machines.get(machine)
-        if found is None:
+        if (found := self._machines.get(machine)) is None:
             return
         self._ask_to_stop(found)
         await found.cut_power()
