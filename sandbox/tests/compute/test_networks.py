@@ -203,7 +203,10 @@ async def test_a_subnetwork_is_expanded_and_its_instances_stay(
     own = {"network": "global/networks/own"}
     await api.done("subnetworks.insert", {"name": "sub", "ipCidrRange": "10.9.4.0/24"} | own)
     await api.done("subnetworks.insert", {"name": "near", "ipCidrRange": "10.9.8.0/24"} | own)
-    await api.done("instances.insert", spec(networkInterfaces=[{"subnetwork": "sub"}]))
+    await api.done(
+        "instances.insert",
+        spec(networkInterfaces=[{"subnetwork": "regions/us-west1/subnetworks/sub"}]),
+    )
     for given, sentence in (
         ("10.9.4.0/25", "must be larger than 10.9.4.0/24 and contain it"),
         ("10.10.0.0/16", "must be larger than 10.9.4.0/24 and contain it"),
@@ -226,12 +229,17 @@ async def test_the_gateway_of_a_subnetwork_is_the_first_address_of_its_range(
     await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
     own = {"name": "sub", "network": "global/networks/own", "ipCidrRange": "10.9.5.0/29"}
     await api.done("subnetworks.insert", own)
-    await api.done("instances.insert", spec(networkInterfaces=[{"subnetwork": "sub"}]))
+    await api.done(
+        "instances.insert",
+        spec(networkInterfaces=[{"subnetwork": "regions/us-west1/subnetworks/sub"}]),
+    )
     await api.done(
         "subnetworks.expandIpCidrRange", {"ipCidrRange": "10.9.4.0/23"}, subnetwork="sub"
     )
     assert (await api.call("subnetworks.get", subnetwork="sub"))["gatewayAddress"] == "10.9.4.1"
-    former = [{"subnetwork": "sub", "networkIP": "10.9.5.1"}]  # nobody's now
+    former = [
+        {"subnetwork": "regions/us-west1/subnetworks/sub", "networkIP": "10.9.5.1"}
+    ]  # nobody's now
     await api.done("instances.insert", spec("other", networkInterfaces=former))
     assert {nic.internal_ip for nic in network.attached.values()} == {"10.9.5.1", "10.9.5.2"}
 

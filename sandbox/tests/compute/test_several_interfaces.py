@@ -276,9 +276,19 @@ async def test_nobody_starts_changes_or_deletes_it_while_an_interface_moves(
     ("nic", "body", "status", "words"),
     [
         ("nic1", {"fingerprint": "AAAA"}, 412, "network interface fingerprint"),
-        ("nic1", {"subnetwork": "default"}, 400, "Subnetworks must be distinct"),
+        (
+            "nic1",
+            {"subnetwork": "regions/us-west1/subnetworks/default"},
+            400,
+            "Subnetworks must be distinct",
+        ),
         ("nic1", {"networkIP": "10.9.0.9"}, 400, "only with its network or subnetwork"),
-        ("nic1", {"subnetwork": "third"}, 400, "must be stopped to move its interfaces"),
+        (
+            "nic1",
+            {"subnetwork": "regions/us-west1/subnetworks/third"},
+            400,
+            "must be stopped to move its interfaces",
+        ),
         ("nic1", {"aliasIpRanges": [{"ipCidrRange": "/24"}]}, 400, "aliasIpRanges"),
         ("nic7", {}, 400, "Interface 'nic7' does not exist."),
     ],
@@ -295,6 +305,7 @@ async def test_a_move_that_cannot_be_is_refused(
 
 
 FIELD = "resource.networkInterfaces"
+HERE = "regions/us-west1/subnetworks"
 DEFAULT = {"subnetwork": "regions/us-west1/subnetworks/default"}
 REFUSED: Sequence[tuple[list[dict[str, Any]], str, str]] = (
     # https://docs.cloud.google.com/vpc/docs/multiple-interfaces-concepts#specifications
@@ -309,7 +320,7 @@ REFUSED: Sequence[tuple[list[dict[str, Any]], str, str]] = (
         "Subnetworks must be distinct for NICs attached to a VM.",
     ),
     (
-        [{}, {"subnetwork": "back"}, {"subnetwork": "back-1"}],
+        [{}, {"subnetwork": f"{HERE}/back"}, {"subnetwork": f"{HERE}/back-1"}],
         f"{FIELD}[2].network': ''",
         "Networks must be distinct for NICs attached to a VM.",
     ),
@@ -321,8 +332,7 @@ REFUSED: Sequence[tuple[list[dict[str, Any]], str, str]] = (
     ),
     # https://cloud.google.com/vpc/docs/create-use-multiple-interfaces#max-interfaces
     (
-        [{}, {"subnetwork": "back"}, {"subnetwork": "third"}, {"subnetwork": "fourth"},
-         {"subnetwork": "fifth"}],
+        [{}, *({"subnetwork": f"{HERE}/{name}"} for name in ("back", "third", "fourth", "fifth"))],
         f"{FIELD}': ''",
         "Too many network interfaces. The maximum number of network interfaces allowed for machine "
         "type 'n1-standard-4' is 4.",
@@ -346,7 +356,10 @@ async def test_further_interfaces_may_be_in_the_network_of_the_first(
     api: Client, spec: Any
 ) -> None:
     await made(api, "10.9.0.0/24", "10.9.1.0/24")
-    wanted = [{"subnetwork": "back"}, {"subnetwork": "back-1"}]
+    wanted = [
+        {"subnetwork": "regions/us-west1/subnetworks/back"},
+        {"subnetwork": "regions/us-west1/subnetworks/back-1"},
+    ]
     await api.done("instances.insert", spec(networkInterfaces=wanted))
     held = (await api.instance())["networkInterfaces"]
     assert [each["networkIP"] for each in held] == ["10.9.0.2", "10.9.1.2"]

@@ -185,3 +185,66 @@ async def test_what_contradicts_itself_is_refused_with_two_full_stops(
     assert protected.message == (
         "Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion.'."
     )
+
+
+BARE = "Invalid value for field 'resource.{}': 'default'. The URL is malformed."
+
+
+async def test_a_subnetwork_is_named_by_a_url(api: Client, spec: Any) -> None:
+    # https://github.com/JetBrains/teamcity-google-agent/issues/25, hashicorp/packer/issues/7911
+    said = BARE.format("networkInterfaces[0].subnetwork")
+    bare = spec("vm", networkInterfaces=[{"subnetwork": "default"}])
+    assert (await api.refused("instances.insert", bare)).message == said
+    disk = {"boot": True, "initializeParams": {"sourceImage": UBUNTU}}
+    properties = {"machineType": "e2-small", "disks": [disk]}
+    properties |= {"networkInterfaces": [{"subnetwork": "default"}]}
+    refusal = await api.refused("instanceTemplates.insert", {"name": "t", "properties": properties})
+    assert refusal.message == said.replace("resource.", "resource.properties.")
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "",
+        "projects/cloudspill-sandbox/",
+        "https://compute.googleapis.com/compute/v1/projects/cloudspill-sandbox/",
+    ],
+)
+async def test_a_subnetwork_s_url_may_be_partial(api: Client, spec: Any, root: str) -> None:
+    # https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert
+    body = spec(
+        "vm", networkInterfaces=[{"subnetwork": f"{root}regions/us-west1/subnetworks/default"}]
+    )
+    await api.done("instances.insert", body)
+    (interface,) = (await api.instance("vm"))["networkInterfaces"]
+    assert interface["subnetwork"].endswith("/regions/us-west1/subnetworks/default")
+
+
+async def test_a_network_is_named_by_a_url(api: Client) -> None:
+    # https://github.com/GoogleCloudPlatform/google-cloud-powershell/issues/458,
+    # https://github.com/kubermatic/dashboard/issues/2093
+    rule = {"name": "f", "network": "default", "allowed": [{"IPProtocol": "tcp"}]}
+    assert (await api.refused("firewalls.insert", rule)).message == BARE.format("network")
+
+
+async def test_a_custom_network_asks_for_a_subnetwork(api: Client, spec: Any) -> None:
+    # https://github.com/GoogleCloudDataproc/bdutil/issues/108
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    body = spec("vm", networkInterfaces=[{"network": "global/networks/own"}])
+    assert (await api.refused("instances.insert", body)).message == (
+        "Invalid value for field 'resource.networkInterfaces[0]': ''. "
+        "Subnetwork should be specified for custom subnetmode network"
+    )
+
+
+async def test_a_subnetwork_is_of_the_network_that_is_named_with_it(api: Client, spec: Any) -> None:
+    # https://github.com/hashicorp/terraform-provider-google/issues/7895
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    there = {"network": "global/networks/own", "subnetwork": "regions/us-west1/subnetworks/default"}
+    refusal = await api.refused("instances.insert", spec("vm", networkInterfaces=[there]))
+    assert refusal.message == (
+        "Invalid value for field 'resource.networkInterfaces[0].subnetwork': "
+        "'regions/us-west1/subnetworks/default'. Subnetwork "
+        '"projects/cloudspill-sandbox/regions/us-west1/subnetworks/default" is not valid for '
+        'Network "own".'
+    )

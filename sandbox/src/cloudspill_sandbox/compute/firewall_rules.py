@@ -65,7 +65,9 @@ def checked(cloud: Cloud, tx: Transaction, body: Document) -> Document:
 
 def _network(cloud: Cloud, tx: Transaction, reference: str | None) -> str:
     reference = reference or "global/networks/default"
-    name = names.resolve("resource.network", reference, f"{cloud.project}/global/networks")
+    name = names.resolve(
+        "resource.network", reference, f"{cloud.project}/global/networks", bare=False
+    )
     if tx.get(name) is None:
         raise refusals.dangling("resource.network", reference, "network")
     return names.link(name)

@@ -134,6 +134,9 @@ def _interface(
         if store.get(name) is None:
             raise refusals.dangling(f"{field}.network", reference, "network")
         interface["network"] = names.link(name)
+    if reference := interface.get("subnetwork"):
+        collection = f"{cloud.project}/regions/-/subnetworks"
+        names.resolve(f"{field}.subnetwork", reference, collection, bare=False)
     return interface
 
 

@@ -149,39 +149,58 @@ def stamped(interface: Document) -> Document:
 def subnetwork_of(
     cloud: Cloud, tx: Store | Transaction, field: str, region: str, body: Document
 ) -> Document:
-    """Return the subnetwork that an interface asks for, by its own or its network's name.
+    """Return the subnetwork that an interface asks for, by its own or its network's URL.
 
     Raises:
         ApiError: 400 when there is none.
     """
     regional = f"{cloud.project}/regions/{region}/subnetworks"
+    network = _network_of(cloud, field, body)
     if reference := body.get("subnetwork"):
-        name = names.resolve(f"{field}.subnetwork", reference, regional)
-        if names.scope(name) != f"regions/{region}":
+        found = _named_subnetwork(tx, f"{field}.subnetwork", reference, regional)
+        if body.get("network") and names.link(network) != found["network"]:
+            # https://github.com/hashicorp/terraform-provider-google/issues/7895
             raise refusals.invalid_value(
                 f"{field}.subnetwork",
                 reference,
-                f"The referenced subnetwork is not in region '{region}' of the instance.",
+                f'Subnetwork "{names.relative(found["selfLink"])}" is not valid for '
+                f'Network "{names.last(network)}".',
             )
-        found = tx.get(name)
-        if found is None:
-            raise refusals.dangling(f"{field}.subnetwork", reference, "subnetwork")
         return found
-    reference = body.get("network") or "global/networks/default"
-    name = names.resolve(
-        f"{field}.network", reference, f"{cloud.project}/global/networks", bare=False
-    )
-    network = tx.get(name)
-    if network is None:
-        raise refusals.dangling(f"{field}.network", reference, "network")
-    automatic = (
-        tx.get(f"{regional}/{network['name']}") if network["autoCreateSubnetworks"] else None
-    )
-    if automatic is None:
+    document = tx.get(network)
+    if document is None:
+        raise refusals.dangling(f"{field}.network", body.get("network") or network, "network")
+    automatic = tx.get(f"{regional}/{document['name']}")
+    if automatic is None or not document["autoCreateSubnetworks"]:
+        # https://github.com/GoogleCloudDataproc/bdutil/issues/108
         raise refusals.invalid_value(
-            field, reference, "Subnetwork should be specified for custom subnetmode network"
+            field, "", "Subnetwork should be specified for custom subnetmode network"
         )
     return automatic
+
+
+def _network_of(cloud: Cloud, field: str, body: Document) -> str:
+    """Return the relative name of the network that an interface asks for."""
+    reference = body.get("network") or "global/networks/default"
+    collection = f"{cloud.project}/global/networks"
+    return names.resolve(f"{field}.network", reference, collection, bare=False)
+
+
+def _named_subnetwork(
+    tx: Store | Transaction, field: str, reference: str, regional: str
+) -> Document:
+    name = names.resolve(field, reference, regional, bare=False)
+    scope = names.scope(regional)
+    if names.scope(name) != scope:
+        raise refusals.invalid_value(
+            field,
+            reference,
+            f"The referenced subnetwork is not in region '{names.last(scope)}' of the instance.",
+        )
+    found = tx.get(name)
+    if found is None:
+        raise refusals.dangling(field, reference, "subnetwork")
+    return found
 
 
 def _internal(
