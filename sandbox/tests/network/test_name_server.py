@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -66,9 +67,11 @@ class Service:
             async with asyncio.timeout(seconds):
                 return await loop.sock_recv(client, 65535)
 
-    async def stream(self, *packets: bytes) -> list[bytes]:
+    async def stream(self, *packets: bytes, source: str = "127.0.0.1") -> list[bytes]:
         """Return the replies to queries on one TCP connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.stream_port)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.stream_port, local_addr=(source, 0)
+        )
         replies = []
         try:
             for packet in packets:
@@ -128,6 +131,23 @@ async def test_a_name_of_the_world_is_asked_of_the_hosts_resolver(service: Servi
     assert DNSRecord.parse(reply).header.id == query.header.id
     # The resolver of this test speaks no TCP: UDP stands in.
     assert _answers((await service.stream(query.pack()))[0]) == ["203.0.113.80"]
+
+
+async def test_idle_conversations_of_one_instance_bar_no_other(service: Service) -> None:
+    query = DNSRecord.question("me").pack()
+    idle = [await asyncio.open_connection("127.0.0.1", service.stream_port) for _ in range(200)]
+    try:
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await service.stream(query)
+        assert await service.stream(query, source="127.0.0.2")
+        for reader, writer in idle:  # who has ended them may begin others
+            with contextlib.suppress(ConnectionError):
+                writer.write_eof()
+                assert await reader.read() == b""
+        assert await service.stream(query)
+    finally:
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_a_new_topology_is_seen_at_once(service: Service) -> None:

@@ -26,9 +26,9 @@ from cloudspill_sandbox.network.names import Zone
 _log = logging.getLogger(__name__)
 
 MAX_FORWARDED = 512
-MAX_CONNECTIONS = 128
+MAX_CONVERSATIONS = 1024
 IDLE_SECONDS = 10.0
-"""How long a TCP connection may say nothing."""
+"""How long a conversation by TCP may say nothing."""
 
 
 class NameServer:
@@ -41,6 +41,7 @@ class NameServer:
         port: of the host's resolvers.
         patience: seconds that one resolver is waited for before the next is asked.
         per_asker: how many of an instance's queries may be on their way at once.
+        conversations: how many an instance may hold by TCP.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class NameServer:
         port: int = 53,
         patience: float = 2.0,
         per_asker: int = 64,
+        conversations: int = 16,
     ) -> None:
         self._topology = topology
         self._api_names = tuple(api_names)
@@ -59,10 +61,11 @@ class NameServer:
         self._port = port
         self._patience = patience
         self._per_asker = per_asker
+        self._conversations_each = conversations
         self._zone: tuple[Topology, Zone] | None = None
         self._forwarded: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._conversations: set[asyncio.Task[None]] = set()
+        self._askers: dict[asyncio.Task[None], str] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
 
@@ -80,7 +83,7 @@ class NameServer:
             self._transport.close()
         if self._server is not None:
             self._server.close()
-        for task in (unfinished := self._tasks | self._conversations):
+        for task in (unfinished := self._tasks | self._askers.keys()):
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
 
@@ -141,22 +144,29 @@ class NameServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         conversation = asyncio.current_task()
-        if conversation is None or len(self._conversations) >= MAX_CONNECTIONS:
+        asker = (writer.get_extra_info("peername") or ("",))[0]
+        if conversation is None or not self._may_speak(asker):
             writer.close()
             return
-        self._conversations.add(conversation)
+        self._askers[conversation] = asker
         try:
-            await self._converse(reader, writer)
+            await self._converse(reader, writer, asker)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the guest went away, or had nothing to say
         except asyncio.CancelledError:
             pass  # by stop(); the task that asyncio made for the connection ends here
         finally:
-            self._conversations.discard(conversation)
+            del self._askers[conversation]
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asker: str = writer.get_extra_info("peername")[0]
+    def _may_speak(self, asker: str) -> bool:
+        """Whether an instance may begin a conversation: idle ones of one must not bar the rest."""
+        held = Counter(self._askers.values())
+        return held.total() < MAX_CONVERSATIONS and held[asker] < self._conversations_each
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asker: str
+    ) -> None:
         while True:
             async with asyncio.timeout(IDLE_SECONDS):
                 length = int.from_bytes(await reader.readexactly(2))
