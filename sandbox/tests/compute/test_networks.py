@@ -261,6 +261,7 @@ async def test_a_subnetwork_is_patched_by_its_fingerprint(api: Client) -> None:
     after = await api.call("subnetworks.get", subnetwork="default")
     assert after["privateIpGoogleAccess"] is True
     assert (await api.refused("subnetworks.patch", body, subnetwork="default")).status == 412
-    fixed = {"fingerprint": after["fingerprint"], "purpose": "PRIVATE"}
+    await api.done("subnetworks.patch", after, subnetwork="default")  # as it was read
+    fixed = {"fingerprint": after["fingerprint"], "purpose": "PRIVATE_NAT"}
     refusal = await api.refused("subnetworks.patch", fixed, subnetwork="default")
     assert "'resource.purpose'" in refusal.message

@@ -10,6 +10,7 @@ from cloudspill_sandbox.compute import (
     beginnings,
     documents,
     interface_rules,
+    leases,
     names,
     refusals,
     reservations,
@@ -45,8 +46,10 @@ _ONLY = {
 }
 """What a subnetwork here is, whatever it may be on Google Cloud."""
 
-_IGNORED = frozenset({"fingerprint", "id", "ipCidrRange", "kind", "name", "network", "selfLink"})
-"""What a client may send back as it read it."""
+_OUTPUT = frozenset(
+    {"creationTimestamp", "fingerprint", "gatewayAddress", "id", "kind", "selfLink"}
+)
+"""What a client may send back as it once read it."""
 
 
 async def _insert(cloud: Cloud, call: Call) -> Document:
@@ -102,8 +105,15 @@ async def _expand(cloud: Cloud, call: Call) -> Document:
             interface_rules.check_wider(tx, "ipCidrRange", instance, document, wider)
         changed = document | {"ipCidrRange": str(wider), "gatewayAddress": str(wider[1])}
         tx.put(name, changed | {"fingerprint": _fingerprint(changed)})
-        failed = rollback(cloud.store, tx)
+        take_back = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "expandIpCidrRange", name)
+
+    def failed(tx: Transaction) -> None:
+        if not _reaches_beyond(cloud, document, current):
+            take_back(tx)
+        # Another's change may have brought the wider range to the network already.
+        cloud.topology.everything_changed()
+
     cloud.topology.everything_changed()  # the interfaces in it
     step = Step("subnetworks.expandIpCidrRange.apply", cloud.topology.settle)
     return await cloud.operations.perform(operation, Work((step,), failed=failed))
@@ -112,11 +122,10 @@ async def _expand(cloud: Cloud, call: Call) -> Document:
 async def _patch(cloud: Cloud, call: Call) -> Document:
     """https://cloud.google.com/compute/docs/reference/rest/v1/subnetworks/patch"""
     name = regional(call, "subnetworks", "subnetwork")
-    if fixed := sorted(call.body.keys() - _PATCHABLE - _IGNORED - {_SECONDARY}):
-        raise refusals.fixed(f"resource.{fixed[0]}")
+    fixed = sorted(call.body.keys() - _PATCHABLE - _OUTPUT - {_SECONDARY})
     with cloud.transaction() as tx:
         document = found(tx, name)
-        documents.check_same("resource", call.body, document, "ipCidrRange", "name", "network")
+        documents.check_same("resource", call.body, document, *fixed)
         if call.body.get("fingerprint") != document["fingerprint"]:
             raise refusals.stale("Supplied fingerprint does not match current fingerprint.")
         changed = document | documents.given(call.body, *_PATCHABLE)
@@ -160,7 +169,9 @@ def _network(cloud: Cloud, tx: Transaction, body: Document) -> tuple[str, Docume
     reference = body.get("network")
     if not reference:
         raise refusals.missing("resource.network")
-    name = names.resolve("resource.network", reference, f"{cloud.project}/global/networks")
+    name = names.resolve(
+        "resource.network", reference, f"{cloud.project}/global/networks", bare=False
+    )
     network = tx.get(name)
     if network is None:
         raise refusals.dangling("resource.network", reference, "network")
@@ -196,6 +207,22 @@ def _users(cloud: Cloud, document: Document) -> Iterator[Document]:
             held = {interface["subnetwork"] for interface in instance["networkInterfaces"]}
             if document["selfLink"] in held:
                 yield instance
+
+
+def _reaches_beyond(cloud: Cloud, document: Document, narrow: ipaddress.IPv4Network) -> bool:
+    """Whether addresses of a subnetwork that is wider now were given away outside `narrow`."""
+    link = document["selfLink"]
+    given = [
+        interface["networkIP"]
+        for instance in _users(cloud, document)
+        for interface in instance["networkInterfaces"]
+        if interface["subnetwork"] == link
+    ]
+    given += [
+        found(cloud.store, name)["address"]
+        for name in reservations.in_subnetworks(cloud.store, [link])
+    ]
+    return any(not leases.usable(narrow, address) for address in given)
 
 
 def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
