@@ -248,3 +248,10 @@ async def test_a_subnetwork_is_of_the_network_that_is_named_with_it(api: Client,
         '"projects/cloudspill-sandbox/regions/us-west1/subnetworks/default" is not valid for '
         'Network "own".'
     )
+
+
+@pytest.mark.parametrize("resource", ["addresses", "disks", "firewalls", "instances", "networks"])
+async def test_nothing_is_made_of_an_empty_body(api: Client, resource: str) -> None:
+    # https://github.com/googleapis/google-api-python-client/issues/608
+    refusal = await api.refused(f"{resource}.insert", {})
+    assert (refusal.status, refusal.message) == (400, "Required field 'resource' not specified")

@@ -79,6 +79,7 @@ def _bound(cloud: Cloud, handler: CloudHandler) -> Handler:
         own = _seen_by(cloud, call)
         call = by_name(own.store, _project(own, call), call)
         _check_place(call)
+        _check_body(call)
         # A repeated requestId is the same request: it gets the first one's operation.
         if (operation := request_ids.earlier(cloud.store, call)) is not None:
             return await cloud.operations.wait(operation, cloud.latency.patience)
@@ -105,6 +106,15 @@ def _project(own: Cloud, call: Call) -> str:
     """Return the relative name of the project that a call names: by id, by number, a public one."""
     project = call.path["project"]
     return own.project if own.of(project) else f"projects/{project}"
+
+
+def _check_body(call: Call) -> None:
+    """Refuse to make a resource of nothing.
+
+    https://github.com/googleapis/google-api-python-client/issues/608
+    """
+    if call.method.endswith(".insert") and not call.body:
+        raise refusals.missing("resource")
 
 
 def _check_place(call: Call) -> None:
