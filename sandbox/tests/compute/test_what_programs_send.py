@@ -225,6 +225,8 @@ async def test_a_network_is_named_by_a_url(api: Client) -> None:
     # https://github.com/kubermatic/dashboard/issues/2093
     rule = {"name": "f", "network": "default", "allowed": [{"IPProtocol": "tcp"}]}
     assert (await api.refused("firewalls.insert", rule)).message == BARE.format("network")
+    own = {"name": "s", "network": "default", "ipCidrRange": "172.16.0.0/16"}
+    assert (await api.refused("subnetworks.insert", own)).message == BARE.format("network")
 
 
 async def test_a_custom_network_asks_for_a_subnetwork(api: Client, spec: Any) -> None:
