@@ -57,6 +57,7 @@ class StockOut(NoFaults):
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.lost: set[str] = set()
+        self.struck = 0
 
     def usable_zones(
         self,
@@ -68,7 +69,7 @@ class StockOut(NoFaults):
         strike: bool,
     ) -> Sequence[str]:
         assert named == {"vm-##"}
-        assert strike
+        self.struck += strike
         return [zone for zone in zones if zone not in self.lost][:most]
 
     async def before_step(self, step: str, target: str) -> None:
@@ -275,6 +276,17 @@ async def test_a_region_makes_none_in_a_zone_that_is_lost(
     body = bulk(2, locationPolicy={"targetShape": shape})
     await scarce.done("regionInstances.bulkInsert", body)
     assert [len(await listed(scarce, zone=f"us-west1-{letter}")) for letter in "abc"] == held
+    assert shortage.struck == 1
+
+
+async def test_a_request_that_is_refused_spends_no_fault_of_a_zone(
+    scarce: Client, shortage: StockOut
+) -> None:
+    """docs/faults.md: passing a zone over is a strike, when instances are made there."""
+    foreign = [{"network": "global/networks/default", "networkIP": "192.168.9.9"}]
+    body = bulk(1, instanceProperties=PROPERTIES | {"networkInterfaces": foreign})
+    assert (await scarce.refused("regionInstances.bulkInsert", body)).status == 400
+    assert shortage.struck == 0
 
 
 @pytest.mark.parametrize(("fields", "words"), REFUSED)

@@ -52,14 +52,8 @@ class BulkOrder:
             yield zone, body
 
 
-def read(
-    cloud: Cloud, store: Store | Transaction, call: Call, *, carried_out: bool = False
-) -> BulkOrder:
+def read(cloud: Cloud, store: Store | Transaction, call: Call) -> BulkOrder:
     """Read the body of an instances.bulkInsert or regionInstances.bulkInsert.
-
-    Args:
-        carried_out: whether it is done now, so that faults which bar a zone have struck; else
-            somebody wants to know what it would do.
 
     Raises:
         ApiError: 400 for what Google would refuse.
@@ -74,7 +68,7 @@ def read(
     pattern = "" if each else _checked_pattern(body.get("namePattern"))
     given = _given(each, count) if each else []
     properties = _properties(cloud, store, body)
-    zones = _zones(cloud, call, frozenset(given or [pattern]), carried_out=carried_out)
+    zones = _zones(cloud, call, strike=False)
     chosen = given or _numbered(cloud, zones, pattern, count)
     return BulkOrder(
         places=[(zones[at % len(zones)], name) for at, name in enumerate(chosen)],
@@ -82,6 +76,15 @@ def read(
         _properties=properties,
         _hostnames={name: own["hostname"] for name, own in each.items() if own.get("hostname")},
     )
+
+
+def carry_out(cloud: Cloud, call: Call) -> None:
+    """Let the faults strike that bar a zone: what was read is carried out now, and not refused.
+
+    Raises:
+        ApiError: 503, no zone answers.
+    """
+    _zones(cloud, call, strike=True)
 
 
 def _number(field: str, value: str | int | None, low: int, high: int) -> int:
@@ -92,7 +95,7 @@ def _number(field: str, value: str | int | None, low: int, high: int) -> int:
     return int(value)
 
 
-def _zones(cloud: Cloud, call: Call, named: frozenset[str], *, carried_out: bool) -> Sequence[str]:
+def _zones(cloud: Cloud, call: Call, *, strike: bool) -> Sequence[str]:
     """Return the zones to use in turn: the one that is named, or what there is room in of a region.
 
     https://cloud.google.com/compute/docs/instances/multiple/about-bulk-creation and the shapes of
@@ -104,7 +107,8 @@ def _zones(cloud: Cloud, call: Call, named: frozenset[str], *, carried_out: bool
         return [zone]
     allowed = _allowed_zones(call, policy)
     most = len(allowed) if policy.get("targetShape") == "BALANCED" else 1
-    return cloud.faults.usable_zones(call.method, named, allowed, most, strike=carried_out)
+    named = frozenset(call.body.get("perInstanceProperties") or [call.body["namePattern"]])
+    return cloud.faults.usable_zones(call.method, named, allowed, most, strike=strike)
 
 
 def _allowed_zones(call: Call, policy: Document) -> list[str]:

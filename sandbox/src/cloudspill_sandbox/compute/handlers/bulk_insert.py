@@ -43,12 +43,13 @@ _Written = TypeVar("_Written")
 
 async def _bulk_insert(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
-        order = bulk_orders.read(cloud, tx, call, carried_out=True)
+        order = bulk_orders.read(cloud, tx, call)
         plans = _reserved(cloud, tx, order)
         target = (zonal if "zone" in call.path else regional)(call, "instances")
         operation = cloud.operations.open(tx, call, "bulkInsert", target)
         work = _BulkInsert(cloud, call, order, operation)
         work.open(tx, plans)
+        bulk_orders.carry_out(cloud, call)
     return await cloud.operations.perform(operation, work.work())
 
 
