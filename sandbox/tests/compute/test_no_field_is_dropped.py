@@ -126,3 +126,28 @@ def _entry(table: dict[str, str], case: Case, field: InputField) -> str:
     """Return what a table says of a field or of what it is in, "" for nothing."""
     name = f".{case.method}.{field.name}."
     return next((text for part, text in table.items() if f".{part}." in name), "")
+
+
+REPLACING = (
+    "firewalls.patch",
+    "firewalls.update",
+    "images.patch",
+    "instances.setMetadata",
+    "instances.setScheduling",
+    "instances.setTags",
+    "instances.update",
+    "instances.updateAccessConfig",
+    "instances.updateNetworkInterface",
+    "instances.updateShieldedInstanceConfig",
+    "networks.patch",
+    "subnetworks.patch",
+)
+
+
+@pytest.mark.parametrize("method", REPLACING)
+async def test_what_was_read_may_be_sent_back(method: str, api: Client) -> None:
+    (case,) = (case for case in CASES if case.method == method)
+    _, parameters = await _prepared(api, case, "whole")
+    held = await case.read(api, "whole")
+    await api.done(method, held, **parameters)
+    assert await case.read(api, "whole") == held

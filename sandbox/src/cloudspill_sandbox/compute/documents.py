@@ -101,7 +101,7 @@ def full_match(pattern: str, text: str) -> bool:
 def says(asked: object, held: object) -> bool:
     """Whether what a request has says nothing else than what there is, as far as it goes.
 
-    A partial URL says what the full one says.
+    A partial URL says what the full one says, and a value of nothing what no value says.
     """
     if isinstance(asked, dict) and isinstance(held, dict):
         rest = {key: value for key, value in asked.items() if value is not None}
@@ -111,7 +111,7 @@ def says(asked: object, held: object) -> bool:
     if isinstance(asked, str) and isinstance(held, str):
         path = names.without_host(asked)
         return path == names.without_host(held) or bool(path and held.endswith(f"/{path}"))
-    return asked == held or (held is None and asked in (None, False, 0, "", [], {}))
+    return bool(asked == held or not (asked or held))
 
 
 def check_same(field: str, body: Document, held: Document, *keys: str) -> None:
@@ -121,7 +121,7 @@ def check_same(field: str, body: Document, held: Document, *keys: str) -> None:
         ApiError: 400, one would be changed.
     """
     for key in keys:
-        if body.get(key) is not None and not says(body[key], held.get(key)):
+        if key in body and not says(body[key], held.get(key)):
             raise refusals.fixed(f"{field}.{key}")
 
 

@@ -32,8 +32,18 @@ _UNSUPPORTED = (
     "sourceSnapshotEncryptionKey",
 )
 _CHANGEABLE = ("deprecated", "description", "family")
-_IGNORED = {"kind", "id", "name", "selfLink"}
-"""What a client may send back as it read it."""
+_OUTPUT = frozenset(
+    {
+        "archiveSizeBytes",
+        "creationTimestamp",
+        "id",
+        "kind",
+        "labelFingerprint",
+        "selfLink",
+        "status",
+    }
+)
+"""What a client may send back as it once read it."""
 
 
 async def _get(cloud: Cloud, call: Call) -> Document:
@@ -134,12 +144,11 @@ async def _deprecate(cloud: Cloud, call: Call) -> Document:
 async def _patch(cloud: Cloud, call: Call) -> Document:
     """Change family, description and deprecation; the reference says that nothing else can be."""
     fields = {key: call.body[key] for key in _CHANGEABLE if key in call.body}
-    if fixed := sorted(call.body.keys() - _CHANGEABLE - _IGNORED):
-        raise refusals.fixed(f"resource.{fixed[0]}")
     if family := fields.get("family"):
         names.check_name("resource.family", family)
     held = found(cloud.store, worldwide(call, "images", "image"))
-    documents.check_same("resource", call.body, held, "name")
+    fixed = sorted(call.body.keys() - _CHANGEABLE - _OUTPUT)
+    documents.check_same("resource", call.body, held, *fixed)
     return await _change(cloud, call, "patch", fields)
 
 

@@ -67,7 +67,7 @@ async def _insert(cloud: Cloud, call: Call) -> Document:
         documents.check_same("resource", call.body, document, "region")
         if asked := call.body.get(_SECONDARY):
             document[_SECONDARY] = subnetwork_ranges.secondary(cloud, network, [ip_range], asked)
-        tx.put(name, document)
+        tx.put(name, document | {"fingerprint": _fingerprint(document)})
         links = [*network.get("subnetworks", ()), names.link(name)]
         tx.put(network_name, network | {"subnetworks": links})
         operation = cloud.operations.open(tx, call, "insert", name)
