@@ -248,6 +248,9 @@ async def test_a_restart_that_a_kill_cut_short_fails_and_the_instance_is_off(
     await kill(second.cloud)
     third = client_of(await make_cloud(tmp_path / "store"))
     ended = await third.call("zoneOperations.get", operation=operation["name"])
-    assert "the instance is off" in ended["error"]["errors"][0]["message"]
-    assert (await third.instance())["status"] == "TERMINATED"
+    message = ended["error"]["errors"][0]["message"]
+    assert "the instance is off, with what the update gave it" in message
+    off = await third.instance()
+    assert off["status"] == "TERMINATED"
+    assert off["machineType"].endswith(f"/{BIGGER}")
     await third.done("instances.start", instance="vm")

@@ -214,7 +214,10 @@ def _interrupted(operation: Document, went_off: Container[str]) -> str:
         return "what it had half made was removed"
     if kind in {"detachDisk", "resizeDisk"}:
         return "nothing was changed"
-    return "the instance is off" if kind in _LEAVE_ON and target in went_off else ""
+    if kind not in _LEAVE_ON or target not in went_off:
+        return ""
+    # An instance that is off may be anything, so what it was to have from its next life on stays.
+    return "the instance is off" + (", with what the update gave it" if kind == "update" else "")
 
 
 def _interruption(operation: Document, state: str) -> ApiError:
