@@ -7,6 +7,7 @@ without a zone, for they are good for every zone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
@@ -36,7 +37,7 @@ _KEPT = (
     "serviceAccounts",
     "shieldedInstanceConfig",
 )
-_REFERENCES = {"sourceImage": "images", "sourceSnapshot": "snapshots"}
+_REFERENCES = {"sourceImage": "global/images", "sourceSnapshot": "global/snapshots"}
 
 
 def checked(cloud: Cloud, store: Store | Transaction, field: str, body: Document) -> Document:
@@ -105,10 +106,10 @@ def _disk(cloud: Cloud, field: str, index: int, body: Document) -> Document:
             sentence = f"DiskType '{kind}' must be a valid resource name (not an url)."
             raise refusals.invalid_value(f"{field}.initializeParams.diskType", kind, sentence)
         # References stay as they were written: they mean the image of the day they are used.
-        for key, kind in _REFERENCES.items():
+        for key, collection in _REFERENCES.items():
             if reference := params.get(key):
                 at = f"{field}.initializeParams.{key}"
-                names.resolve(at, reference, f"{cloud.project}/global/{kind}")
+                names.resolve(at, reference, f"{cloud.project}/{collection}")
     return disk
 
 
@@ -157,7 +158,7 @@ def applied(cloud: Cloud, store: Store | Transaction, call: Call) -> Document:
 
 
 def properties(cloud: Cloud, store: Store | Transaction, field: str, reference: str) -> Document:
-    """Return what a template holds.
+    """Return what a template holds, its references good for every project.
 
     Raises:
         ApiError: 400, there is none of this name.
@@ -166,8 +167,36 @@ def properties(cloud: Cloud, store: Store | Transaction, field: str, reference: 
     template = store.get(name)
     if template is None:
         raise refusals.dangling(field, reference, "instanceTemplate")
-    held: Document = template["properties"]
-    return held
+    return _absolute(template["properties"], f"projects/{names.project(name)}")
+
+
+def _absolute(properties: Document, project: str) -> Document:
+    """Return InstanceProperties that mean in any project what they mean in the template's."""
+
+    def of_template(reference: str, collection: str) -> str:
+        path = names.without_host(reference)
+        if path.startswith("projects/"):
+            return reference
+        return f"{project}/{path}" if "/" in path else f"{project}/{collection}/{path}"
+
+    def qualified(body: Document, references: Mapping[str, str]) -> Document:
+        return body | {
+            key: of_template(body[key], collection)
+            for key, collection in references.items()
+            if body.get(key)
+        }
+
+    return properties | {
+        "disks": [
+            disk | {"initializeParams": qualified(params, _REFERENCES)}
+            if (params := disk.get("initializeParams"))
+            else disk
+            for disk in properties["disks"]
+        ],
+        "networkInterfaces": [
+            qualified(each, {"subnetwork": "regions"}) for each in properties["networkInterfaces"]
+        ],
+    }
 
 
 def in_zone(properties: Document, zone: str) -> Document:
