@@ -62,6 +62,8 @@ PUBLIC_METHODS = frozenset(
 )
 """Methods that anyone may call on a public project such as debian-cloud."""
 
+_UNSUPPORTED_PARAMETERS = ("forceAttach", "serviceProjectNumber", "sourceMachineImage")
+
 
 def compute_service(cloud: Cloud) -> Service:
     """Return every implemented method of this cloud, ready to be called."""
@@ -80,6 +82,8 @@ def _bound(cloud: Cloud, handler: CloudHandler) -> Handler:
         call = by_name(own.store, _project(own, call), call)
         _check_place(call)
         _check_body(call)
+        refusals.check_supported("query", call.query, *_UNSUPPORTED_PARAMETERS)
+        refusals.check_one_of("query", call.query, "views", ["DEFAULT"])
         # A repeated requestId is the same request: it gets the first one's operation.
         if (operation := request_ids.earlier(cloud.store, call)) is not None:
             return await cloud.operations.wait(operation, cloud.latency.patience)
