@@ -45,10 +45,11 @@ molecule: setup  ## Every role's scenario, on machines of a sandbox of its own (
 	$(AS_ROOT) $(BIN)/python -m tests.molecule
 
 .PHONY: bench
-bench: up  ## Measure API, load, siege, inventory, instances, clones, restarts, monitor; figures go to build/bench
+bench: up  ## Measure API, load, siege, fuzzing, inventory, instances, clones, monitor, burst (to build/bench)
 	$(BIN)/python bench/api.py
 	$(BIN)/python -m bench.load
 	$(BIN)/python -m bench.siege
+	$(MAKE) fuzz
 	$(BIN)/python -m bench.inventory
 	$(AS_ROOT) $(BIN)/python bench/instances.py
 	$(AS_ROOT) $(BIN)/python -m bench.scale
