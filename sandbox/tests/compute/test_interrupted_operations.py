@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloudspill_sandbox.runtime.memory import MemoryRuntime
+from cloudspill_sandbox.runtime.interface import MachineError
 
-from .conftest import MakeCloud
+from .conftest import Machines, MakeCloud
 from .test_restart import ClientOf, Stuck, kill
 
 
@@ -19,43 +21,124 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
 
 
+class Hotplug(Machines):
+    """Machines that tell which disks came and went; those that are stuck do neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.stuck: set[str] = set()
+
+    async def plug(self, machine: str, device: str, volume: str, *, read_only: bool) -> None:
+        self._call("plug", device)
+        await super().plug(machine, device, volume, read_only=read_only)
+
+    async def unplug(self, machine: str, device: str) -> None:
+        self._call("unplug", device)
+        await super().unplug(machine, device)
+
+    def _call(self, what: str, device: str) -> None:
+        self.calls.append(f"{what} {device}")
+        if device in self.stuck:
+            raise MachineError(f"{device} is stuck")
+
+
+@pytest.fixture
+def runtime() -> Hotplug:
+    return Hotplug()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A life of the sandbox that ends while the disk `data` is attached or detached.
+
+    Attributes:
+        operation: what was cut short.
+        machine: the instance's, by its id.
+    """
+
+    operation: str
+    machine: str
+
+
+@pytest.fixture
+def cut_short(
+    make_cloud: MakeCloud, client_of: ClientOf, spec: Any, runtime: Hotplug, database: Path
+) -> Callable[[str, bool], Awaitable[Cut]]:
+    """End a life in a method; the machine goes on, and `has` the disk or not."""
+
+    async def cut(method: str, has: bool) -> Cut:
+        first = client_of(await make_cloud(database))
+        await first.done("instances.insert", spec())
+        for name in ("data", "fine"):
+            await first.done("disks.insert", {"name": name})
+            await first.done("instances.attachDisk", _attached(name), instance="vm")
+        machine = runtime.running[(await first.instance())["id"]]
+        if method == "attachDisk":
+            await first.done("instances.detachDisk", instance="vm", deviceName="data")
+        await kill(first.cloud)
+        second = client_of(await make_cloud(database, Stuck()))
+        if method == "attachDisk":
+            operation = await second.call("instances.attachDisk", _attached("data"), instance="vm")
+        else:
+            operation = await second.call("instances.detachDisk", instance="vm", deviceName="data")
+        assert operation["status"] == "RUNNING"
+        await kill(second.cloud)
+        runtime.running[machine.id] = machine if has else machine.unplugged("data")
+        runtime.calls.clear()
+        return Cut(operation["name"], machine.id)
+
+    return cut
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"source": f"zones/us-west1-b/disks/{name}", "deviceName": name}
+
+
 @pytest.mark.parametrize("method", ["attachDisk", "detachDisk"])
-@pytest.mark.parametrize("plugged", [True, False])
-async def test_a_disk_that_came_or_went_is_there_as_the_document_says(
+@pytest.mark.parametrize("has", [True, False])
+async def test_a_disk_comes_or_goes_after_all_and_others_are_left_alone(
     make_cloud: MakeCloud,
     client_of: ClientOf,
-    spec: Any,
-    runtime: MemoryRuntime,
+    runtime: Hotplug,
     database: Path,
+    cut_short: Callable[[str, bool], Awaitable[Cut]],
     method: str,
-    plugged: bool,
+    has: bool,
 ) -> None:
-    first = client_of(await make_cloud(database))
-    await first.done("instances.insert", spec())
-    await first.done("disks.insert", {"name": "data"})
-    disk = {"source": "zones/us-west1-b/disks/data", "deviceName": "data"}
-    await first.done("instances.attachDisk", disk, instance="vm")
-    machine = runtime.running[(await first.instance())["id"]]
-    if method == "attachDisk":
-        await first.done("instances.detachDisk", instance="vm", deviceName="data")
-    await kill(first.cloud)
-    second = client_of(await make_cloud(database, Stuck()))
-    if method == "attachDisk":
-        operation = await second.call("instances.attachDisk", disk, instance="vm")
-    else:
-        operation = await second.call("instances.detachDisk", instance="vm", deviceName="data")
-    assert operation["status"] == "RUNNING"
-    await kill(second.cloud)
-    runtime.running[machine.id] = machine if plugged else machine.unplugged("data")
+    cut = await cut_short(method, has)
     third = client_of(await make_cloud(database))
-    ended = await third.call("zoneOperations.get", operation=operation["name"])
-    if method == "detachDisk":
-        assert "nothing was changed" in ended["error"]["errors"][0]["message"]
+    ended = await third.call("zoneOperations.get", operation=cut.operation)
+    assert (ended["status"], "error" in ended) == ("DONE", False)
+    left = {"fine", "data"} if method == "attachDisk" else {"fine"}
+    assert {disk["deviceName"] for disk in (await third.instance())["disks"][1:]} == left
+    assert {device for device, _ in runtime.running[cut.machine].data_volumes} == left
+    assert runtime.calls == [{"attachDisk": "plug data", "detachDisk": "unplug data"}[method]]
+    await third.done("instances.stop", instance="vm")
+
+
+@pytest.mark.parametrize("method", ["attachDisk", "detachDisk"])
+async def test_a_disk_that_cannot_come_or_go_after_all_is_where_it_was(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    runtime: Hotplug,
+    database: Path,
+    cut_short: Callable[[str, bool], Awaitable[Cut]],
+    method: str,
+) -> None:
+    cut = await cut_short(method, method == "detachDisk")
+    runtime.stuck.add("data")
+    third = client_of(await make_cloud(database))
+    runtime.stuck.clear()
+    ended = await third.call("zoneOperations.get", operation=cut.operation)
+    assert "nothing was changed" in ended["error"]["errors"][0]["message"]
+    left = {"fine", "data"} if method == "detachDisk" else {"fine"}
+    assert {disk["deviceName"] for disk in (await third.instance())["disks"][1:]} == left
+    assert {device for device, _ in runtime.running[cut.machine].data_volumes} == left
+    if method == "attachDisk":
+        await third.done("disks.delete", disk="data")
     else:
-        assert "error" not in ended
-    assert [each["deviceName"] for each in (await third.instance())["disks"]][1:] == ["data"]
-    assert runtime.running[machine.id] == machine
-    await third.done("instances.detachDisk", instance="vm", deviceName="data")
+        await third.done("instances.detachDisk", instance="vm", deviceName="data")
 
 
 async def test_a_disk_whose_growth_was_cut_short_says_that_it_did_not_grow(

@@ -42,7 +42,8 @@ class RandomFailures(NoFaults):
         if self.over:
             return
         if self._dice.random() < 0.1:
-            method = self._dice.choice(["boot", "create_volume", "freeze_volume", "shut_down"])
+            methods = ["boot", "create_volume", "freeze_volume", "shut_down", "plug", "unplug"]
+            method = self._dice.choice(methods)
             self._runtime.failures[method] = self._dice.choice([MachineError, VolumeError])("no")
         if self._dice.random() < 0.06:
             raise ApiError(500, "INTERNAL_ERROR", f"{step} of {target}")

@@ -52,6 +52,7 @@ def stop(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
 def delete(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
     """Return what deletes an instance that was written STOPPING, and the disks that go with it."""
     machine = machines.Machine(cloud, name)
+    going: list[Document] = []
 
     async def shut_down() -> None:
         await machine.shut_down(graceful=graceful)
@@ -59,11 +60,10 @@ def delete(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
     async def remove() -> None:
         await machine.disconnect()
         with cloud.transaction() as tx:
-            going = removal.mark(cloud, tx, name)
+            going.extend(removal.mark(cloud, tx, name))
         await removal.delete_volumes(cloud, going)
 
     def done(tx: Transaction) -> None:
-        going = removal.auto_deleted(tx, machine.document)
         removal.delete_documents(cloud, tx, name, going)
 
     def failed(tx: Transaction) -> None:

@@ -10,7 +10,6 @@ from cloudspill_sandbox.compute import (
     documents,
     interfaces,
     names,
-    refusals,
     scheduling,
     topology,
 )
@@ -49,21 +48,6 @@ def note(tx: Transaction, instance: Document, **facts: Any) -> None:
 def noted(store: Store | Transaction, instance: Document) -> Document:
     """Return what `note` noted."""
     return store.get(f"{_INDEX}/{instance['id']}") or {}
-
-
-def is_moving(store: Store | Transaction, instance: Document) -> bool:
-    """Whether an interface of an instance is on its way to another network."""
-    return bool(noted(store, instance).get("moving"))
-
-
-def check_at_rest(store: Store | Transaction, instance: Document) -> None:
-    """Return when no interface of an instance is moving.
-
-    Raises:
-        ApiError: 400 resourceNotReady.
-    """
-    if is_moving(store, instance):
-        raise refusals.not_ready(names.relative(instance["selfLink"]))
 
 
 def instance_of(store: Store, machine: str) -> str:
@@ -129,7 +113,12 @@ class Machine:
         await self._cloud.runtime.power_off(self.document["id"])
 
     async def plug(self, attached: Document) -> None:
-        """Give the machine the disk of an AttachedDisk. Raises MachineError, LookupError."""
+        """Give the machine the disk of an AttachedDisk; one that is off gets it when it boots.
+
+        Raises MachineError, LookupError.
+        """
+        if not self._cloud.runtime.is_running(self.document["id"]):
+            return
         volume, read_only = self._volume(attached), attached["mode"] == "READ_ONLY"
         machine, device = self.document["id"], attached["deviceName"]
         await self._cloud.runtime.plug(machine, device, volume, read_only=read_only)

@@ -18,7 +18,9 @@ from cloudspill_sandbox.compute import (
     names,
     removal,
     topology,
+    under_way,
 )
+from cloudspill_sandbox.compute.disk_changes import DiskChange
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
@@ -60,8 +62,8 @@ async def settle_operations(cloud: Cloud) -> None:
     """End every operation that was under way, and leave each resource whole or gone.
 
     A creation is taken back and fails; a deletion or stop is finished; what only had to reach the
-    network reaches it with the whole topology, which every start applies. A disk is attached, or
-    still is.
+    network reaches it with the whole topology, which every start applies. A disk that was being
+    attached or detached is so afterwards, or its operation fails and it is as it was before.
     """
     pending = {
         name: operation
@@ -94,15 +96,12 @@ async def settle_operations(cloud: Cloud) -> None:
             with cloud.transaction() as tx:
                 machines.terminated(cloud, tx, name)
     await _remove_unfinished(cloud)
-    for name in {
-        names.relative(operation["targetLink"])
-        for operation in pending.values()
-        if operation["operationType"] in {"attachDisk", "detachDisk"}
-    }:
-        await _plug_again(cloud, name)
+    await _settle_disks(cloud, pending)
     with cloud.transaction() as tx:
         for name, operation in pending.items():
             _end(cloud, tx, name, operation, went_off)
+        for _, instance in _documents(cloud, "instances"):
+            under_way.end_all(tx, tx.get(names.relative(instance["selfLink"])) or instance)
         bulk_groups.forget_all(cloud.store, tx)
 
 
@@ -111,10 +110,7 @@ def _end(
 ) -> None:
     """End an operation that was under way, whose target is whole, off or gone by now."""
     if operation["operationType"] == "updateNetworkInterface":
-        target = names.relative(operation["targetLink"])
-        interfaces.release_strays(cloud.store, tx, target)
-        if instance := tx.get(target):
-            machines.index(tx, instance)
+        interfaces.release_strays(cloud.store, tx, names.relative(operation["targetLink"]))
     if bulk_groups.METADATA in operation:
         tx.put(name, bulk_groups.taken_back(operation))
     if state := _interrupted(operation, went_off):
@@ -135,19 +131,32 @@ async def _remove_unfinished(cloud: Cloud) -> None:
                     tx.delete(name)
 
 
-async def _plug_again(cloud: Cloud, name: str) -> None:
-    """Give a machine that goes on the disks that its document has: one was coming or going."""
-    instance = cloud.store.get(name)
-    if instance is None or not cloud.runtime.is_running(instance["id"]):
-        return
-    machine = machines.Machine(cloud, name)
-    for attached in instance["disks"]:
-        if not attached["boot"]:
+async def _settle_disks(cloud: Cloud, pending: dict[str, Document]) -> None:
+    """End what attached and detached disks, and take it from the pending operations.
+
+    A disk that is there already, or gone, is not touched; nor is any other of the instance.
+    """
+    for name, instance in list(_documents(cloud, "instances")):
+        parts = under_way.parts(cloud.store, instance)
+        for attached in instance["disks"]:
+            operation = parts.get(under_way.disk(attached["deviceName"]), "")
+            if operation not in pending:
+                continue
+            document = pending.pop(operation)
+            change = DiskChange(cloud, name, operation, attached)
+            leaves, done = document["operationType"] == "detachDisk", True
             try:
-                await machine.unplug(attached["deviceName"])
-                await machine.plug(attached)
+                await (change.unplug() if leaves else change.plug())
             except (MachineError, LookupError):
-                logger.exception("%s lacks its disk %s", name, attached["deviceName"])
+                logger.exception("%s: disk %s stays as it was", name, attached["deviceName"])
+                done = False
+            with cloud.transaction() as tx:
+                (change.detached if leaves is done else change.left)(tx)
+                if done:
+                    cloud.operations.close(tx, operation)
+                else:
+                    refusal = _interruption(document, "nothing was changed")
+                    cloud.operations.fail(tx, operation, refusal)
 
 
 async def detach_strangers(cloud: Cloud) -> None:
@@ -212,7 +221,7 @@ def _interrupted(operation: Document, went_off: Container[str]) -> str:
         kind == "insert" and collection in {"instances", *_UNFINISHED}
     ):
         return "what it had half made was removed"
-    if kind in {"detachDisk", "resizeDisk"}:
+    if kind == "resizeDisk":
         return "nothing was changed"
     if kind not in _LEAVE_ON or target not in went_off:
         return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import disks, interfaces, machines, names
+from cloudspill_sandbox.compute import disks, interfaces, machines, names, under_way
 from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
@@ -23,8 +23,16 @@ GUEST_ATTRIBUTES = "guestAttributes"
 
 
 def auto_deleted(store: Store | Transaction, instance: Document) -> list[Document]:
-    """Return the disks that go with an instance; `mark` came before."""
-    return [disk for disk, attached in _disks(store, instance) if attached["autoDelete"]]
+    """Return the disks that go with an instance; `mark` came before.
+
+    One that is being attached or detached stays.
+    """
+    coming_or_going = under_way.parts(store, instance)
+    return [
+        disk
+        for disk, attached in _disks(store, instance)
+        if attached["autoDelete"] and under_way.disk(attached["deviceName"]) not in coming_or_going
+    ]
 
 
 def half_made(store: Store | Transaction, instance: Document) -> list[Document]:

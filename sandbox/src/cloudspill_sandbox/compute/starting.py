@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import interfaces, machines, names, quotas, refusals, scheduling
+from cloudspill_sandbox.compute import (
+    interfaces,
+    machines,
+    names,
+    quotas,
+    refusals,
+    scheduling,
+    under_way,
+)
 from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Transaction
@@ -21,10 +29,10 @@ def stage(cloud: Cloud, tx: Transaction, name: str, instance: Document) -> None:
     """Write a TERMINATED instance STAGING, with a new ephemeral address where it had one.
 
     Raises:
-        ApiError: 400 it has no boot disk, its termination time is past, or an interface of it is
-            being moved; 403 no free address, or a quota that is used up.
+        ApiError: 400 it has no boot disk, its termination time is past, or a part of it is
+            being changed; 403 no free address, or a quota that is used up.
     """
-    machines.check_at_rest(tx, instance)
+    under_way.check_none(tx, instance)
     if not any(disk["boot"] for disk in instance["disks"]):
         raise refusals.invalid_usage("The instance has no boot disk")
     scheduling.check_may_start("scheduling.terminationTime", instance, cloud.clock())

@@ -21,9 +21,9 @@ from cloudspill_sandbox.compute import (
     disks,
     endings,
     instance_plan,
-    machines,
     names,
     operation_warnings,
+    under_way,
 )
 from cloudspill_sandbox.compute.bulk_orders import BulkOrder
 from cloudspill_sandbox.compute.cloud import Cloud
@@ -187,7 +187,7 @@ class _BulkInsert:
         instance = self._instance(tx, name)
         if instance is None or instance["status"] not in _AT_REST:
             return ""
-        if machines.is_moving(tx, instance):
+        if under_way.parts(tx, instance):
             return ""
         bulk_groups.claim(tx, name, self._disks)
         disks.write_status(tx, name, "STOPPING")

@@ -6,13 +6,13 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/attachDisk.
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, machines, names, refusals
+from cloudspill_sandbox.compute import disks, names, refusals, under_way
 from cloudspill_sandbox.compute.cloud import Cloud
+from cloudspill_sandbox.compute.disk_changes import DiskChange
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work, Writes
+from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.engine.call import Call, Document
-from cloudspill_sandbox.engine.store import Transaction
 
 
 async def _attach_disk(cloud: Cloud, call: Call) -> Document:
@@ -20,7 +20,7 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        running = _is_on(name, instance)
+        _check_is_on_or_off(name, instance)
         if not call.body.get("source"):
             raise refusals.missing("source")
         boot = bool(call.body.get("boot"))
@@ -37,14 +37,11 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
         tx.put(name, instance | {"disks": attached})
         disks.use(cloud, tx, names.relative(disk["selfLink"]), name)
         operation = cloud.operations.open(tx, call, "attachDisk", name)
-    machine = machines.Machine(cloud, name)
-
-    async def plug() -> None:
-        await machine.plug(new)
-
-    steps = (Step("instances.attachDisk.plug", plug),) if running else ()
-    failed = _detaching(cloud, name, new)
-    return await cloud.operations.perform(operation, Work(steps, failed=failed))
+        change = DiskChange(cloud, name, operation, new)
+        change.begin(tx)
+    step = Step("instances.attachDisk.plug", change.plug)
+    work = Work((step,), done=change.left, failed=change.detached)
+    return await cloud.operations.perform(operation, work)
 
 
 async def _detach_disk(cloud: Cloud, call: Call) -> Document:
@@ -54,40 +51,24 @@ async def _detach_disk(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         instance = found(tx, name)
         going = disks.attached(instance, device)
+        under_way.check_none(tx, instance, under_way.disk(device))
         if going["boot"] and instance["status"] != "TERMINATED":
             raise refusals.invalid_usage(
                 "To detach the boot disk, the instance must be in TERMINATED state"
             )
-        running = _is_on(name, instance)
+        _check_is_on_or_off(name, instance)
         operation = cloud.operations.open(tx, call, "detachDisk", name)
-    machine = machines.Machine(cloud, name)
-
-    async def unplug() -> None:
-        await machine.unplug(device)
-
-    steps = (Step("instances.detachDisk.unplug", unplug),) if running else ()
-    return await cloud.operations.perform(operation, Work(steps, _detaching(cloud, name, going)))
+        change = DiskChange(cloud, name, operation, going)
+        change.begin(tx)
+    step = Step("instances.detachDisk.unplug", change.unplug)
+    work = Work((step,), done=change.detached, failed=change.left)
+    return await cloud.operations.perform(operation, work)
 
 
-def _detaching(cloud: Cloud, name: str, going: Document) -> Writes:
-    """Return what takes one disk from an instance, and leaves what others attach meanwhile."""
-
-    def write(tx: Transaction) -> None:
-        now = tx.get(name)
-        if now is None or going["source"] not in {entry["source"] for entry in now["disks"]}:
-            return  # another call was first
-        rest = [entry for entry in now["disks"] if entry["source"] != going["source"]]
-        tx.put(name, now | {"disks": rest})
-        disks.let_go(cloud, tx, names.relative(going["source"]), name)
-
-    return write
-
-
-def _is_on(name: str, instance: Document) -> bool:
-    """Whether an instance runs; it is off otherwise. Raises ApiError for what is in between."""
+def _check_is_on_or_off(name: str, instance: Document) -> None:
+    """Raises ApiError for an instance that is in between."""
     if instance["status"] not in {"RUNNING", "TERMINATED"}:
         raise refusals.not_ready(name)
-    return bool(instance["status"] == "RUNNING")
 
 
 METHODS: Methods = {

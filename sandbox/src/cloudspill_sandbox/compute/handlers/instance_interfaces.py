@@ -11,10 +11,10 @@ from cloudspill_sandbox.compute import (
     access_configs,
     documents,
     interfaces,
-    machines,
     quotas,
     refusals,
     topology,
+    under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
@@ -32,7 +32,7 @@ async def _add_access_config(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        machines.check_at_rest(tx, instance)
+        under_way.check_none(tx, instance, under_way.INTERFACES)
         interface = _interface(call, instance)
         if interface.get("accessConfigs"):
             raise refusals.invalid_value(
@@ -51,7 +51,7 @@ async def _delete_access_config(cloud: Cloud, call: Call) -> Document:
     asked = call.query["accessConfig"]
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        machines.check_at_rest(tx, instance)
+        under_way.check_none(tx, instance, under_way.INTERFACES)
         interface = _interface(call, instance)
         config = _config(interface)
         if config is None or config["name"] != asked:
@@ -72,7 +72,7 @@ async def _update_access_config(cloud: Cloud, call: Call) -> Document:
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        machines.check_at_rest(tx, instance)
+        under_way.check_none(tx, instance, under_way.INTERFACES)
         interface = _interface(call, instance)
         config = _config(interface)
         if config is None:
@@ -132,12 +132,12 @@ async def _update(cloud: Cloud, call: Call) -> Document:
             raise refusals.invalid_usage(
                 f"The instance must be stopped to move its interfaces; it is {instance['status']}"
             )
-        machines.check_at_rest(tx, instance)
+        under_way.check_none(tx, instance, under_way.INTERFACES)
         moved = _replaced(instance, after)
         tx.put(name, moved)
         take_back = rollback(cloud.store, tx)
-        machines.note(tx, moved, moving=True)
         operation = cloud.operations.open(tx, call, "updateNetworkInterface", name)
+        under_way.begin(tx, name, under_way.INTERFACES, operation)
     left, taken = topology.nics(cloud.store, instance), topology.nics(cloud.store, moved)
 
     async def leave() -> None:
@@ -147,8 +147,7 @@ async def _update(cloud: Cloud, call: Call) -> Document:
         await cloud.topology.settle()
 
     def done(tx: Transaction) -> None:
-        if now := tx.get(name):
-            machines.note(tx, now, moving=False)
+        under_way.end(tx, name, under_way.INTERFACES, operation)
         # Not before: whoever gets the address next makes a namespace of the same name.
         interfaces.release_strays(cloud.store, tx, name)
 

@@ -14,6 +14,7 @@ from cloudspill_sandbox.compute import (
     refusals,
     scheduling,
     starting,
+    under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
@@ -47,6 +48,7 @@ async def _stop(cloud: Cloud, call: Call) -> Document:
         if instance["status"] == "TERMINATED":  # stopping what is off is well and changes nothing
             cloud.operations.close(tx, operation)
         elif instance["status"] == "RUNNING":
+            under_way.check_none(tx, instance)
             tx.put(name, instance | {"status": "STOPPING"})
         else:
             raise refusals.not_ready(name)
@@ -67,7 +69,9 @@ async def _reset(cloud: Cloud, call: Call) -> Document:
     """Cut the power and boot again: https://cloud.google.com/compute/docs/instances/reset."""
     name = zonal(call, "instances", "instance")
     with cloud.transaction() as tx:
-        tx.put(name, _running(tx, name) | {"status": "STAGING"})
+        instance = _running(tx, name)
+        under_way.check_none(tx, instance)
+        tx.put(name, instance | {"status": "STAGING"})
         operation = cloud.operations.open(tx, call, "reset", name)
     machine = machines.Machine(cloud, name)
 

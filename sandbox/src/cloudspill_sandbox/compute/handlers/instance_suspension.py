@@ -7,7 +7,15 @@ https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-suspend-re
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import documents, interfaces, machines, quotas, refusals, scheduling
+from cloudspill_sandbox.compute import (
+    documents,
+    interfaces,
+    machines,
+    quotas,
+    refusals,
+    scheduling,
+    under_way,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -21,6 +29,7 @@ async def _suspend(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         instance = found(tx, name)
         _check_may_suspend(name, instance["status"])
+        under_way.check_none(tx, instance)
         tx.put(name, instance | {"status": "SUSPENDING"})
         operation = cloud.operations.open(tx, call, "suspend", name)
     machine = machines.Machine(cloud, name)

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cloudspill_sandbox.compute import instance_updates, machines, quotas, refusals, scheduling
+from cloudspill_sandbox.compute import (
+    instance_updates,
+    machines,
+    quotas,
+    refusals,
+    scheduling,
+    under_way,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
 from cloudspill_sandbox.compute.lookup import found, zonal
@@ -31,6 +38,7 @@ async def _update(cloud: Cloud, call: Call) -> Document:
         quotas.check(cloud, tx, call.path["zone"])
         failed = rollback(cloud.store, tx)
         if restarts:
+            under_way.check_none(tx, before)
             tx.put(name, after | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "update", name)
     if restarts:

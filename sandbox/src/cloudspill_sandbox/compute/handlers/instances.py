@@ -11,9 +11,9 @@ from cloudspill_sandbox.compute import (
     endings,
     instance_plan,
     instance_templates,
-    machines,
     refusals,
     removal,
+    under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.creation import Creation
@@ -52,7 +52,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
             )
         if instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
             raise refusals.not_ready(name)
-        machines.check_at_rest(tx, instance)
+        under_way.check_none(tx, instance)
         for disk in removal.auto_deleted(tx, instance):
             copies.check_not_read(cloud, disk)
         tx.put(name, instance | {"status": "STOPPING"})
