@@ -151,3 +151,12 @@ async def test_what_was_read_may_be_sent_back(method: str, api: Client) -> None:
     held = await case.read(api, "whole")
     await api.done(method, held, **parameters)
     assert await case.read(api, "whole") == held
+
+
+async def test_sole_tenancy_is_refused_at_any_time(api: Client) -> None:
+    (case,) = (case for case in CASES if case.method == "instances.setScheduling")
+    _, parameters = await _prepared(api, case, "whole")
+    nodes = {"nodeAffinities": [{"key": "k", "operator": "IN", "values": ["v"]}]}
+    for asked in (nodes, {"minNodeCpus": 2}):
+        refusal = await api.refused(case.method, asked, **parameters)
+        assert f"'scheduling.{next(iter(asked))}'" in refusal.message

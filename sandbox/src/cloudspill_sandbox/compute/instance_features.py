@@ -29,7 +29,6 @@ _UNSUPPORTED_IN = {
         "enableConfidentialCompute",
     ),
     "reservationAffinity": ("key", "values"),
-    "scheduling": ("minNodeCpus", "nodeAffinities"),
 }
 _ALLOWED_IN = {
     "networkPerformanceConfig": ("totalEgressBandwidthTier", ("DEFAULT",)),

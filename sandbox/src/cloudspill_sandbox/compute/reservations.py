@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
 _INTERNAL_ONLY = ("subnetwork", "network", "purpose")
-_PURPOSES = (None, "GCE_ENDPOINT")
 _UNSUPPORTED = (
     "ipCollection",
     "ipv6EndpointType",
@@ -58,12 +57,7 @@ def reserved(cloud: Cloud, tx: Transaction, name: str, body: Document) -> Docume
 
 
 def _internal(cloud: Cloud, tx: Transaction, name: str, region: str, body: Document) -> Document:
-    if body.get("purpose") not in _PURPOSES:
-        raise refusals.invalid_value(
-            "resource.purpose",
-            body["purpose"],
-            "Not supported by this sandbox (docs/fidelity.md).",
-        )
+    refusals.check_one_of("resource", body, "purpose", "GCE_ENDPOINT")
     subnetwork = interfaces.subnetwork_of(cloud, tx, "resource", region, body)
     network = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
     kept = {

@@ -16,6 +16,9 @@ _LONGEST_RUN = 120 * 24 * 3600
 _LONGEST_NOTICE = 3600
 _LIMITS = frozenset({"maxRunDuration", "terminationTime"})
 _MODELS = ("STANDARD", "SPOT")
+_UNSUPPORTED = ("minNodeCpus", "nodeAffinities")
+"""Of sole tenancy: https://cloud.google.com/compute/docs/nodes/sole-tenant-nodes."""
+
 _BY_MODEL = frozenset({"automaticRestart", "onHostMaintenance", "preemptible"})
 """What a provisioning model decides unless a request says otherwise."""
 
@@ -31,11 +34,9 @@ def checked(field: str, body: Document | None, now: float) -> Document:
     """
     unset = (None, "INSTANCE_TERMINATION_ACTION_UNSPECIFIED")
     asked = {key: value for key, value in (body or {}).items() if value not in unset}
+    refusals.check_supported(field, asked, *_UNSUPPORTED)
+    refusals.check_one_of(field, asked, "provisioningModel", *_MODELS)
     model = asked.get("provisioningModel", "STANDARD")
-    if model not in _MODELS:
-        raise refusals.invalid_value(
-            f"{field}.provisioningModel", model, "Not supported by this sandbox (docs/fidelity.md)."
-        )
     preemptible = model == "SPOT" or bool(asked.get("preemptible"))
     scheduling: Document = {
         "onHostMaintenance": "TERMINATE" if preemptible else "MIGRATE",
