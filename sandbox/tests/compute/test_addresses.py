@@ -58,7 +58,10 @@ async def test_refusals(api: Client) -> None:
         ({"purpose": "GCE_ENDPOINT"}, "cannot be specified with external address"),
         ({"addressType": "INTERNAL", "address": "192.168.1.1"}, "must be a usable one of"),
         ({"addressType": "INTERNAL", "purpose": "VPC_PEERING"}, "Not supported by this sandbox"),
-        ({"addressType": "INTERNAL", "subnetwork": "regions/us-west1/subnetworks/none"}, "subnetwork resource cannot be found"),
+        (
+            {"addressType": "INTERNAL", "subnetwork": "regions/us-west1/subnetworks/none"},
+            "subnetwork resource cannot be found",
+        ),
         ({"ipVersion": "IPV6"}, "Not supported by this sandbox"),
     ):
         refusal = await api.refused("addresses.insert", {"name": "b"} | given)
@@ -182,7 +185,11 @@ async def test_a_subnetwork_with_a_reserved_address_is_not_deleted(api: Client) 
     await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
     body = {"name": "sub", "ipCidrRange": "10.9.0.0/24", "network": "global/networks/own"}
     await api.done("subnetworks.insert", body)
-    reserved = {"name": "a", "addressType": "INTERNAL", "subnetwork": "regions/us-west1/subnetworks/sub"}
+    reserved = {
+        "name": "a",
+        "addressType": "INTERNAL",
+        "subnetwork": "regions/us-west1/subnetworks/sub",
+    }
     await api.done("addresses.insert", reserved)
     refusal = await api.refused("subnetworks.delete", subnetwork="sub")
     assert "is already being used by" in refusal.message
