@@ -20,7 +20,7 @@ from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.network.memory import MemoryNetwork
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import UBUNTU, Client, MakeCloud, eventually, idle
+from .conftest import UBUNTU, ZONE, Client, MakeCloud, eventually, idle
 from .test_bulk_insert import PROPERTIES, StockOut, bulk, group_of, listed, names_of
 from .test_restart import ClientOf, Stuck, kill
 
@@ -202,13 +202,15 @@ async def test_what_it_made_goes_and_what_it_found_stays(
     assert len(runtime.volumes) == 2  # the image and the disk
 
 
-@pytest.mark.parametrize("method", ["reset", "stop", "suspend"])
+@pytest.mark.parametrize("method", ["attachDisk", "reset", "stop", "suspend"])
 async def test_an_instance_that_a_client_is_at_is_taken_back_afterwards(
     rolling: Client, late: LateStockOut, runtime: MemoryRuntime, method: str
 ) -> None:
     late.deletions.set()
+    await rolling.done("disks.insert", {"name": "data", "sizeGb": "10"})
     late.held = f"instances.{method}"
-    await rolling.call(late.held, instance="vm-01")
+    body = {"source": f"zones/{ZONE}/disks/data"} if method == "attachDisk" else None
+    await rolling.call(late.held, body, instance="vm-01")
     late.told.set()
     await idle()
     assert names_of(await listed(rolling)) == ["vm-01"]
@@ -216,6 +218,8 @@ async def test_an_instance_that_a_client_is_at_is_taken_back_afterwards(
     await eventually(lambda: "bulkInserts" not in rolling.documents())
     assert await listed(rolling) == []
     assert runtime.running == {}
+    (data,) = (await rolling.call("disks.list"))["items"]
+    assert (data["name"], "users" in data) == ("data", False)
 
 
 async def test_another_instance_of_the_name_is_not_taken_back(
