@@ -73,6 +73,31 @@ def test_headers_of_cloud_storage_must_be_signed(world: World, name: str) -> Non
         signer_of(request, world.authenticator)
 
 
+@pytest.mark.parametrize("values", [("private", "public-read"), ("public-read", "private")])
+def test_a_header_that_is_repeated_is_signed_with_all_its_values(
+    world: World, values: tuple[str, str]
+) -> None:
+    fields = headers({"Host": BUCKET, "x-goog-acl": values[0]})
+    fields.add("X-Goog-Acl", values[1])
+    request = put(signed(world, "PUT", host=BUCKET, **{"x-goog-acl": "private"}))
+    with pytest.raises(ApiError) as refusal:
+        signer_of(replace(request, headers=fields), world.authenticator)
+    assert refusal.value.reason == "SignatureDoesNotMatch"
+    both = put(signed(world, "PUT", host=BUCKET, **{"x-goog-acl": ",".join(values)}))
+    assert signer_of(replace(both, headers=fields), world.authenticator) is not None
+
+
+@pytest.mark.parametrize("where", ["header", "path", "query"])
+def test_bytes_that_are_no_text_are_not_what_was_signed(world: World, where: str) -> None:
+    target = signed(world, "PUT", host=BUCKET, **{"x-goog-meta-a": "1"})
+    value = "\udcff" if where == "header" else "1"
+    target = target.replace("/x?", "/x\udcff?") if where == "path" else target
+    target += "&a=\udcff" if where == "query" else ""
+    with pytest.raises(ApiError) as refusal:
+        signer_of(put(target, **{"x-goog-meta-a": value}), world.authenticator)
+    assert refusal.value.reason == "SignatureDoesNotMatch"
+
+
 @pytest.mark.parametrize(
     ("signed_for", "asked", "holds"),
     [("GET", "HEAD", True), ("HEAD", "HEAD", True), ("HEAD", "GET", False), ("GET", "PUT", False)],

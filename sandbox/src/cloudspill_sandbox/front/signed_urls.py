@@ -38,6 +38,7 @@ _SIGNATURE = "x-goog-signature"
 _OLD_SIGNATURE = re.compile(r"(?:^|&)Signature=")
 _OWN_HEADER = re.compile(r"x-goog-", re.IGNORECASE)
 _NEVER_SIGNED = frozenset({"x-goog-encryption-key", "x-goog-encryption-key-sha256"})
+_AS_SENT = "surrogateescape"
 _BUCKET_HOST = ".storage.googleapis.com"
 _EARLY = 900.0
 """Seconds that a signer's clock may be ahead."""
@@ -129,7 +130,7 @@ def _read(request: HttpRequest) -> SignedUrl:
     if not 0 < lasts <= LONGEST:
         raise ApiError(400, MALFORMED, f"X-Goog-Expires must be between 1 and {LONGEST} seconds.")
     scope = credential[0].partition("/")[2]
-    digest = hashlib.sha256(_canonical(request, query).encode()).hexdigest()
+    digest = hashlib.sha256(_bytes(_canonical(request, query))).hexdigest()
     text = f"{ALGORITHM}\n{date}\n{scope}\n{digest}".encode()
     start = begins.timestamp()
     return SignedUrl(credential["email"], text, signature, start - _EARLY, start + lasts)
@@ -137,12 +138,13 @@ def _read(request: HttpRequest) -> SignedUrl:
 
 def _canonical(request: HttpRequest, query: Mapping[str, str]) -> str:
     parameters = sorted(
-        (quote(key, safe="~"), quote(value, safe="~"))
+        (quote(key, "~", errors=_AS_SENT), quote(value, "~", errors=_AS_SENT))
         for key, value in parse_qsl(request.query, keep_blank_values=True)
         if key.lower() != _SIGNATURE
     )
     names = query.get("x-goog-signedheaders", "").split(";")
-    fields = [f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names]
+    given = _fields(request)
+    fields = [f"{name}:{' '.join(given.get(name, '').split())}\n" for name in names]
     return "\n".join(
         [
             request.method,
@@ -150,9 +152,26 @@ def _canonical(request: HttpRequest, query: Mapping[str, str]) -> str:
             "&".join(f"{key}={value}" for key, value in parameters),
             "".join(fields),
             ";".join(names),
-            request.headers.get("X-Goog-Content-SHA256", "UNSIGNED-PAYLOAD"),
+            given.get("x-goog-content-sha256", "UNSIGNED-PAYLOAD"),
         ]
     )
+
+
+def _fields(request: HttpRequest) -> dict[str, str]:
+    """Return the headers by name in small letters; the values of a repeated one are a list.
+
+    https://cloud.google.com/storage/docs/authentication/canonical-requests#about-headers,
+    https://cloud.google.com/storage/docs/access-control/signed-urls-v2#about-canonical-extension-headers
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        values.setdefault(name.lower(), []).append(value)
+    return {name: ",".join(each) for name, each in values.items()}
+
+
+def _bytes(text: str) -> bytes:
+    """Return what was signed, with the bytes of headers as they came, UTF-8 or not."""
+    return text.encode("utf-8", _AS_SENT)
 
 
 def _read_old(request: HttpRequest) -> SignedUrl:
@@ -164,18 +183,17 @@ def _read_old(request: HttpRequest) -> SignedUrl:
     except (KeyError, ValueError, binascii.Error):
         message = "A signed URL needs a GoogleAccessId, Expires, and a Signature in base64."
         raise ApiError(400, MALFORMED, message) from None
-    own = {
-        name.lower(): value for name, value in request.headers.items() if _OWN_HEADER.match(name)
-    }
+    given = _fields(request)
+    own = sorted(name for name in given.keys() - _NEVER_SIGNED if _OWN_HEADER.match(name))
     lines = [
         request.method,
-        request.headers.get("Content-MD5", ""),
-        request.headers.get("Content-Type", ""),
+        given.get("content-md5", ""),
+        given.get("content-type", ""),
         query["Expires"],
-        *(f"{name}:{own[name].strip()}" for name in sorted(own.keys() - _NEVER_SIGNED)),
+        *(f"{name}:{' '.join(given[name].split())}" for name in own),
         _resource(request),
     ]
-    return SignedUrl(email, "\n".join(lines).encode(), signature, 0.0, expires)
+    return SignedUrl(email, _bytes("\n".join(lines)), signature, 0.0, expires)
 
 
 def _resource(request: HttpRequest) -> str:
