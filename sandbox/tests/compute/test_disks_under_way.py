@@ -202,13 +202,19 @@ async def test_a_disk_stays_whose_instance_compute_engine_deletes_meanwhile(
 
 
 async def test_an_instance_made_anew_under_the_name_is_not_the_one_that_was_to_get_the_disk(
-    api: Client, runtime: MemoryRuntime, spec: Any, preempted: Begin
+    api: Client, runtime: MemoryRuntime, spec: Any, held: Held, preempted: Begin
 ) -> None:
     attaching, gate = await preempted("attachDisk")
     await api.done("instances.insert", spec())
-    await api.done("instances.attachDisk", _attached("second", deviceName="first"), instance="vm")
+    late = held.hold(STEPS["attachDisk"])
+    body = _attached("second", deviceName="first")
+    next_one = asyncio.create_task(api.call("instances.attachDisk", body, instance="vm"))
+    await idle()
     gate.set()
     assert "is gone" in (await attaching)["error"]["errors"][0]["message"]
+    assert (await api.refused("instances.stop", instance="vm")).reason == "resourceNotReady"
+    late.set()
+    assert "error" not in await next_one
     assert await _devices(api, runtime) == (["first"], ["first"])
     assert (await api.call("disks.get", disk="second"))["users"]
     await api.done("instances.stop", instance="vm")
