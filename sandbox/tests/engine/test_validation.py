@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from typing import Any
 
 import pytest
@@ -305,3 +306,26 @@ def test_faults_without_number_are_not_all_named() -> None:
     sentence = refusal({"tags": {"items": [1] * 100_000}})
     assert len(sentence.splitlines()) == MOST_VIOLATIONS
     assert sentence.startswith("Invalid value at 'resource.tags.items[0]'")
+
+
+def test_a_deep_text_with_escapes_costs_no_more_than_its_size() -> None:
+    """Generators within generators took seconds for 250 KB, and nobody else had a turn."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    numbers = [0] * 2000
+    deep = "[" * 300 + ",".join([*map(str, numbers), '"\\u0041"']) + "]" * 300
+    sys.setprofile(count)
+    try:
+        value = parse_json(deep.encode())
+    finally:
+        sys.setprofile(None)
+    assert calls < len(numbers)
+    for _ in range(299):
+        (value,) = value
+    assert value == [*numbers, "A"]
+    with pytest.raises(ApiError, match="Invalid JSON payload"):
+        parse_json(deep.replace("0041", "d800").encode())

@@ -80,8 +80,7 @@ def parse_json(raw: bytes) -> Any:
         text = raw.decode()
         value = _decoder(large=len(raw) > LARGE).decode(text)
         if "\\u" in text:
-            for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
-                piece.encode()  # half a surrogate pair is no text
+            _refuse_half_pairs(value)
     except json.JSONDecodeError as error:
         start = error.pos - min(error.pos, 20)
         snippet = error.doc[start : error.pos + 20].replace("\n", " ")
@@ -95,6 +94,20 @@ def parse_json(raw: bytes) -> Any:
     except ValueError:  # not UTF-8, a number without bounds
         raise malformed(Violation("", "Invalid JSON payload received.")) from None
     return value
+
+
+def _refuse_half_pairs(value: Any) -> None:
+    """Raise UnicodeEncodeError where a text has half a surrogate pair, which is none."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            each.encode()
+        elif isinstance(each, dict):
+            left += each
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
 
 
 def request_body(api: Api, method: Method, value: Any) -> Document:
