@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.faults.interface import NoFaults
 from cloudspill_sandbox.network.memory import MemoryNetwork
 
 from .conftest import Client, MakeCloud
+from .test_bulk_rollback import Impatient
 from .test_restart import ClientOf
 
 NARROW, WIDE = "10.9.4.0/28", "10.9.4.0/24"
@@ -34,12 +34,6 @@ class LateFailure(NoFaults):
         if step == "subnetworks.expandIpCidrRange.apply":
             await self.go.wait()
             raise ApiError(500, "INTERNAL_ERROR", "Internal error.")
-
-
-class Impatient(Instant):
-    """A latency profile under which a reply does not wait for the work."""
-
-    patience = 0.0
 
 
 @pytest.fixture
