@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 SETTINGS = Settings(name="systest", port=8461)
 USER = "tester"
 INSTANCES = f"zones/{ZONE}/instances"
+ATTACH = "compute.instances.attachDisk"
 IMAGE = "projects/debian-cloud/global/images/family/debian-12"
 
 
@@ -189,6 +190,42 @@ def test_an_adopted_guest_is_attended_to_like_any_other(sandbox: Sandbox, key: P
         sandbox.up()
         vm.ssh("sudo systemctl poweroff")
         eventually(lambda: vm.status == "TERMINATED", within=30, what="its end is seen")
+
+
+def test_a_disk_that_was_on_its_way_comes_and_others_are_left_alone(
+    sandbox: Sandbox, key: Path
+) -> None:
+    with guest(sandbox, key, "vm") as vm, Api(SETTINGS) as api:
+
+        def begin(method: str, collection: str, body: Json | None = None) -> str:
+            begun = api.call(method, collection, body)
+            assert begun.ok, begun.text
+            return str(begun.json()["selfLink"].split("/", 7)[7])
+
+        def end(operation: str) -> None:
+            ended = api.call("POST", f"{operation}/wait").json()
+            assert "error" not in ended, ended
+
+        def attach(name: str) -> str:
+            end(begin("POST", f"zones/{ZONE}/disks", {"name": name}))
+            source = f"zones/{ZONE}/disks/{name}"
+            attached = {"source": source, "deviceName": name, "autoDelete": True}
+            return begin("POST", f"{INSTANCES}/vm/attachDisk", attached)
+
+        end(attach("first"))
+        mounts = "findmnt --noheadings --output ID,TARGET --list | grep /mnt/disks"
+        before = vm.output(f"sudo touch /mnt/disks/first/file; {mounts}")
+        sandbox.cli("faults", "add", "operation-slow", "--method", ATTACH, "--delay", "100")
+        coming = attach("second")
+        kill(sandbox)
+        sandbox.up()
+        end(coming)
+        after = vm.output(mounts).splitlines()
+        assert (before in after, len(after)) == (True, 2)
+        vm.output("ls /mnt/disks/first/file && sudo touch /mnt/disks/second/file")
+        end(begin("POST", f"{INSTANCES}/vm/detachDisk?deviceName=second"))
+        assert vm.output(mounts) == before
+        end(begin("DELETE", f"zones/{ZONE}/disks/second"))
 
 
 def test_a_guest_that_writes_megabytes_to_its_console_is_not_held_up_by_the_dead(
