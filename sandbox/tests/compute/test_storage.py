@@ -179,7 +179,6 @@ async def test_what_was_copied_outlives_its_source(
             {},
             "Unknown storage location",
         ),
-        ("images.patch", {"labels": {"a": "b"}}, {"image": "i"}, "cannot be changed"),
         ("disks.insert", {"name": "d", "physicalBlockSizeBytes": "512"}, {}, "4096, 16384"),
         (
             "disks.insert",
@@ -309,6 +308,8 @@ async def test_an_image_s_family_and_description_are_patched(api: Client) -> Non
     assert "description" not in image
     await api.done("images.patch", {"deprecated": {"state": "ACTIVE"}}, image="i")
     assert (await api.call("images.getFromFamily", family="app"))["name"] == "i"
+    refusal = await api.refused("images.patch", {"labels": {"a": "b"}}, image="i")
+    assert (refusal.status, "cannot be changed" in refusal.message) == (400, True)
 
 
 @pytest.mark.parametrize(
