@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -22,7 +23,12 @@ from .conftest import World, now
 HOST = "storage.googleapis.com"
 UPLOAD = "/upload/storage/v1/b/bucket/o?uploadType=media&name=x"
 OBJECT = "/storage/v1/b/bucket/o/x?alt=media"
+BUCKETS = "/storage/v1/b?project=p1234"
+XML_OBJECT = "/bucket/x"
+SHOWN = ("generation", "metageneration", "crc32c", "md5Hash")
 PATIENCE = 10.0
+PLAIN = b"hello " * 100_000
+PACKED = gzip.compress(PLAIN[:300_000]) + gzip.compress(PLAIN[300_000:])
 
 
 class Everybody:
@@ -78,7 +84,7 @@ class Objects:
             self.ended.set_result(error)
             raise
         self.ended.set_result(None)
-        return {"name": "x"}
+        return {"name": "x", **dict.fromkeys(SHOWN, "AAAA")}
 
     async def get(self, call: Call) -> Reply:
         return Reply(200, self.content, {"Content-Type": "text/plain"})
@@ -150,6 +156,40 @@ async def test_a_client_that_waits_for_it_is_told_to_go_on(client: Client) -> No
     assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.writer.write(b"hello")
     assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_that_waits_to_send_a_document_is_told_to_go_on(client: Client) -> None:
+    client.send("POST", BUCKETS, "Content-Length: 2", "Expect: 100-continue")
+    assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.writer.write(b"{}")
+    assert (await client.head()).startswith(b"HTTP/1.1 501 ")
+
+
+async def test_nobody_is_told_to_go_on_who_has_nothing_to_send(client: Client) -> None:
+    client.send("POST", UPLOAD, "Content-Length: 0", "Expect: 100-continue")
+    assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "stored"),
+    [("PUT", XML_OBJECT, PACKED), ("POST", UPLOAD, PLAIN)],
+    ids=["XML API", "JSON API"],
+)
+async def test_an_object_is_packed_where_its_content_encoding_says_so(
+    client: Client, method: str, target: str, stored: bytes
+) -> None:
+    client.send(method, target, f"Content-Length: {len(PACKED)}", "Content-Encoding: gzip")
+    client.writer.write(PACKED)
+    await client.until_came(stored)
+    assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("body", [PACKED[:-9], PACKED + b"x", b"hello"])
+async def test_packed_bytes_that_are_broken_make_no_upload(client: Client, body: bytes) -> None:
+    client.send("POST", UPLOAD, f"Content-Length: {len(body)}", "Content-Encoding: gzip")
+    client.writer.write(body)
+    assert (await client.head()).startswith(b"HTTP/1.1 400 ")
+    assert not client.objects.ended.done()
 
 
 async def test_who_may_not_upload_is_refused_before_the_bytes_come(client: Client) -> None:

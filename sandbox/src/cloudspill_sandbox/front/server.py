@@ -43,7 +43,7 @@ from cloudspill_sandbox.front.oauth import OAuthEndpoint
 from cloudspill_sandbox.front.routing import UPLOAD_PATHS
 from cloudspill_sandbox.front.sites import Sites
 from cloudspill_sandbox.front.tls import ServerCertificate
-from cloudspill_sandbox.front.transport import LARGE_AT_ONCE, chunks, send, whole
+from cloudspill_sandbox.front.transport import LARGE_AT_ONCE, chunks, send, unpacked, whole
 from cloudspill_sandbox.front.tunnel import Tunneller
 from cloudspill_sandbox.front.xml_api import HOST as XML_HOST
 from cloudspill_sandbox.front.xml_api import XmlApi
@@ -164,9 +164,10 @@ class Front:
         host = _host(request.headers.get("Host", ""))
         try:
             target = _target(request)
-            if target.startswith(UPLOAD_PATHS) or (
-                request.method == "PUT" and self._serves_xml(host, target)
-            ):
+            if target.startswith(UPLOAD_PATHS):
+                stream = unpacked(request, chunks(request))
+                return await self._answered(request, host, target, b"", stream)
+            if request.method == "PUT" and self._serves_xml(host, target):
                 return await self._answered(request, host, target, b"", chunks(request))
             if not request.can_read_body:
                 return await self._answered(request, host, target, b"")
@@ -208,6 +209,7 @@ class _HttpServer(LimitedServer):
         super().__init__(
             handler,
             logger=_LOG,
+            auto_decompress=False,
             lingering_time=LINGER,
             max_line_size=16 * 1024,
             max_field_size=32 * 1024,

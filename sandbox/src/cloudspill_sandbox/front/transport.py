@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import zlib
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestPayloadError
 
 from cloudspill_sandbox.engine.call import Content
@@ -28,6 +29,9 @@ BODY_TIMEOUT = 60.0
 
 _LOG = logging.getLogger("cloudspill_sandbox.front")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""What zlib is told to take, by content coding (RFC 9110, section 8.4.1)."""
+_PIECE = 64 * 1024
 
 
 @contextlib.asynccontextmanager
@@ -43,7 +47,7 @@ async def whole(request: web.BaseRequest, room: asyncio.Semaphore) -> AsyncItera
         ConnectionError: the client left.
     """
     async with contextlib.AsyncExitStack() as held:
-        yield await _read(request, held, room) if request.can_read_body else b""
+        yield await _read(request, held, room)
 
 
 async def _read(
@@ -52,7 +56,7 @@ async def _read(
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            while chunk := await request.content.readany():
+            async for chunk in unpacked(request, _pieces(request)):
                 if len(body) <= LARGE < len(body) + len(chunk):
                     await held.enter_async_context(room)
                 body += chunk
@@ -60,32 +64,73 @@ async def _read(
                     raise _too_large()
     except TimeoutError:
         raise _too_slow() from None
-    except RequestPayloadError:
-        raise _broken() from None
     return bytes(body)
 
 
 async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    """Yield a request's body as it comes, some 64 KiB at a time at most.
+    """Yield a request's body as it comes, packed if it was, some 64 KiB at a time at most.
 
     Raises:
-        ApiError: 408, the client stopped sending; 400, the encoding is broken.
+        ApiError: 408, the client stopped sending; 400, the framing is broken.
         ConnectionError: the client left.
     """
-    if not request.can_read_body:
-        return
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(_CONTINUE)
-        request.writer.output_size = 0
+    pieces = _pieces(request)
     try:
         while True:
             async with asyncio.timeout(BODY_TIMEOUT):
-                chunk = await request.content.readany()
+                chunk = await anext(pieces, b"")
             if not chunk:
                 return
             yield chunk
     except TimeoutError:
         raise _too_slow() from None
+
+
+async def unpacked(request: web.BaseRequest, packed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what a body stands for that came as its Content-Encoding says.
+
+    So come documents, and uploads by the JSON API, which are stored unpacked (--gzip-in-flight in
+    https://cloud.google.com/sdk/gcloud/reference/storage/cp). The XML API stores what it is sent.
+
+    Raises:
+        ApiError: 400, the encoding is broken.
+    """
+    window = _WINDOWS.get(request.headers.get("Content-Encoding", "").strip().lower())
+    if window is None:
+        async for chunk in packed:
+            yield chunk
+        return
+    unpacker, begun = zlib.decompressobj(window), False
+    try:
+        async for chunk in packed:
+            begun, rest = True, chunk
+            while rest:
+                if unpacker.eof:  # what follows is another member
+                    unpacker = zlib.decompressobj(window)
+                if block := unpacker.decompress(rest, _PIECE):
+                    yield block
+                rest = unpacker.unconsumed_tail or unpacker.unused_data
+        if block := unpacker.flush():  # a few KB at most: all input was taken
+            yield block
+    except zlib.error:
+        raise _broken() from None
+    if begun and not unpacker.eof:
+        raise _broken()
+
+
+async def _pieces(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """Yield a body as it comes; a client that waits for a word is told to go on (RFC 9110, 10.1.1).
+
+    Raises:
+        ApiError: 400, the framing is broken.
+    """
+    waits = request.headers.get("Expect", "").lower() == "100-continue"
+    if waits and request.can_read_body and request.version >= HttpVersion11:
+        await request.writer.write(_CONTINUE)
+        request.writer.output_size = 0
+    try:
+        while chunk := await request.content.readany():
+            yield chunk
     except RequestPayloadError:
         raise _broken() from None
 
