@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from functools import partial
 
 import pytest
 
@@ -162,27 +163,47 @@ async def test_a_client_does_not_negotiate_again(running: RunningFront) -> None:
     assert b"no renegotiation" in told
 
 
-async def test_one_guest_does_not_begin_handshakes_without_number(
-    monkeypatch: pytest.MonkeyPatch, running: RunningFront
+async def listening(front: RunningFront) -> tuple[str, int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    await front.front.listen_tls(listener)
+    address: tuple[str, int] = listener.getsockname()
+    return address
+
+
+async def test_who_begins_many_connections_at_once_gets_them_all(
+    monkeypatch: pytest.MonkeyPatch, start_front: StartFront
 ) -> None:
     monkeypatch.setattr(door, "MAX_HANDSHAKES", 2)
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = listener.getsockname()
-    await running.front.listen_tls(listener)
-    silent = [await asyncio.open_connection(*address) for _ in range(3)]
-    assert await end_of(silent[2][0]) == b"", "one too many"
+    front: RunningFront = await start_front()
+    address = await listening(front)
+    silent = [await asyncio.open_connection(*address) for _ in range(2)]
+    secured = partial(asyncio.open_connection, *address, ssl=front.context, server_hostname=HOST)
+    waiting = asyncio.gather(*(secured() for _ in range(12)))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), SOON)
     silent[0][1].close()
     async with asyncio.timeout(5):
-        while True:
-            with contextlib.suppress(ConnectionError):
-                reader, writer = await asyncio.open_connection(
-                    *address, ssl=running.context, server_hostname=HOST
-                )
-                break
-    writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
-    assert b" 404 " in await reader.readline(), "there is room again"
-    for _, each in (*silent, (reader, writer)):
-        each.close()
+        for reader, writer in await waiting:
+            writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            assert b" 404 " in await reader.readline()
+            writer.close()
+    silent[1][1].close()
+
+
+async def test_one_guest_does_not_begin_handshakes_without_number(
+    monkeypatch: pytest.MonkeyPatch, start_front: StartFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door, "MAX_HANDSHAKES", 2)
+    monkeypatch.setattr(door, "HEAD_TIMEOUT", SOON)
+    address = await listening(await start_front())
+    silent = [await asyncio.open_connection(*address) for _ in range(10)]
+    with caplog.at_level("WARNING", "cloudspill_sandbox.front"):
+        assert await asyncio.gather(*(end_of(reader) for reader, _ in silent)) == [b""] * 10
+    assert [record.getMessage() for record in caplog.records] == [
+        "127.0.0.1 keeps 2 TLS handshakes open: further connections are refused"
+    ]
+    for _, writer in silent:
+        writer.close()
 
 
 async def test_large_bodies_wait_for_room_and_small_ones_do_not(

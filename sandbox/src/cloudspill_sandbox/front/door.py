@@ -10,9 +10,10 @@ host.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine
 from http import HTTPStatus
 from typing import cast
 
@@ -24,7 +25,14 @@ HEAD_TIMEOUT = 10.0
 """Seconds until a client has said where it wants to go, and as many for its TLS handshake."""
 
 MAX_HANDSHAKES = 64
-"""TLS handshakes at once with one guest: what has not said who it is costs memory all the same."""
+"""TLS handshakes at once with one guest; further connections wait, for HEAD_TIMEOUT at most.
+
+What has not said who it is costs memory and time all the same; what waits costs a socket and little
+more.
+"""
+
+QUIET = 1.0
+"""Seconds between two lines of the log about guests that begin too much."""
 
 _LOG = logging.getLogger("cloudspill_sandbox.front")
 _GOOGLE = "googleapis.com"
@@ -52,7 +60,8 @@ class Door:
         self._hosts = _GOOGLE_HOSTS | own_hosts
         self._tunneller = tunneller
         self._http = http
-        self._handshakes: Counter[str] = Counter()
+        self._handshakes = _Turns(MAX_HANDSHAKES)
+        self._told = -QUIET
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: set[asyncio.Transport] = set()
 
@@ -85,23 +94,25 @@ class Door:
 
     async def _serve_secured(self, transport: asyncio.Transport) -> None:
         peer: str = transport.get_extra_info("peername", ("",))[0]
-        if self._handshakes[peer] >= MAX_HANDSHAKES:
-            _LOG.warning("%s begins more than %d connections: refused", peer, MAX_HANDSHAKES)
-            transport.abort()
-            return
-        self._handshakes[peer] += 1
         try:
-            await self._secure(transport)
+            async with self._handshakes.of(peer):
+                await self._secure(transport)
+        except _NoTurnError:
+            self._warn_of(peer)
+            transport.abort()
         except OSError as error:  # a client that does not trust the certificate, or left
             _LOG.debug("TLS: %s", error)
             transport.abort()
         except BaseException:
             transport.abort()
             raise
-        finally:
-            self._handshakes[peer] -= 1
-            if not self._handshakes[peer]:
-                del self._handshakes[peer]
+
+    def _warn_of(self, peer: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told >= QUIET:
+            self._told = now
+            message = "%s keeps %d TLS handshakes open: further connections are refused"
+            _LOG.warning(message, peer, MAX_HANDSHAKES)
 
     async def _serve(self, entrance: HeadReader) -> None:
         transport = entrance.transport
@@ -166,6 +177,48 @@ class Door:
         transport.write(early)
         peer.write(rest)
         join(transport, peer, self._transports)
+
+
+class _NoTurnError(Exception):
+    """Others had all turns for too long."""
+
+
+class _Turns:
+    """Lets each peer do a thing so many times at once; who comes later waits.
+
+    Args:
+        most: times at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(most)
+        )
+        self._users: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def of(self, peer: str) -> AsyncIterator[None]:
+        """Have a turn.
+
+        Raises:
+            _NoTurnError: there was none within HEAD_TIMEOUT.
+        """
+        self._users[peer] += 1
+        turn = self._turns[peer]
+        try:
+            try:
+                async with asyncio.timeout(HEAD_TIMEOUT):
+                    await turn.acquire()
+            except TimeoutError:
+                raise _NoTurnError from None
+            try:
+                yield
+            finally:
+                turn.release()
+        finally:
+            self._users[peer] -= 1
+            if not self._users[peer]:
+                del self._users[peer], self._turns[peer]
 
 
 class _Entrance(HeadReader):
