@@ -25,8 +25,10 @@ THEIRS = {
     "QUOTA_EXCEEDED",
     "is not signed",
     "database or disk is full",
+    "This may be due to network connectivity issues",
+    "gcloud compute ssh",
 }
-"""What Ansible, ssh, Google, apt, SQLite or the kernel say."""
+"""What Ansible, ssh, Google, gcloud, apt, SQLite or the kernel say, and what one types."""
 KINDS = {f"failed ({kind})" for kind in FailureKind}
 """How the monitor begins to tell of a move that failed."""
 PATTERNS = re.compile(r"^_SIGNS\b.*$", re.MULTILINE)
