@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
@@ -208,6 +209,14 @@ async def audit(connect: Connect, path: str, token: str, counts: dict[str, str])
     async def shown(where: str) -> Any:
         return json.loads(await connection.ask(request("GET", where, token)))
 
+    async def listed(where: str) -> list[Any]:
+        page = await shown(where)
+        found = list(page.get("items", []))
+        while (following := page.get("nextPageToken")) is not None:
+            page = await shown(f"{where}?pageToken={quote(following, safe='')}")
+            found += page.get("items", [])
+        return found
+
     zone, name = path.rpartition("/instances/")[::2]
     region = zone.replace("/zones/", "/regions/").rpartition("-")[0]
     faults = []
@@ -215,7 +224,7 @@ async def audit(connect: Connect, path: str, token: str, counts: dict[str, str])
     if labels != counts:
         faults.append(f"an update was lost: the counts are {labels}, and were told as {counts}")
     for kind, wanted in (("instances", [name]), ("disks", [name])):
-        there = [each["name"] for each in (await shown(f"{zone}/{kind}")).get("items", [])]
+        there = [each["name"] for each in await listed(f"{zone}/{kind}")]
         if there != wanted:
             faults.append(f"{kind} are {there}, not {wanted}")
     quotas = {each["metric"]: each["usage"] for each in (await shown(region))["quotas"]}
@@ -223,7 +232,7 @@ async def audit(connect: Connect, path: str, token: str, counts: dict[str, str])
         faults.append(f"one instance uses {quotas}")
     faults += [
         f"an operation did not end well: {operation}"
-        for operation in (await shown(f"{zone}/operations")).get("items", [])
+        for operation in await listed(f"{zone}/operations")
         if operation["status"] != "DONE" or "error" in operation
     ]
     connection.close()

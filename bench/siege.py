@@ -28,6 +28,8 @@ from bench.load import gets, request, run, through_proxy
 
 IDLE = 1000
 TRICKLING = 200
+BEGINNING = 60.0
+"""Seconds in which an attack begins."""
 _MEGABYTE = 1 << 20
 _ENDED = (OSError, ssl.SSLError, asyncio.IncompleteReadError)
 
@@ -40,7 +42,7 @@ class Enemy:
         authority: file of its certificate authority.
         path: of an instance.
         token: of the owner, so that nothing is refused for want of one.
-        under_way: is set when the attack has begun.
+        under_way: is set when the attack has begun: every connection is open, or bytes are sent.
     """
 
     def __init__(self, port: int, authority: str, path: str, token: str, under_way: Event) -> None:
@@ -67,15 +69,15 @@ class Enemy:
 
     async def idle(self) -> None:
         """Open connections, and say nothing."""
-        self._begun()
         kept = [await self._secured() for _ in range(IDLE)]
+        self._begun()
         await asyncio.Event().wait()
         del kept
 
     async def trickle(self) -> None:
         """Send heads a byte at a time."""
-        self._begun()
         writers = [(await self._secured())[1] for _ in range(TRICKLING)]
+        self._begun()
         while True:
             for writer in writers:
                 writer.write(b"G")
@@ -171,15 +173,21 @@ def _attack(name: str, *victim: Any) -> None:
 
 @contextlib.contextmanager
 def attacked(name: str, *victim: Any) -> Iterator[None]:
-    """Attack meanwhile."""
+    """Attack meanwhile.
+
+    Raises:
+        RuntimeError: the attack did not begin, or did not last.
+    """
     spawned = multiprocessing.get_context("spawn")
     under_way = spawned.Event()
     enemy = spawned.Process(target=_attack, args=(name, *victim, under_way))
     enemy.start()
     try:
-        if not under_way.wait(30):
+        if not under_way.wait(BEGINNING):
             raise RuntimeError(f"the attack by {name} does not begin")
         yield
+        if not enemy.is_alive():
+            raise RuntimeError(f"the attack by {name} ended early: nobody was under siege")
     finally:
         enemy.kill()
         enemy.join()
