@@ -39,11 +39,9 @@ async def received(
         return await _collected(request.stream), None
     if upload_type == "multipart":
         return await _multipart(kind or "", request.stream)
-    raise invalid_parameter(
-        "uploadType",
-        f"Invalid upload request: uploadType must be media, multipart or resumable, not "
-        f"'{upload_type or ''}'.",
-    )
+    sentence = "Invalid upload request: uploadType must be media, multipart or resumable"
+    message = f"{sentence}, not '{upload_type or ''}'."
+    raise invalid_parameter("uploadType", message, logged=f"{sentence}.")
 
 
 async def _collected(stream: AsyncIterable[bytes]) -> bytes:

@@ -126,6 +126,7 @@ def _agreed_name(call: Call) -> str | None:
             "name",
             f"Value '{in_body}' in content does not agree with value '{in_query}'. This can happen "
             "when a value set through a parameter is inconsistent with a value set in the request.",
+            logged="The name in content does not agree with the parameter.",
         )
     return in_query or in_body
 
