@@ -231,7 +231,9 @@ def _as_batch(calls: list[Request]) -> Request:
         fields = "".join(f"{name}: {value}\r\n" for name, value in call.headers)
         parts.append(
             f"--cut\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
-            f"{call.http_method} {call.target} HTTP/1.1\r\n{fields}\r\n".encode()
+            f"{call.http_method} {call.target} HTTP/1.1\r\n{fields}\r\n".encode(
+                "utf-8", "surrogateescape"
+            )
             + call.body
             + b"\r\n"
         )

@@ -118,7 +118,7 @@ class Wire:
             self._credentials.before_request(None, "GET", "", fields)
         lines = [f"{request.http_method} {request.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
-        return "\r\n".join([*lines, "", ""]).encode("utf-8", "replace") + request.body
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + request.body
 
     def connect(self, host: str) -> ssl.SSLSocket:
         """Go through the proxy to a host that the sandbox answers for.

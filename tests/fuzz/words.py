@@ -223,6 +223,11 @@ HEADERS = (
     ("X-Upload-Content-Type", "\x7f"),
     ("X-Upload-Content-Length", "-1"),
     ("Cookie", "a=" + "b" * 4000),
+    ("Content-Type", "text/\udcff"),
+    ("Content-MD5", "\udcff"),
+    ("x-goog-meta-a", "\udcff"),
+    ("x-goog-acl", "\udcff"),
+    ("x-goog-if-generation-match", "\udcff"),
 )
 
 CREDENTIALS = ("", "Bearer", "Bearer ", "Bearer none", "Basic YTpi", "Bearer " + "e" * 9000)
@@ -244,6 +249,7 @@ PATHS = (
     *("/token", "/oauth2/v3/certs", "/o/oauth2/token", "/batch/storage/v1"),
     *("/bucket", "/bucket/object", "/bucket?uploads", "/bucket/object?acl", "/bucket?versions"),
     "/bucket/object?X-Goog-Signature=00&X-Goog-Algorithm=GOOG4-RSA-SHA256",
+    "/bucket/object?GoogleAccessId=a@b&Expires=4102444800&Signature=AAAA",
     "/upload/storage/v1/b/bucket/o?uploadType=resumable&name=object",
     "/resumable/upload/storage/v1/b/bucket/o?upload_id=none",
 )

@@ -114,6 +114,17 @@ async def test_headers_of_a_put_are_the_metadata(api: XmlApi, below: JsonApi) ->
     assert response.headers["X-Goog-Generation"] == "7"
 
 
+@pytest.mark.parametrize("name", ["x_goog_acl", "x_goog_if_generation_match"])
+async def test_header_bytes_that_are_no_text_are_for_the_call_to_refuse(
+    api: XmlApi, below: JsonApi, name: str
+) -> None:
+    error = ApiError(400, "invalid", "No such value: '\udcff'.")
+    below.response = json_response(error.body(), status=400)
+    answer = await api.answer(asking("PUT", "/bucket/object", **{name: "\udcff"}))
+    assert "=%FF&" in below.asked[0].target
+    assert b"No such value: '?'." in answer.body
+
+
 async def test_the_entity_tag_is_the_md5(api: XmlApi, below: JsonApi) -> None:
     below.response = HttpResponse(200, b"hello", "text/plain", {"X-Goog-Hash": HASH, "ETag": "x"})
     response = await api.answer(asking("GET", "/bucket/x?response-content-type=text/html"))

@@ -122,9 +122,9 @@ def _translated(request: HttpRequest) -> HttpRequest:
         return _upload(request, path, parameters | {"name": name})
     path += f"/{quote(name, safe='')}"
     if request.method == "DELETE":
-        return replace(request, target=f"{path}?{urlencode(parameters)}")
+        return replace(request, target=f"{path}?{_query(parameters)}")
     if request.method in ("GET", "HEAD"):
-        return replace(request, target=f"/download{path}?{urlencode(parameters)}")
+        return replace(request, target=f"/download{path}?{_query(parameters)}")
     raise _unsupported(request, f"by {request.method}")
 
 
@@ -150,7 +150,7 @@ def _upload(request: HttpRequest, path: str, parameters: dict[str, str]) -> Http
     return replace(
         request,
         method="POST",
-        target=f"/upload{path}?{urlencode(parameters | {'uploadType': 'media'})}",
+        target=f"/upload{path}?{_query(parameters | {'uploadType': 'media'})}",
         body=json.dumps(settings).encode(),
     )
 
@@ -161,6 +161,11 @@ def _place(request: HttpRequest) -> tuple[str, str]:
         return request.host.removesuffix(_BUCKET_HOST), unquote(request.path[1:])
     bucket, _, name = request.path[1:].partition("/")
     return unquote(bucket), unquote(name)
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    """Return parameters as a query, with the bytes of headers as they came, UTF-8 or not."""
+    return urlencode(parameters, errors="surrogateescape")
 
 
 def _check_asked_headers(query: Mapping[str, str]) -> None:
@@ -230,7 +235,8 @@ def _refusal(status: int, message: str, reason: str) -> HttpResponse:
         f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code>"
         f"<Message>{escape(sentence)}</Message>{details}</Error>"
     )
-    return HttpResponse(status, body.encode(), "application/xml; charset=UTF-8")
+    # A sentence may quote a header whose bytes are no text.
+    return HttpResponse(status, body.encode(errors="replace"), "application/xml; charset=UTF-8")
 
 
 def _unsupported(request: HttpRequest, what: str) -> ApiError:
