@@ -231,6 +231,18 @@ def test_a_signed_url_is_good_for_one_thing(bucket: Any, named: Named) -> None:
     assert blob.download_as_bytes() == b"hi"
 
 
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_gzip_that_a_signed_url_is_sent_is_kept(bucket: Any, named: Named, version: str) -> None:
+    blob, packed = bucket.blob(named("packed")), gzip.compress(b"hello " * 100)
+    validity = datetime.timedelta(minutes=5)
+    address = blob.generate_signed_url(version=version, method="PUT", expiration=validity)
+    sent = {"Content-Encoding": "gzip"}
+    assert requests.put(address, packed, headers=sent, timeout=30).status_code == 200
+    found = bucket.get_blob(blob.name)
+    assert (found.size, found.content_encoding) == (len(packed), "gzip")
+    assert found.download_as_bytes() == b"hello " * 100
+
+
 def test_an_upload_is_taken_up_where_it_broke_off(bucket: Any, named: Named) -> None:
     from google.resumable_media.requests import ResumableUpload
 
