@@ -99,7 +99,7 @@ def test_a_vm_that_may_not_delete_itself_runs_nothing_any_more(gone_out: Bench) 
     bench.fate("undeletable").touch()
     safe = {"mover": bench.checkpointed()}
     bench.end_for_good()
-    bench.until(lambda: "403" in bench.told())
+    bench.until(lambda: "HTTP 403" in bench.told())
     assert len(bench.vms()) == 1
     assert [one.task for one in bench.running()] == ["stayer"]
     bench.load(10)
