@@ -85,6 +85,7 @@ def test_a_vm_that_does_not_boot_tells_why_and_goes(lab: BurstLab) -> None:
     nothing_left(lab)
 
 
+@pytest.mark.exhaustive
 def test_a_playbook_that_takes_too_long_is_ended_with_all_it_began(lab: BurstLab) -> None:
     lab.reload(playbook_timeout=10)
     lab.fault(
@@ -103,6 +104,7 @@ def plays() -> list[str]:
     return [line for line in listed.stdout.splitlines() if "cloudspill.gcp.scale_" in line]
 
 
+@pytest.mark.exhaustive
 def test_a_name_that_a_stranger_has_is_left_alone_and_another_is_taken(lab: BurstLab) -> None:
     journal = Journal(lab.folder / "state" / "journal.db")
     name = f"burst-{journal.controller()[:6]}-{journal.vm_count() + 1}"
