@@ -9,6 +9,7 @@ from tests.burst import killing
 from tests.burst.bench import Bench
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instant", killing.instants(0, killing.HOME))
 def test_a_killed_monitor_loses_nothing(bench: Bench, instant: str) -> None:
     killing.survives(bench, instant)

@@ -79,6 +79,7 @@ def service(_environment: None) -> Iterator[Any]:
     storage.close()
 
 
+@pytest.mark.slow
 def test_gcloud_creates_updates_describes_and_deletes(
     buckets: Buckets, named: Named, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_gcloud_creates_updates_describes_and_deletes(
     assert f"gs://{name} not found: 404" in missing.stderr
 
 
+@pytest.mark.slow
 def test_gcloud_lists_locks_and_joins(
     buckets: Buckets, bucket: Any, target: Target, named: Named
 ) -> None:
@@ -137,6 +139,7 @@ def test_gcloud_lists_locks_and_joins(
     assert agent.strip().endswith(".iam.gserviceaccount.com")
 
 
+@pytest.mark.slow
 def test_gcloud_is_told_why_a_bucket_cannot_be(buckets: Buckets, named: Named) -> None:
     refused = buckets.run("create", named("nowhere"), "--location=atlantis")
     assert refused.returncode != 0

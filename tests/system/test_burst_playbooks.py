@@ -18,7 +18,7 @@ import pytest
 from tests.system.sandbox import Play, Sandbox, eventually
 from tests.unit.plugins.action.monitor_stand_in import MonitorStandIn, counted
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
 CONTROLLER = "c0ffee00"
 NAME = f"burst-{CONTROLLER}-1"
@@ -122,7 +122,6 @@ def test_a_vm_that_is_leased_is_not_reaped(monitor: Monitor) -> None:
     assert instances(monitor.sandbox) == [NAME]
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_of_a_vm_that_cannot_be_reached_no_task_is_asked_and_it_goes(monitor: Monitor) -> None:
     monitor.go(4, "out", C=3)
@@ -137,7 +136,6 @@ def test_of_a_vm_that_cannot_be_reached_no_task_is_asked_and_it_goes(monitor: Mo
     assert instances(monitor.sandbox) == []
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_a_vm_that_does_not_boot_is_told_with_its_last_lines_and_deleted(monitor: Monitor) -> None:
     monitor.go(6, "out", D=4)
@@ -150,7 +148,6 @@ def test_a_vm_that_does_not_boot_is_told_with_its_last_lines_and_deleted(monitor
     assert instances(monitor.sandbox) == []
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_a_vm_that_refuses_the_login_is_told_and_deleted(monitor: Monitor) -> None:
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAx"
@@ -168,7 +165,6 @@ def test_a_vm_that_refuses_the_login_is_told_and_deleted(monitor: Monitor) -> No
     assert instances(monitor.sandbox) == []
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_a_vm_whose_monitor_is_gone_deletes_itself_by_its_account(monitor: Monitor) -> None:
     name = f"{NAME}-2"
@@ -183,7 +179,6 @@ def test_a_vm_whose_monitor_is_gone_deletes_itself_by_its_account(monitor: Monit
     assert gone > LEASE / 2, f"not before its lease was over: {began}"
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_one_that_cannot_delete_itself_is_reaped_when_asked(
     monitor: Monitor, tmp_path: Path
