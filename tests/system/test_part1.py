@@ -22,7 +22,7 @@ INSTANCE = "flask-1"
 ZONE = "us-west1-b"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def before(running: Sandbox) -> dict[str, list[str]]:
     """What the project held before part 1."""
     return running.resources()

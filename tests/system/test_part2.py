@@ -114,7 +114,7 @@ def fault(sandbox: Sandbox, *words: str) -> str:
     return str(sandbox.cli("faults", "add", *words, *method).stdout.strip())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def before(running: Sandbox) -> dict[str, list[str]]:
     """What the project held before part 1."""
     return running.resources()

@@ -90,7 +90,7 @@ def console(sandbox: Sandbox, name: str) -> str:
     return str(call(sandbox, "GET", f"{INSTANCES}/{name}/serialPort")["contents"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def before(running: Sandbox) -> dict[str, list[str]]:
     """What the project held before part 3."""
     return held(running)
@@ -291,7 +291,10 @@ def test_a_launcher_without_the_permission_is_shown_with_its_log(running: Sandbo
 def test_teardown_leaves_the_project_as_it_was(
     running: Sandbox, before: dict[str, list[str]]
 ) -> None:
-    for run in ("powerless", "keyed", "default"):
+    there = held(running)["buckets"]
+    runs = [run for run in ("powerless", "keyed", "default") if bucket(running, run) in there]
+    assert "default" in runs, "a selection of tests may leave the others out"
+    for run in runs:
         play = running.play("teardown.yml", "-e", f"cloudspill_run={run}")
         assert play.status == 0, play.output
         assert play.changed > 0
