@@ -58,6 +58,26 @@ def test_a_latency_profile_is_shown_kept_by_reset_and_not_changed_underway(shell
     assert (shell.status()["latency"], shell.status()["seed"]) == ("gce", 7)
 
 
+def test_a_sandbox_of_another_kind_than_the_running_one_is_refused(shell: Shell) -> None:
+    assert shell("up", "--in-memory").returncode == 0
+    for words, reason in (
+        (("up",), "up with --in-memory, without machines"),
+        (("up", "--in-memory", "--keep-state"), "up without --keep-state"),
+    ):
+        refused = shell(*words)
+        assert refused.returncode == 1
+        assert reason in refused.stderr
+    assert shell("down").returncode == 0
+    assert shell("up", "--in-memory", "--keep-state").returncode == 0
+    assert shell("up", "--in-memory", "--keep-state").returncode == 0
+
+
+def test_reset_keeps_the_quotas(shell: Shell) -> None:
+    assert shell("up", "--in-memory", "--quota", "CPUS=8").returncode == 0
+    assert shell("reset").returncode == 0
+    assert shell.status()["quotas"] == "CPUS=8"
+
+
 def test_a_seed_without_a_profile_that_draws_is_refused(shell: Shell) -> None:
     refused = shell("up", "--in-memory", "--seed", "7")
     assert refused.returncode == 1

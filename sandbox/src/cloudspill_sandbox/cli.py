@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -135,13 +135,17 @@ def up(
     report = _Reporter()
     with refusals():
         folders = _folders(publish or [])
-        if not (settings.in_memory or settings.owns_host):
-            fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
         running = lifecycle.wait_for_others(settings, report)
         if running is not None:
-            _refuse_change(running, port=port, latency=latency, seed=seed, quotas=quotas or None)
+            if running["in_memory"] and not settings.in_memory:
+                fail("the sandbox is up with --in-memory, without machines: `down` it first")
+            flags = {"in-memory": in_memory or None, "keep-state": keep_state or None}
+            asked = {"port": port, "latency": latency, "seed": seed, "quotas": quotas or None}
+            _refuse_change(running, flags | asked)
             _refuse_projects(running, project or ())
         else:
+            if not (settings.in_memory or settings.owns_host):
+                fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
             if seed is not None and settings.latency is LatencyProfile.INSTANT:
                 fail("--seed needs `--latency gce`: `instant` draws no times")
             running = _start(settings, folders, report)
@@ -152,13 +156,16 @@ def up(
         )
 
 
-def _refuse_change(running: dict[str, Any], **asked: int | str | None) -> None:
+def _refuse_change(running: dict[str, Any], asked: Mapping[str, int | str | None]) -> None:
     """Fail when what was asked for is not what runs; None asks for nothing."""
     for name, value in asked.items():
-        have = running.get(name)  # one of an older version may not say
-        if value not in (None, have):
-            have = "none" if have in (None, "") else have
-            fail(f"the sandbox is up with {name} {have}, not {value}: `down` it first")
+        have = running.get(name.replace("-", "_"))  # one of an older version may not say
+        if value in (None, have):
+            continue
+        if value is True:
+            fail(f"the sandbox is up without --{name}: `down` it first")
+        have = "none" if have in (None, "") else have
+        fail(f"the sandbox is up with {name} {have}, not {value}: `down` it first")
 
 
 def _refuse_projects(running: dict[str, Any], asked: Iterable[str]) -> None:
@@ -216,6 +223,7 @@ def reset() -> None:
                 latency=LatencyProfile(running["latency"]),
                 seed=running["seed"],
                 projects=tuple(running["projects"]),
+                quotas=running["quotas"],
             )
         lifecycle.stop_daemon(settings)
         lifecycle.sweep(settings)
