@@ -2,17 +2,19 @@
 """The google.cloud collection: its modules in plays, its inventory plugin with plain settings.
 
 https://docs.ansible.com/ansible/latest/collections/google/cloud/. What the modules must say stands
-at the end of each play; all plays run side by side.
+at the end of each play.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from .target import Target
 PLAYBOOKS = sorted((Path(__file__).parent / "playbooks").glob("*.yml"))
 METHODS = Path(__file__).parents[2] / "docs" / "fidelity.md"
 DEADLINE = 240
+Done = subprocess.CompletedProcess[str]
 
 UNTRIED = {
     "gcp_compute_global_address": "there are no global addresses",
@@ -36,10 +39,8 @@ PROGRAMS = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="module")
-def ansible(
-    target: Target, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., subprocess.Popen[str]]:
-    """Start an Ansible program as a user does who has evaluated `cloudspill-sandbox env`."""
+def ansible(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
+    """Run an Ansible program as a user does who has evaluated `cloudspill-sandbox env`."""
     home = tmp_path_factory.mktemp("ansible")
     settings = home / "ansible.cfg"
     settings.write_text(
@@ -47,24 +48,26 @@ def ansible(
     )
     environment = target.shell(ANSIBLE_CONFIG=str(settings), ANSIBLE_HOME=str(home))
 
-    def started(program: str, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def run(program: str, *arguments: str) -> Done:
+        return subprocess.run(
             [PROGRAMS / program, *arguments],
             env=environment,
             cwd=home,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            check=False,
+            timeout=DEADLINE,
         )
 
-    return started
+    return run
 
 
 @pytest.fixture(scope="module")
 def plays(
-    ansible: Callable[..., subprocess.Popen[str]], target: Target, prefix: str
-) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """Every play, started."""
+    ansible: Callable[..., Done], target: Target, prefix: str
+) -> Iterator[dict[str, Future[Done]]]:
+    """Every play, as many at a time as there are processors: tests of machines run beside them."""
     variables = {
         "ansible_python_interpreter": sys.executable,
         "prefix": prefix,
@@ -72,18 +75,15 @@ def plays(
         "region": target.region,
         "zone": target.zone,
     }
-    options = ("--inventory", "localhost,", "--connection", "local")
-    running = {
-        book.stem: ansible("ansible-playbook", *options, "-e", json.dumps(variables), str(book))
-        for book in PLAYBOOKS
-    }
-    try:
-        yield running
-    finally:
-        for play in running.values():
-            if play.poll() is None:
-                play.kill()
-            play.communicate()
+    options = ("--inventory", "localhost,", "--connection", "local", "-e", json.dumps(variables))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            yield {
+                book.stem: pool.submit(ansible, "ansible-playbook", *options, str(book))
+                for book in PLAYBOOKS
+            }
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def test_every_module_for_what_the_sandbox_has_is_in_a_play() -> None:
@@ -110,15 +110,15 @@ def _asks_for(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("resource", [book.stem for book in PLAYBOOKS])
 def test_the_modules_make_repeat_change_read_and_delete(
-    plays: dict[str, subprocess.Popen[str]], resource: str
+    plays: dict[str, Future[Done]], resource: str
 ) -> None:
-    said, _ = plays[resource].communicate(timeout=DEADLINE)
-    assert plays[resource].returncode == 0, said
-    assert "All assertions passed" in said
+    done = plays[resource].result()
+    assert done.returncode == 0, done.stdout
+    assert "All assertions passed" in done.stdout
 
 
 def test_the_inventory_plugin_finds_what_runs(
-    ansible: Callable[..., subprocess.Popen[str]],
+    ansible: Callable[..., Done],
     target: Target,
     rest: Rest,
     prefix: str,
@@ -147,11 +147,10 @@ def test_the_inventory_plugin_finds_what_runs(
         "  second_host: networkInterfaces[1].networkIP\n"
     )
     output = tmp_path / "listed.json"
-    program = ansible(
+    done = ansible(
         "ansible-inventory", "--inventory", str(inventory), "--list", "--output", str(output)
     )
-    said, _ = program.communicate(timeout=DEADLINE)
-    assert program.returncode == 0, said
+    assert done.returncode == 0, done.stdout
     listed = json.loads(output.read_text())
     assert listed["team_a"]["hosts"] == [name]
     host = listed["_meta"]["hostvars"][name]
