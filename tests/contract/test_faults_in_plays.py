@@ -20,6 +20,8 @@ DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
 Module = Callable[..., Json]
 Named = Callable[[str], str]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def module(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Module:

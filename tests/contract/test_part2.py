@@ -18,7 +18,7 @@ from .target import Target
 IAM = "https://iam.googleapis.com/v1"
 Named = Callable[[str], str]
 
-pytestmark = pytest.mark.usefixtures("sandbox_only")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("sandbox_only")]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ CRM = "https://cloudresourcemanager.googleapis.com/v1/projects"
 IAM = "https://iam.googleapis.com/v1"
 SERVICES = "https://serviceusage.googleapis.com/v1"
 
-pytestmark = pytest.mark.usefixtures("sandbox_only")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("sandbox_only")]
 
 
 @pytest.fixture(scope="module")
