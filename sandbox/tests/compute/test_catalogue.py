@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 
@@ -81,14 +82,24 @@ async def test_disk_types(api: Client) -> None:
     ("method", "parameters", "words"),
     [
         ("instances.list", {"zone": "us-west9-z"}, "'zone': 'us-west9-z'. Unknown zone."),
-        ("zones.get", {"zone": "us-west1-z"}, "'zone': 'us-west1-z'. Unknown zone."),
         ("addresses.list", {"region": "moon1"}, "'region': 'moon1'. Unknown region."),
-        ("regions.get", {"region": "moon1"}, "'region': 'moon1'. Unknown region."),
+        ("subnetworks.list", {"region": "us-west1-b"}, "'region': 'us-west1-b'. Unknown region."),
     ],
 )
-async def test_unknown_places_are_refused(
+async def test_what_would_lie_in_an_unknown_place_is_refused(
     api: Client, method: str, parameters: dict[str, str], words: str
 ) -> None:
+    """An answer as quoted in https://github.com/inspec/inspec-gcp/issues/301."""
     refusal = await api.refused(method, **parameters)
     assert (refusal.status, refusal.reason) == (400, "invalid")
     assert refusal.message == f"Invalid value for field {words}"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("zone", "us-east1-a"), ("region", "us-east1-b")])
+async def test_an_unknown_place_is_not_found(api: Client, kind: str, name: str) -> None:
+    """As quoted in https://github.com/GoogleCloudPlatform/gke-terraform-generator/issues/24."""
+    refusal = await api.refused(f"{kind}s.get", **{kind: name})
+    assert (refusal.status, refusal.reason) == (404, "notFound")
+    assert re.fullmatch(
+        rf"The resource 'projects/[^/]+/{kind}s/{name}' was not found", refusal.message
+    )

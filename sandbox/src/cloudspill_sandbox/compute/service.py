@@ -122,9 +122,15 @@ def _check_body(call: Call) -> None:
 
 
 def _check_place(call: Call) -> None:
-    """Refuse a zone or region that does not exist, whatever the method."""
-    zone, region = call.path.get("zone"), call.path.get("region")
-    if zone is not None and zone not in ZONES:
-        raise refusals.unknown_scope("zone", zone)
-    if region is not None and region not in REGIONS:
-        raise refusals.unknown_scope("region", region)
+    """Refuse a zone or region that does not exist: itself with 404, what would lie in it with 400.
+
+    Answers as quoted in https://github.com/GoogleCloudPlatform/gke-terraform-generator/issues/24
+    and https://github.com/inspec/inspec-gcp/issues/301.
+    """
+    for kind, known in (("zone", ZONES), ("region", REGIONS)):
+        place = call.path.get(kind)
+        if place is None or place in known:
+            continue
+        if call.method == f"compute.{kind}s.get":
+            raise not_found(f"projects/{call.path['project']}/{kind}s/{place}")
+        raise refusals.unknown_scope(kind, place)

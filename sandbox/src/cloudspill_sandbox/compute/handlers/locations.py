@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 
-from cloudspill_sandbox.compute import names, quotas, refusals
+from cloudspill_sandbox.compute import names, quotas
 from cloudspill_sandbox.compute.catalogue.regions import CPU_PLATFORM, REGIONS, ZONES, Region
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
@@ -61,10 +61,7 @@ async def _list_zones(cloud: Cloud, call: Call) -> Document:
 
 
 async def _get_region(cloud: Cloud, call: Call) -> Document:
-    name = call.path["region"]
-    if name not in REGIONS:
-        raise refusals.unknown_scope("region", name)
-    return _region(cloud, REGIONS[name])
+    return _region(cloud, REGIONS[call.path["region"]])
 
 
 async def _list_regions(cloud: Cloud, call: Call) -> Document:
