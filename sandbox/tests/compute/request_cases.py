@@ -76,7 +76,7 @@ async def _in_bulk_of_region(api: Client, name: str) -> Document:
 
 _PARAMS = {"sourceImage": UBUNTU}
 _PROPERTIES = {
-    "machineType": "e2-small",
+    "machineType": "g1-small",
     "disks": [{"boot": True, "autoDelete": True, "initializeParams": _PARAMS}],
     "networkInterfaces": [
         {"network": "global/networks/default", "accessConfigs": [{"name": "nat"}]}
@@ -85,7 +85,7 @@ _PROPERTIES = {
     "serviceAccounts": [{"email": "default", "scopes": []}],
     "scheduling": {"onHostMaintenance": "TERMINATE"},
 }
-_MACHINE_TYPE = f"zones/{ZONE}/machineTypes/e2-small"
+_MACHINE_TYPE = f"zones/{ZONE}/machineTypes/g1-small"
 _INSTANCE = _PROPERTIES | {"name": "NAME", "machineType": _MACHINE_TYPE}
 _BULK = {"count": "1", "namePattern": "NAME-#", "instanceProperties": _PROPERTIES}
 _RULE = {"name": "NAME", "allowed": [{"IPProtocol": "tcp", "ports": ["80"]}]}

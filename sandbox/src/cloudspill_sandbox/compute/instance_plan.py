@@ -91,14 +91,14 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
     base = documents.resource("instance", name, cloud.clock())
     attached, new_disks = _disks(cloud, tx, name, body.get("disks") or [])
     size = checked_machine_type(cloud, zone, "resource.machineType", body.get("machineType"))
+    schedule = scheduling.checked("resource.scheduling", body.get("scheduling"), cloud.clock())
+    scheduling.check_machine_type(schedule, size)
     document = base | {
         "status": "PROVISIONING",
         "machineType": size,
         "tags": tags.checked("resource.tags", body.get("tags")),
         "metadata": instance_metadata.checked("resource.metadata", body.get("metadata")),
-        "scheduling": scheduling.checked(
-            "resource.scheduling", body.get("scheduling"), cloud.clock()
-        ),
+        "scheduling": schedule,
         "disks": attached,
         "networkInterfaces": interfaces.plan(
             cloud, tx, name, body.get("networkInterfaces") or [], size

@@ -84,7 +84,7 @@ def updated(cloud: Cloud, tx: Transaction, instance: Document, body: Document) -
         "deletionProtection": bool(body.get("deletionProtection")),
         "machineType": size,
         "metadata": instance_metadata.checked("resource.metadata", body.get("metadata")),
-        "scheduling": _scheduling(cloud, instance, body),
+        "scheduling": _scheduling(cloud, instance, body, size),
         "shieldedInstanceConfig": instance_plan.shielded(body.get("shieldedInstanceConfig")),
         "tags": tags.checked("resource.tags", body.get("tags")),
     }
@@ -126,10 +126,12 @@ def _asked(call: Call, parameter: str, default: str) -> str:
     return asked
 
 
-def _scheduling(cloud: Cloud, instance: Document, body: Document) -> Document:
+def _scheduling(cloud: Cloud, instance: Document, body: Document, size: str) -> Document:
     """Return the Scheduling; one that stays is good although its time may be near by now."""
     held: Document = instance["scheduling"]
     asked = body.get("scheduling")
     if asked is not None and documents.says(asked, held) and documents.says(held, asked):
         return held
-    return scheduling.checked("resource.scheduling", asked, cloud.clock())
+    changed = scheduling.checked("resource.scheduling", asked, cloud.clock())
+    scheduling.check_machine_type(changed, size)
+    return changed

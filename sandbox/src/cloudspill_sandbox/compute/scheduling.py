@@ -8,8 +8,10 @@ https://cloud.google.com/compute/docs/instances/limit-vm-runtime.
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import documents, refusals
+from cloudspill_sandbox.compute import documents, names, refusals
+from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
 from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import ApiError
 
 _SHORTEST_RUN = 30
 _LONGEST_RUN = 120 * 24 * 3600
@@ -62,6 +64,23 @@ def revised(field: str, current: Document, body: Document, now: float) -> Docume
     if body.get("provisioningModel") not in (None, current["provisioningModel"]):
         current = {key: value for key, value in current.items() if key not in _BY_MODEL}
     return checked(field, current | body, now)
+
+
+def check_machine_type(scheduling: Document, size: str) -> None:
+    """Return when instances of a machine type, by its link, may have a Scheduling.
+
+    https://cloud.google.com/compute/docs/instances/setting-vm-host-options#limitations, with the
+    answer that https://github.com/jenkinsci/google-compute-engine-plugin/issues/215 quotes.
+
+    Raises:
+        ApiError: 400, E2 machines are live-migrated unless they may be preempted.
+    """
+    known = machine_type(names.last(size))
+    if known is None or known.series != "e2" or scheduling["preemptible"]:
+        return
+    if scheduling["onHostMaintenance"] == "TERMINATE":
+        sentence = "instances do not support onHostMaintenance=TERMINATE unless they are"
+        raise ApiError(400, "badRequest", f"e2 {sentence} preemptible.")
 
 
 def may_be_preempted(instance: Document) -> bool:

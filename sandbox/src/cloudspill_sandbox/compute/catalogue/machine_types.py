@@ -37,6 +37,12 @@ class MachineType:
     shared: bool = False
 
     @property
+    def series(self) -> str:
+        """The machine series, `n2`; of the first one are also the types whose names say none."""
+        first = self.name.partition("-")[0]
+        return "n1" if first in {"custom", "f1", "g1"} else first
+
+    @property
     def most_interfaces(self) -> int:
         """https://cloud.google.com/vpc/docs/create-use-multiple-interfaces#max-interfaces"""
         return min(max(self.vcpus, _FEWEST_INTERFACES), _MOST_INTERFACES)

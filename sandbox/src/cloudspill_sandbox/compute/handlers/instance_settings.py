@@ -130,6 +130,7 @@ async def _set_scheduling(cloud: Cloud, call: Call) -> Document:
         _check_stopped(instance, "The instance must be stopped to change its scheduling")
         current = instance["scheduling"]
         changed = scheduling.revised("scheduling", current, call.body, cloud.clock())
+        scheduling.check_machine_type(changed, instance["machineType"])
         return instance | {"scheduling": changed}
 
     return await _change(cloud, call, "setScheduling", change)
