@@ -100,6 +100,8 @@ async def test_patch_keeps_what_it_does_not_name_and_update_does_not(api: Client
         ({"priority": 65536}, "Must be less than or equal to 65535"),
         ({"priority": -1}, "Must be greater than or equal to 0"),
         ({"sourceRanges": ["10.0.0.0/33"]}, "sourceRanges[0]': '10.0.0.0/33'"),
+        # https://github.com/CartoDB/cartodb/pull/15649: bits of a host are not accepted.
+        ({"sourceRanges": ["0.0.0.0/0", "12.12.12.12/24"]}, "sourceRanges[1]': '12.12.12.12/24'"),
         ({"targetTags": ["A"]}, "targetTags[0]': 'A'"),
         ({"sourceServiceAccounts": ["a@b"]}, "Tags and service accounts cannot be used"),
         ({"direction": "EGRESS"}, "Egress rules cannot have a source"),

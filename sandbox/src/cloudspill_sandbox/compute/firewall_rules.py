@@ -142,13 +142,18 @@ def _check_tags(given: Document) -> None:
 
 
 def _ranges(body: Document, direction: str) -> Document:
+    """Return the ranges of a rule, everywhere when it names no side.
+
+    One with bits of a host is none: https://github.com/CartoDB/cartodb/pull/15649,
+    https://github.com/hashicorp/terraform-provider-google/issues/4032.
+    """
     key = "sourceRanges" if direction == "INGRESS" else "destinationRanges"
     ranges = body.get(key) or []
     if not ranges and not body.get("sourceTags") and not body.get("sourceServiceAccounts"):
         ranges = ["0.0.0.0/0"]
     for at, text in enumerate(ranges):
         try:
-            ipaddress.ip_network(text, strict=False)
+            ipaddress.ip_network(text)
         except ValueError:
             raise refusals.invalid_value(
                 f"resource.{key}[{at}]", text, "Must be a valid CIDR address range."
