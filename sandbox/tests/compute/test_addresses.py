@@ -70,6 +70,30 @@ async def test_refusals(api: Client) -> None:
     assert (await api.refused("addresses.get", address="none")).status == 404
 
 
+@pytest.mark.parametrize(
+    ("reserved", "asked", "said"),
+    [("STANDARD", {}, "PREMIUM"), ("PREMIUM", {"networkTier": "STANDARD"}, "STANDARD")],
+)
+async def test_an_address_of_another_network_tier_is_refused(
+    api: Client, spec: Any, reserved: str, asked: dict[str, str], said: str
+) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfig: the tier
+    "must match"; https://github.com/doitintl/kubeip/issues/155 quotes the answer."""
+    await api.done("addresses.insert", {"name": "front", "networkTier": reserved})
+    config = {"natIP": "198.19.0.2"}
+    natted = [{"accessConfigs": [config | asked]}]
+    refusal = await api.refused("instances.insert", spec(networkInterfaces=natted))
+    assert refusal.status == 400
+    assert refusal.message == (
+        f"External IP address: 198.19.0.2 has a different network tier {reserved} from the network "
+        f"tier in instance access config {said}."
+    )
+    natted = [{"accessConfigs": [config | {"networkTier": reserved}]}]
+    await api.done("instances.insert", spec(networkInterfaces=natted))
+    (held,) = (await api.instance())["networkInterfaces"][0]["accessConfigs"]
+    assert (held["natIP"], held["networkTier"]) == ("198.19.0.2", reserved)
+
+
 async def test_aggregated(api: Client) -> None:
     await api.done("addresses.insert", {"name": "a"})
     items = (await api.call("addresses.aggregatedList"))["items"]

@@ -24,7 +24,8 @@ def planned(cloud: Cloud, tx: Transaction, instance: str, field: str, body: Docu
     """Return an access config with its external address, static when the request names one.
 
     Raises:
-        ApiError: 400 when the named address is not reserved or in use; 403 when none is free.
+        ApiError: 400 when the named address is not reserved, in use or of another network tier;
+            403 when none is free.
     """
     _check_sound(field, body)
     config = {
@@ -34,7 +35,7 @@ def planned(cloud: Cloud, tx: Transaction, instance: str, field: str, body: Docu
         "networkTier": body.get("networkTier") or "PREMIUM",
     }
     if asked := body.get("natIP"):
-        _use_static(tx, instance, f"{field}.natIP", asked)
+        _use_static(tx, instance, f"{field}.natIP", asked, config["networkTier"])
         return config | {"natIP": asked}
     return config | {"natIP": cloud.addresses.allocate(tx, cloud.network.external_range, instance)}
 
@@ -80,7 +81,7 @@ def _check_sound(field: str, body: Document) -> None:
         )
 
 
-def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
+def _use_static(tx: Transaction, instance: str, field: str, asked: str, tier: str) -> None:
     region = ZONES[instance.split("/")[3]].name
     holder = leases.holder(tx, asked) or ""
     address = tx.get(holder)
@@ -97,5 +98,12 @@ def _use_static(tx: Transaction, instance: str, field: str, asked: str) -> None:
     if address["status"] == "IN_USE":
         raise refusals.invalid_value(
             field, asked, "Specified IP address is in-use and would result in a conflict."
+        )
+    if (own := address["networkTier"]) != tier:
+        # https://cloud.google.com/compute/docs/reference/rest/v1/instances/addAccessConfig
+        # (networkTier); the words are of https://github.com/doitintl/kubeip/issues/155.
+        raise refusals.bad_request(
+            f"External IP address: {asked} has a different network tier {own} from the network "
+            f"tier in instance access config {tier}."
         )
     leases.put_in_use(tx, address, instance)

@@ -20,6 +20,26 @@ def invalid_value(field: str, value: object, sentence: str) -> ApiError:
     return ApiError(400, "invalid", f"Invalid value for field '{field}': '{value}'. {sentence}")
 
 
+def bad_request(sentence: str) -> ApiError:
+    """400 for parts of a request that do not go together; the sentence names no field."""
+    return ApiError(400, "badRequest", sentence)
+
+
+def too_large(field: str, most: int, size: int) -> ApiError:
+    """413 for a value that is too long.
+
+    https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-ssh-errors has the
+    sentence; the status and the reason are those of the same sentence about other fields, as
+    https://github.com/kubermatic/machine-controller quotes them (`resource.guestAccelerators`).
+
+    Args:
+        most: what the field may have, in characters.
+        size: what it has.
+    """
+    sentence = f"is too large: maximum size {most} character(s); actual size {size}."
+    return ApiError(413, "fieldSizeTooLarge", f"Value for field '{field}' {sentence}")
+
+
 def missing(field: str) -> ApiError:
     """400 for a required field without a value."""
     return ApiError(400, "required", f"Required field '{field}' not specified")
