@@ -18,7 +18,7 @@ def checked(field: str, body: Document | None) -> Document:
     """Return a Metadata document of what a request gives; None means no items.
 
     Raises:
-        ApiError: 400 for a key twice, a bad key, or too much.
+        ApiError: 400 for a key twice, a bad key, or too much; 413 for a value that is too long.
     """
     items = [
         {"key": item.get("key", ""), "value": item.get("value") or ""}
@@ -32,12 +32,8 @@ def checked(field: str, body: Document | None) -> Document:
         if key in seen:
             raise refusals.invalid_value(field, "", f"Metadata has duplicate keys: {key}")
         seen.add(key)
-        if len(item["value"].encode()) > _LONGEST_VALUE:
-            raise refusals.invalid_value(
-                f"{field}.items[{at}].value",
-                "",
-                f"Value is too large: maximum size {_LONGEST_VALUE} character(s).",
-            )
+        if (size := len(item["value"].encode())) > _LONGEST_VALUE:
+            raise refusals.too_large(f"{field}.items[{at}].value", _LONGEST_VALUE, size)
     if sum(len(item["key"]) + len(item["value"]) for item in items) > _LONGEST_SUM:
         raise refusals.invalid_value(field, "", f"Metadata exceeds {_LONGEST_SUM} bytes in all.")
     found = {"items": items} if items else {}

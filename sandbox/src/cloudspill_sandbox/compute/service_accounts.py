@@ -6,6 +6,7 @@ https://cloud.google.com/compute/docs/access/service-accounts.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import beginnings, refusals
@@ -16,7 +17,9 @@ from cloudspill_sandbox.engine.store import Transaction
 if TYPE_CHECKING:
     from cloudspill_sandbox.compute.cloud import Cloud
 
-_SCOPE_PREFIX = "https://www.googleapis.com/auth/"
+_SCOPE = re.compile(r"https://www\.googleapis\.com/auth/\S+")
+"""Their form alone: https://developers.google.com/identity/protocols/oauth2/scopes is no list of
+all that Compute Engine takes. Their short names (`cloud-platform`) are gcloud's own."""
 
 
 def checked(
@@ -32,10 +35,11 @@ def checked(
         raise refusals.invalid_value(
             field, "", "At most one service account can be attached to an instance."
         )
-    return [_checked_one(cloud, tx, f"{field}[{at}]", each) for at, each in enumerate(accounts)]
+    return [_checked_one(cloud, tx, each) for each in accounts]
 
 
-def _checked_one(cloud: Cloud, tx: Transaction, field: str, body: Document) -> Document:
+def _checked_one(cloud: Cloud, tx: Transaction, body: Document) -> Document:
+    """The words about scopes: https://github.com/GoogleCloudPlatform/cloud-build-local/pull/49."""
     email = body["email"]
     if email == "default":
         email = beginnings.default_account(cloud)
@@ -45,9 +49,8 @@ def _checked_one(cloud: Cloud, tx: Transaction, field: str, body: Document) -> D
             404, "notFound", f"The resource '{name}' of type 'serviceAccount' was not found."
         )
     scopes = list(body.get("scopes") or ())
-    for at, scope in enumerate(scopes):
-        if not scope.startswith(_SCOPE_PREFIX):
-            raise refusals.invalid_value(
-                f"{field}.scopes[{at}]", scope, f"A scope starts with {_SCOPE_PREFIX}."
-            )
+    if bad := [scope for scope in scopes if not _SCOPE.fullmatch(scope)]:
+        raise refusals.bad_request(
+            f"One or more of the service account scopes are invalid: '{bad[0]}'"
+        )
     return {"email": email, "scopes": scopes}
