@@ -112,6 +112,12 @@ async def test_a_missing_bucket_is_told(client: Client) -> None:
         ("[!a]x", ["bx"], ["ax"]),
         ("{a,b*}.log", ["a.log", "bcd.log"], ["c.log"]),
         ("a.b+c", ["a.b+c"], ["aXbbc"]),
+        (r"a\b/*", ["ab/c"], [r"a\b/c"]),
+        (r"a\\b/*", [r"a\b/c"], ["ab/c"]),
+        (r"\*\[\{", ["*[{"], ["a"]),
+        (r"[\]\[x-]", ["]", "[", "x", "-"], ["a", "\\"]),
+        ("[^^]", ["a"], ["^"]),
+        ("{a,{b,c}}", ["a", "b", "c"], ["{b"]),
     ],
 )
 def test_globs_match_names(glob: str, matching: list[str], other: list[str]) -> None:
@@ -119,7 +125,49 @@ def test_globs_match_names(glob: str, matching: list[str], other: list[str]) -> 
     assert [name for name in (*matching, *other) if matches(name)] == matching
 
 
-async def test_a_glob_that_cannot_be_read_is_refused(client: Client) -> None:
+@pytest.mark.parametrize(
+    "glob", ["{a", "a}", "a]", "[a", "[]", "[]a]", "[!]", "[[a]", "[z-a]", "{[a,b]}"]
+)
+async def test_a_glob_that_cannot_be_read_is_refused(client: Client, glob: str) -> None:
+    # What Google refuses: https://github.com/fsouza/fake-gcs-server/pull/2344
     await client.bucket()
-    refusal = await client.refused("objects.list", bucket="bucket", matchGlob="{a")
+    refusal = await client.refused("objects.list", bucket="bucket", matchGlob=glob)
+    assert (refusal.status, refusal.reason) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("glob", "items", "folders"),
+    [
+        ("img/*", ["img/brand.jpg"], []),
+        ("img/*/", [], ["img/empty-dir/", "img/hi-res/", "img/low-res/"]),
+        ("img/**/", [], ["img/empty-dir/", "img/hi-res/", "img/low-res/"]),
+        ("img/**", ["img/brand.jpg"], ["img/empty-dir/", "img/hi-res/", "img/low-res/"]),
+        ("img/**.jpg", ["img/brand.jpg"], []),
+    ],
+)
+async def test_a_glob_with_a_delimiter_selects_among_items_and_prefixes(
+    client: Client, glob: str, items: list[str], folders: list[str]
+) -> None:
+    # https://cloud.google.com/storage/docs/json_api/v1/objects/list#list-prefixes-only; what
+    # Google lists is quoted at https://github.com/googleapis/python-storage/issues/1434,
+    # https://github.com/fsouza/fake-gcs-server/pull/2328 and
+    # https://github.com/floci-io/floci-gcp/pull/188.
+    await client.bucket()
+    for name in ("brand.jpg", "hi-res/1.jpg", "hi-res/deep/9.jpg", "low-res/1.jpg", "empty-dir/x"):
+        await client.put(f"img/{name}")
+    await client.put("other")
+    query = {"delimiter": "/", "matchGlob": glob}
+    for further in ({"prefix": "img/"}, {}, {"prefix": "img/", "maxResults": 1}, {"maxResults": 1}):
+        found, prefixes, _ = await pages(client, **query, **further)
+        assert (found, prefixes) == (items, folders)
+    assert await pages(client, delimiter="/", matchGlob="*/") == ([], ["img/"], [1])
+
+
+async def test_a_glob_goes_with_the_delimiter_slash_or_none(client: Client) -> None:
+    # https://pkg.go.dev/cloud.google.com/go/storage#Query, "MatchGlob"
+    await client.bucket()
+    await client.put("a/b")
+    assert (await pages(client, matchGlob="a/*", delimiter=""))[0] == ["a/b"]
+    query = {"bucket": "bucket", "matchGlob": "*", "delimiter": "x"}
+    refusal = await client.refused("objects.list", **query)
     assert (refusal.status, refusal.reason) == (400, "invalid")

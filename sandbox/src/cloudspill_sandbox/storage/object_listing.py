@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.globs import matcher
+from cloudspill_sandbox.storage.globs import literal_directory, matcher
 from cloudspill_sandbox.storage.names import generations_of, objects_of
 from cloudspill_sandbox.storage.objects import is_full, resource
 from cloudspill_sandbox.storage.refusals import invalid, unsupported
@@ -24,6 +24,9 @@ LARGEST_PAGE = 1000
 
 _Key = tuple[bytes, int]
 """Where an entry stands in a list: its name in UTF-8, its generation."""
+
+_Entry = tuple[_Key, Document | str]
+"""A version, or a prefix that stands for several."""
 
 
 async def list_objects(cloud: StorageCloud, call: Call) -> Document:
@@ -38,7 +41,7 @@ async def list_objects(cloud: StorageCloud, call: Call) -> Document:
     items: list[Document] = []
     prefixes: list[str] = []
     last, more = after, False
-    for key, entry in _entries(call, _versions(cloud, call)):
+    for key, entry in _matching(call.query, _entries(call, _versions(cloud, call))):
         if after is not None and key <= after:
             continue
         if len(items) + len(prefixes) == size:
@@ -76,24 +79,26 @@ def _selection(query: Mapping[str, Any]) -> Callable[[str], bool]:
     prefix = query.get("prefix") or ""
     start = (query.get("startOffset") or "").encode()
     end = (query.get("endOffset") or "").encode()
-    glob = matcher(query["matchGlob"]) if query.get("matchGlob") else None
 
     def selects(name: str) -> bool:
         return (
             name.startswith(prefix)
             and (not start or name.encode() >= start)
             and (not end or name.encode() < end)
-            and (glob is None or glob(name))
         )
 
     return selects
 
 
-def _entries(
-    call: Call, versions: list[tuple[_Key, Document]]
-) -> Iterator[tuple[_Key, Document | str]]:
-    """Yield versions, and once each the prefix that takes the place of those below it."""
-    delimiter, prefix = call.query.get("delimiter") or "", call.query.get("prefix") or ""
+def _entries(call: Call, versions: list[tuple[_Key, Document]]) -> Iterator[_Entry]:
+    """Yield versions, and once each the prefix that takes the place of those below it.
+
+    Without a prefix, folders are counted from the one that a glob names: `path/*/` with the
+    delimiter `/` gives the folders within `path/`
+    (https://github.com/googleapis/python-storage/issues/1434).
+    """
+    delimiter = call.query.get("delimiter") or ""
+    prefix = call.query.get("prefix") or literal_directory(call.query.get("matchGlob") or "")
     trailing = call.query.get("includeTrailingDelimiter", False)
     before: str | None = None
     for key, version in versions:
@@ -108,6 +113,25 @@ def _entries(
             yield (folder.encode(), 0), folder
         if trailing and name == folder:
             yield key, version
+
+
+def _matching(query: Mapping[str, Any], entries: Iterable[_Entry]) -> Iterator[_Entry]:
+    """Yield the versions and the prefixes whose names match the glob of a request, if it has one.
+
+    https://cloud.google.com/storage/docs/json_api/v1/objects/list#list-objects-and-prefixes-using-glob
+
+    Raises:
+        ApiError: 400, the glob cannot be read, or goes with another delimiter than `/`.
+    """
+    if not query.get("matchGlob"):
+        yield from entries
+        return
+    matches = matcher(query["matchGlob"])
+    if query.get("delimiter") not in (None, "", "/"):
+        raise invalid("Invalid argument. The delimiter must be '/' when matchGlob is given.")
+    for key, entry in entries:
+        if matches(entry if isinstance(entry, str) else entry["name"]):
+            yield key, entry
 
 
 def _write_token(key: _Key) -> str:
