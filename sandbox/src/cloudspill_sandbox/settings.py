@@ -28,6 +28,14 @@ PROJECT_PATTERN = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 DEFAULT_PROJECT, _DEFAULT_NUMBER = "cloudspill-sandbox", 415104041262
 
 
+def number_of(project: str) -> int:
+    """Return the number of a project, by its id: the same in every sandbox."""
+    if project == DEFAULT_PROJECT:
+        return _DEFAULT_NUMBER
+    digest = sha256(project.encode()).digest()
+    return 10**11 + int.from_bytes(digest[:5], "big") % (9 * 10**11)
+
+
 class LatencyProfile(enum.StrEnum):
     """How long operations take: see compute/latency.py."""
 
@@ -146,10 +154,7 @@ class Settings:
     @property
     def project_number(self) -> int:
         """Number of the first project, as Google shows it in service-account addresses."""
-        if self.project == DEFAULT_PROJECT:
-            return _DEFAULT_NUMBER
-        digest = sha256(self.project.encode()).digest()
-        return 10**11 + int.from_bytes(digest[:5], "big") % (9 * 10**11)
+        return number_of(self.project)
 
     def of(self, project: str) -> Settings:
         """Return the same settings with this project alone."""

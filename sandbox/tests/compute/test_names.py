@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cloudspill_sandbox.compute import names
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.settings import number_of
 
 DISKS = "projects/p/zones/z/disks"
 
@@ -30,6 +31,16 @@ DISKS = "projects/p/zones/z/disks"
 )
 def test_forms_of_a_reference(reference: str, meant: str) -> None:
     assert names.resolve("source", reference, DISKS) == meant
+
+
+def test_the_number_of_the_project_means_its_id() -> None:
+    number = number_of("p")
+    assert names.resolve("f", f"projects/{number}/zones/z/disks/d", DISKS) == f"{DISKS}/d"
+    assert (
+        names.resolve("f", f"{names.ROOT}projects/{number}/zones/z/disks/d", DISKS) == f"{DISKS}/d"
+    )
+    foreign = f"projects/{number + 1}/zones/z/disks/d"
+    assert names.resolve("f", foreign, DISKS) == foreign
 
 
 def test_families_are_references() -> None:

@@ -61,3 +61,44 @@ async def test_permissions_are_asked_for_by_name(api: Client, spec: Any) -> None
     call = Call("compute.instances.get", path, {}, {}, Principal("owner@example.org"))
     (required,) = compute_access(api.cloud).requirements(call)
     assert required.resource == f"{api.cloud.project}/zones/{ZONE}/instances/vm"
+
+
+async def test_the_number_of_the_project_is_as_good_in_a_body(api: Client, spec: Any) -> None:
+    """A project is known by either: https://google.aip.dev/cloud/2510."""
+    own = f"projects/{api.cloud.settings.project_number}"
+    region, zone = f"{own}/regions/us-west1", f"{own}/zones/{ZONE}"
+    default = {
+        "network": f"https://www.googleapis.com/compute/v1/{own}/global/networks/default",
+        "subnetwork": f"{region}/subnetworks/default",
+    }
+    await api.done("instances.insert", spec("vm", networkInterfaces=[default]))
+    (interface,) = (await api.instance("vm"))["networkInterfaces"]
+    assert interface["network"].endswith(f"{api.cloud.project}/global/networks/default")
+    assert interface["subnetwork"].endswith(
+        f"{api.cloud.project}/regions/us-west1/subnetworks/default"
+    )
+    await api.done("disks.insert", {"name": "data", "sizeGb": "10"})
+    await api.done("instances.attachDisk", {"source": f"{zone}/disks/data"}, instance="vm")
+    await api.done("snapshots.insert", {"name": "s", "sourceDisk": f"{zone}/disks/data"})
+    copy = {"name": "copy", "sourceSnapshot": f"{own}/global/snapshots/s"}
+    await api.done("disks.insert", copy)
+    made = await api.call("disks.get", disk="copy")
+    assert made["sourceSnapshot"].endswith(f"{api.cloud.project}/global/snapshots/s")
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "reference"),
+    [
+        ("instances.attachDisk", "source", f"zones/{ZONE}/disks/d"),
+        ("firewalls.insert", "network", "global/networks/default"),
+    ],
+)
+async def test_permissions_are_asked_for_by_the_id_of_the_project(
+    api: Client, method: str, field: str, reference: str
+) -> None:
+    settings = api.cloud.settings
+    path = {"project": settings.project, "zone": ZONE, "instance": "vm"}
+    body = {field: f"projects/{settings.project_number}/{reference}"}
+    call = Call(f"compute.{method}", path, {}, body, Principal("owner@example.org"))
+    required = compute_access(api.cloud).requirements(call)
+    assert f"{api.cloud.project}/{reference}" in [each.resource for each in required]

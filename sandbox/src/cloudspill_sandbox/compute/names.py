@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from cloudspill_sandbox.compute import refusals
+from cloudspill_sandbox.settings import number_of
 
 ROOT = "https://www.googleapis.com/compute/v1/"
 """Google's own links have this host, whichever host a client called; google.cloud compares them."""
@@ -29,7 +30,8 @@ _HOST = re.compile(
 """Google's hosts, and what a client asks whose endpoint is overridden."""
 
 _RELATIVE = re.compile(
-    r"projects/[^/]+/(?:global|zones/[^/]+|regions/[^/]+)/(?P<kind>[A-Za-z]+)/(?:family/)?[^/]+"
+    r"projects/(?P<project>[^/]+)/"
+    r"(?P<rest>(?:global|zones/[^/]+|regions/[^/]+)/(?P<kind>[A-Za-z]+)/(?:family/)?[^/]+)"
 )
 _LABEL_KEY = re.compile(r"[^\W\d_A-Z][-\w]{0,62}")
 _LABEL_VALUE = re.compile(r"[-\w]{0,63}")
@@ -72,7 +74,8 @@ def resolve(field: str, reference: str, collection: str, *, bare: bool = True) -
 
     Args:
         field: the field in the request, for the refusal.
-        reference: full URL of either host, `projects/…`, `zones/…`, `global/…`, or a bare name.
+        reference: full URL of either host, `projects/…`, `zones/…`, `global/…`, or a bare name;
+            the collection's project by its id or its number.
         collection: where a bare name is looked for; its last segment is the kind that is meant.
         bare: whether a bare name is a reference at all.
 
@@ -88,6 +91,8 @@ def resolve(field: str, reference: str, collection: str, *, bare: bool = True) -
     match = _RELATIVE.fullmatch(path)
     if match is None or match["kind"] != kind:
         raise refusals.malformed(field, reference)
+    if match["project"] == str(number_of(project)):
+        return f"projects/{project}/{match['rest']}"
     return path
 
 
