@@ -47,3 +47,76 @@ async def test_e2_machines_are_not_changed_to_end_at_maintenance(api: Client, sp
     await api.done("instances.setMachineType", of_type("n1-standard-1"), instance="vm")
     await api.done("instances.setScheduling", ENDS, instance="vm")
     assert (await api.instance())["scheduling"]["onHostMaintenance"] == "TERMINATE"
+
+
+@pytest.mark.parametrize(
+    ("name", "requested"),
+    [
+        ("custom-1-7168", "1.0 vCPU instance should be between 1024MiB and 6656MiB, while 7168"),
+        ("custom-2-32768", "2.0 vCPU instance should be between 2048MiB and 13312MiB, while 32768"),
+        (
+            "n1-custom-2-1792",
+            "2.0 vCPU instance should be between 2048MiB and 13312MiB, while 1792",
+        ),
+        ("e2-custom-2-512", "2.0 vCPU instance should be between 1024MiB and 16384MiB, while 512"),
+        (
+            "n2-custom-4-33024",
+            "4.0 vCPU instance should be between 2048MiB and 32768MiB, while 33024",
+        ),
+    ],
+)
+async def test_a_custom_type_has_so_much_memory_for_each_vcpu(
+    api: Client, spec: Any, name: str, requested: str
+) -> None:
+    """The answer as quoted at https://github.com/nf-core/configs/pull/386; the limits are those of
+    https://cloud.google.com/compute/docs/samples/compute-custom-machine-type-helper-class."""
+    asked = of_type(name)
+    refusal = await api.refused("instances.insert", spec(**asked))
+    assert (refusal.status, refusal.reason) == (400, "invalid")
+    assert refusal.message == (
+        f"Invalid value for field 'resource.machineType': '{asked['machineType']}'. "
+        f"Memory size for {requested}MiB is requested."
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "e2-custom-64-65536",
+        "n2-custom-34-65536",
+        "n2d-custom-6-8192",
+        "n4-custom-3-8192",
+        "e2-custom-2-32768-ext",
+    ],
+)
+async def test_custom_types_that_their_series_does_not_have(
+    api: Client, spec: Any, name: str
+) -> None:
+    """The same page: vCPUs in steps, and no extended memory for E2."""
+    refusal = await api.refused("instances.insert", spec(**of_type(name)))
+    assert refusal.message.endswith(f"Custom Machine type with name '{name}' does not exist.")
+    assert (await api.refused("machineTypes.get", machineType=name)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "vcpus", "memory"),
+    [
+        ("custom-1-1024", 1, 1024),
+        ("custom-1-6656", 1, 6656),
+        ("custom-20-18432", 20, 18432),
+        ("custom-96-638976", 96, 638976),
+        ("custom-1-20480-ext", 1, 20480),
+        ("n2-custom-36-18432", 36, 18432),
+        ("n2-custom-8-638720-ext", 8, 638720),
+        ("n2d-custom-96-786432", 96, 786432),
+        ("n4-custom-4-8192", 4, 8192),
+        ("e2-custom-32-131072", 32, 131072),
+        ("c4-standard-2", 2, 7168),
+    ],
+)
+async def test_types_at_the_limits_of_their_series(
+    api: Client, name: str, vcpus: int, memory: int
+) -> None:
+    """The same page; C4: https://cloud.google.com/compute/docs/general-purpose-machines."""
+    found = await api.call("machineTypes.get", machineType=name)
+    assert (found["guestCpus"], found["memoryMb"]) == (vcpus, memory)

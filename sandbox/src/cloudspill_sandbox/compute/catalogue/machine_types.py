@@ -10,9 +10,11 @@ the machine gets the ceiling (`vcpus`), never only the sustained share.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from types import MappingProxyType
 
 _CUSTOM = re.compile(
@@ -20,7 +22,6 @@ _CUSTOM = re.compile(
     r"|e2-custom-(?P<shared>micro|small|medium)-(?P<shared_memory>\d{3,7})"
 )
 _CUSTOM_MEMORY_STEP_MB = 256
-_CUSTOM_MOST_VCPUS = 96
 _SHARED_MEMORY_MB = {"micro": (1024, 2048), "small": (2048, 4096), "medium": (4096, 8192)}
 """Least and most of custom shared-core types."""
 _FEWEST_INTERFACES, _MOST_INTERFACES = 2, 10
@@ -55,6 +56,36 @@ class MachineType:
         return f"{self.vcpus} vCPU{'s' if self.vcpus > 1 else ''}{burst}, {gigabytes} GB RAM"
 
 
+@dataclass(frozen=True, slots=True)
+class _CustomLimits:
+    """What custom types of a series may have; memory in MiB for each vCPU."""
+
+    vcpus: Collection[int]
+    least: Fraction
+    most: int
+    extended: bool
+
+    def memory(self, vcpus: int) -> tuple[int, int]:
+        """Least and most MiB of a machine; the least is a multiple of the step."""
+        steps = math.ceil(vcpus * self.least / _CUSTOM_MEMORY_STEP_MB)
+        return steps * _CUSTOM_MEMORY_STEP_MB, vcpus * self.most
+
+
+_SOME_VCPUS = (1, *range(2, 97, 2))
+_HALF = Fraction(512)
+_CUSTOM_LIMITS: Mapping[str, _CustomLimits] = MappingProxyType(
+    {
+        "e2": _CustomLimits(range(2, 33, 2), _HALF, 8192, extended=False),
+        "n1": _CustomLimits(_SOME_VCPUS, Fraction(9216, 10), 6656, extended=True),
+        "n2": _CustomLimits((*range(2, 33, 2), *range(36, 129, 4)), _HALF, 8192, extended=True),
+        "n2d": _CustomLimits((2, 4, 8, 16, 32, 48, 64, 80, 96), _HALF, 8192, extended=True),
+    }
+)
+"""As Google's own samples check them:
+https://cloud.google.com/compute/docs/samples/compute-custom-machine-type-helper-class. They know no
+N4: of its memory only the step is looked at.
+"""
+
 _SHARED = (
     MachineType("f1-micro", 1, 614, shared=True),
     MachineType("g1-small", 1, 1740, shared=True),
@@ -62,6 +93,9 @@ _SHARED = (
     MachineType("e2-small", 2, 2048, shared=True),
     MachineType("e2-medium", 2, 4096, shared=True),
 )
+
+_UNEVEN = (MachineType("c4-standard-2", 2, 7168),)
+"""Those that have another share of memory than their family."""
 
 _FAMILIES = (
     # series-shape, GB of memory a vCPU, vCPU counts
@@ -95,6 +129,7 @@ _FAMILIES = (
 
 def _all() -> Iterator[MachineType]:
     yield from _SHARED
+    yield from _UNEVEN
     for shape, gigabytes, counts in _FAMILIES:
         for count in counts:
             yield MachineType(f"{shape}-{count}", count, round(count * gigabytes * 1024))
@@ -117,8 +152,8 @@ def machine_type(name: str) -> MachineType | None:
 def why_not(name: str) -> str | None:
     """Return Google's sentence on a custom machine type that cannot be; None for other names.
 
-    As https://github.com/elotl/kip/issues/171 and https://github.com/DataBiosphere/dsub/issues/232
-    quote it.
+    As https://github.com/elotl/kip/issues/171, https://github.com/DataBiosphere/dsub/issues/232
+    and https://github.com/nf-core/configs/pull/386 quote it.
     """
     custom = _custom(name)
     return _fault(custom) if custom else None
@@ -139,10 +174,19 @@ def _fault(custom: MachineType) -> str | None:
             f"Memory should be a multiple of {_CUSTOM_MEMORY_STEP_MB}MiB, "
             f"while {custom.memory_mb}MiB is requested"
         )
+    unknown = f"Custom Machine type with name '{custom.name}' does not exist."
     if custom.shared:
         least, most = _SHARED_MEMORY_MB[custom.name.split("-")[2]]
-        exists = least <= custom.memory_mb <= most
-    else:
-        even = custom.vcpus == 1 or custom.vcpus % 2 == 0
-        exists = even and 1 <= custom.vcpus <= _CUSTOM_MOST_VCPUS
-    return None if exists else f"Custom Machine type with name '{custom.name}' does not exist."
+        return None if least <= custom.memory_mb <= most else unknown
+    if (limits := _CUSTOM_LIMITS.get(custom.series)) is None:
+        return None if custom.vcpus in _SOME_VCPUS else unknown
+    extended = custom.name.endswith("-ext")
+    if custom.vcpus not in limits.vcpus or (extended and not limits.extended):
+        return unknown
+    least, most = limits.memory(custom.vcpus)
+    if extended or least <= custom.memory_mb <= most:
+        return None
+    return (
+        f"Memory size for {custom.vcpus:.1f} vCPU instance should be between {least}MiB and "
+        f"{most}MiB, while {custom.memory_mb}MiB is requested."
+    )
