@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -49,6 +50,14 @@ class Parameter:
 
 _PATCHES_BY_NAME = frozenset({"compute.instances.setScheduling"})
 """Patches that are no PATCH: gcloud's `set-scheduling --clear-max-run-duration` sends a null."""
+
+_FURTHER_VERSIONS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {("compute", "v1"): ("beta",)}  # `gcloud beta compute`, terraform-provider-google-beta
+)
+"""Versions that are answered as another: with its methods, its fields and its links.
+
+https://cloud.google.com/compute/docs/api/prereqs tells what each version is for.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ class Api:
         host: `compute.googleapis.com`.
         service_path: what every path begins with, `compute/v1/`; empty for newer APIs.
         batch_path: where several calls may be sent at once, `batch/compute/v1`.
+        further_versions: those whose calls are answered as this one's, `beta`.
         methods: by id.
         schemas: by name.
         parameters: the standard query parameters (`alt`, `fields`, …) by name.
@@ -119,10 +129,25 @@ class Api:
     host: str
     service_path: str
     batch_path: str
+    further_versions: tuple[str, ...]
     methods: Mapping[str, Method]
     schemas: Mapping[str, Schema]
     parameters: Mapping[str, Parameter]
     routes: RouteTree[Method]
+
+    @property
+    def service_paths(self) -> tuple[str, ...]:
+        """What the paths of each version begin with, this one's first."""
+        return self._in_each_version(self.service_path)
+
+    @property
+    def batch_paths(self) -> tuple[str, ...]:
+        """Where several calls may be sent at once, in each version, this one's first."""
+        return self._in_each_version(self.batch_path)
+
+    def _in_each_version(self, path: str) -> tuple[str, ...]:
+        own = f"{self.name}/{self.version}"
+        return (path, *(path.replace(own, f"{self.name}/{v}") for v in self.further_versions))
 
 
 class DiscoveryError(LookupError):
@@ -148,6 +173,7 @@ def load_api(name: str, version: str) -> Api:
         host=document["rootUrl"].removeprefix("https://").rstrip("/"),
         service_path=document["servicePath"],
         batch_path=document["batchPath"],
+        further_versions=_FURTHER_VERSIONS.get((name, version), ()),
         methods=methods,
         schemas={key: schemas.read(text) for key, text in document["schemas"].items()},
         parameters=reader.parameters(document.get("parameters", {})),

@@ -50,6 +50,19 @@ class Route:
     transfer: Transfer
 
 
+@dataclass(frozen=True, slots=True)
+class _Entrance:
+    """What the paths of an API begin with; it has one for each of its versions."""
+
+    service_path: str
+    api: Api
+
+    @property
+    def is_of_another_version(self) -> bool:
+        """Whether what answers here is not of the version that the path names."""
+        return self.service_path != self.api.service_path
+
+
 class Router:
     """Finds the method that a path means.
 
@@ -59,13 +72,14 @@ class Router:
     """
 
     def __init__(self, apis: Sequence[Api], legacy_hosts: Sequence[str]) -> None:
-        by_length = sorted(apis, key=lambda api: -len(api.service_path))
-        legacy = [api for api in by_length if api.service_path]
-        self._hosts: dict[str, list[Api]] = dict.fromkeys(legacy_hosts, legacy)
-        for api in by_length:
-            self._hosts[api.host] = [other for other in by_length if other.host == api.host]
+        entrances = [_Entrance(path, api) for api in apis for path in api.service_paths]
+        entrances.sort(key=lambda entrance: -len(entrance.service_path))
+        legacy = [entrance for entrance in entrances if entrance.service_path]
+        self._hosts: dict[str, list[_Entrance]] = dict.fromkeys(legacy_hosts, legacy)
+        for host in {api.host for api in apis}:
+            self._hosts[host] = [each for each in entrances if each.api.host == host]
         self._batch_paths = {
-            host: frozenset("/" + api.batch_path for api in served)
+            host: frozenset("/" + path for each in served for path in each.api.batch_paths)
             for host, served in self._hosts.items()
         }
         self._remembered = functools.lru_cache(_REMEMBERED)(self._find)
@@ -82,7 +96,7 @@ class Router:
         """Return where a request goes.
 
         Raises:
-            ApiError: 404, nowhere.
+            ApiError: 404, nowhere; 501, in a version of which only another's methods are served.
         """
         path = request.path
         find = self._remembered if len(path) <= _LONGEST_REMEMBERED else self._find
@@ -90,18 +104,22 @@ class Router:
 
     def _find(self, host: str, http_method: str, target: str) -> Route:
         path = target[1:]
-        apis = self._hosts.get(host, ())
-        for api in apis:
-            if path.startswith(api.service_path):
-                segments = path[len(api.service_path) :].split("/")
-                method = api.routes.find(http_method, segments)
+        entrances = self._hosts.get(host, ())
+        for entrance in entrances:
+            if path.startswith(entrance.service_path):
+                segments = path[len(entrance.service_path) :].split("/")
+                method = entrance.api.routes.find(http_method, segments)
                 if method is not None:
-                    return Route(api, method, method.path_values(segments), Transfer.NONE)
+                    values = method.path_values(segments)
+                    return Route(entrance.api, method, values, Transfer.NONE)
         for prefix, transfer in _TRANSFERS:
             if path.startswith(prefix):
                 rest = path.removeprefix(prefix)
-                if (route := _transfer_route(apis, transfer, http_method, rest)) is not None:
+                if (route := _transfer_route(entrances, transfer, http_method, rest)) is not None:
                     return route
+        for entrance in entrances:
+            if entrance.is_of_another_version and path.startswith(entrance.service_path):
+                raise _not_of_the_version_served(http_method, target, entrance)
         raise ApiError(
             404,
             "notFound",
@@ -109,20 +127,31 @@ class Router:
         )
 
 
+def _not_of_the_version_served(http_method: str, target: str, entrance: _Entrance) -> ApiError:
+    """501 for what only the asked version may have; whether it does is not known here."""
+    asked, served = entrance.service_path.strip("/"), entrance.api.service_path.strip("/")
+    return ApiError(
+        501,
+        "notImplemented",
+        f"{http_method} {target} is not implemented by this sandbox, which serves of {asked} "
+        f"what {served} has: use {served} (docs/fidelity.md)",
+    )
+
+
 def _transfer_route(
-    apis: Sequence[Api], transfer: Transfer, http_method: str, path: str
+    entrances: Sequence[_Entrance], transfer: Transfer, http_method: str, path: str
 ) -> Route | None:
     if transfer is Transfer.UPLOAD and http_method in ("PUT", "DELETE"):
         http_method = "POST"  # a part of a resumable upload belongs to the call that began it
-    for api in apis:
-        if not api.service_path or not path.startswith(api.service_path):
+    for entrance in entrances:
+        if not entrance.service_path or not path.startswith(entrance.service_path):
             continue
-        segments = path[len(api.service_path) :].split("/")
-        method = api.routes.find(http_method, segments)
+        segments = path[len(entrance.service_path) :].split("/")
+        method = entrance.api.routes.find(http_method, segments)
         if method is not None and (
             method.uploads if transfer is Transfer.UPLOAD else method.downloads
         ):
-            return Route(api, method, method.path_values(segments), transfer)
+            return Route(entrance.api, method, method.path_values(segments), transfer)
     return None
 
 
