@@ -137,6 +137,16 @@ def test_a_stale_metageneration_is_refused(bucket: Any) -> None:
         bucket.patch(if_metageneration_match=1)
 
 
+def test_a_bucket_is_read_again_only_if_its_entity_tag_says_so(bucket: Any) -> None:
+    from google.api_core.exceptions import NotModified, PreconditionFailed
+
+    bucket.reload(if_etag_match=bucket.etag)
+    with pytest.raises(NotModified):
+        bucket.reload(if_etag_not_match=bucket.etag)
+    with pytest.raises(PreconditionFailed):
+        bucket.reload(if_etag_match="other")
+
+
 def test_a_retention_policy_keeps_objects(storage: Any, bucket: Any) -> None:
     from google.api_core.exceptions import Forbidden
 

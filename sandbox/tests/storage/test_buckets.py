@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +202,19 @@ async def test_preconditions_on_the_metageneration(
         assert (error.status, error.reason) == (412, "conditionNotMet")
     holds: dict[str, Any] = {condition: 3 - wrong}
     await client.call(method, bucket="bucket", **holds)
+
+
+async def test_entity_tags_decide_whether_a_bucket_is_read(client: Client) -> None:
+    # "If-Match", "If-None-Match" at
+    # https://cloud.google.com/storage/docs/json_api/v1/parameters; clients send them with reads
+    # alone (https://github.com/googleapis/python-storage/pull/489).
+    made = await client.bucket()
+    known = replace(client, headers={"If-None-Match": made["etag"]})
+    assert (await known.refused("buckets.get", bucket="bucket")).status == 304
+    other = replace(client, headers={"If-Match": "other"})
+    assert (await other.refused("buckets.get", bucket="bucket")).status == 412
+    same = replace(client, headers={"If-Match": f'"{made["etag"]}"', "If-None-Match": "other"})
+    assert (await same.call("buckets.get", bucket="bucket"))["etag"] == made["etag"]
 
 
 async def test_the_service_account_of_the_project_is_named(client: Client) -> None:

@@ -186,6 +186,14 @@ async def test_a_reader_is_told_that_nothing_changed(client: Client) -> None:
     assert (await other.refused("objects.get", **AT)).status == 412
 
 
+async def test_entity_tags_do_not_decide_whether_an_object_is_changed(client: Client) -> None:
+    # As Google answered at https://github.com/googleapis/python-storage/pull/489
+    await client.put()
+    other = replace(client, headers={"If-Match": '"other"', "If-None-Match": "*"})
+    assert (await other.call("objects.patch", {"cacheControl": "no-cache"}, **AT))["metageneration"]
+    await other.gone("objects.delete", **AT)
+
+
 async def test_with_versioning_nothing_is_lost_until_it_is_named(client: Client) -> None:
     await client.call("buckets.patch", {"versioning": {"enabled": True}}, bucket="bucket")
     first = await client.put(content=b"1")

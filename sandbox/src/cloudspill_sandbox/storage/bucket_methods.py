@@ -55,6 +55,7 @@ async def _get(cloud: StorageCloud, call: Call) -> Document:
         raise unsupported("soft delete (softDeleted)")
     bucket = found(cloud.store, call.path["bucket"])
     preconditions.check(preconditions.given_in(call.query), bucket, reading=True)
+    preconditions.check_entity_tags(call, bucket_documents.etag(bucket))
     return _shown(cloud, call, bucket, full_by_default=False)
 
 

@@ -17,7 +17,6 @@ from cloudspill_sandbox.storage.objects import (
     SETTABLE,
     check_encryption,
     checked_settings,
-    etag,
     found_object,
     is_full,
     is_live,
@@ -45,7 +44,6 @@ def _change(cloud: StorageCloud, call: Call, *, keeping: bool) -> Document:
         bucket = found(tx, call.path["bucket"])
         version = found_object(tx, call.path["bucket"], call.path["object"], generation)
         preconditions.check(preconditions.given_in(call.query), version)
-        preconditions.check_entity_tags(call, etag(version), reading=False)
         settings = {key: version[key] for key in SETTABLE if key in version}
         wanted = merged(settings, call.body) if keeping else call.body
         changed = _changed(cloud, version, checked_settings(wanted, bucket | _own(version)))

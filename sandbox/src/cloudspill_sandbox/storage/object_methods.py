@@ -44,7 +44,7 @@ async def _get(cloud: StorageCloud, call: Call) -> Document | Reply:
         raise unsupported("Soft delete")
     version = asked_version(cloud, call)
     preconditions.check(preconditions.given_in(call.query), version, reading=True)
-    preconditions.check_entity_tags(call, etag(version), reading=True)
+    preconditions.check_entity_tags(call, etag(version))
     if call.query.get("alt") == "media":
         return downloads.media(cloud, call, version)
     bucket = found(cloud.store, call.path["bucket"])
@@ -56,7 +56,6 @@ async def _delete(cloud: StorageCloud, call: Call) -> Reply:
         generation = call.query.get("generation")
         version = found_object(tx, call.path["bucket"], call.path["object"], generation)
         preconditions.check(preconditions.given_in(call.query), version)
-        preconditions.check_entity_tags(call, etag(version), reading=False)
         bucket = found(tx, call.path["bucket"])
         if generation is None:
             removed = versions.retire(cloud, tx, bucket, version)

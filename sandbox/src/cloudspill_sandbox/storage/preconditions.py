@@ -50,18 +50,21 @@ def check(conditions: Mapping[str, str], live: Document | None, *, reading: bool
             raise NotModifiedError() if reading else precondition_failed()
 
 
-def check_entity_tags(call: Call, etag: str, *, reading: bool) -> None:
-    """Refuse a request by its If-Match and If-None-Match headers (RFC 9110, section 13.1).
+def check_entity_tags(call: Call, etag: str) -> None:
+    """Refuse to read by the If-Match and If-None-Match headers (RFC 9110, section 13.1).
+
+    Google ignores them where something is changed, as
+    https://github.com/googleapis/python-storage/pull/489 found.
 
     Raises:
-        ApiError: 412, or 304 when reading.
+        ApiError: 412 or 304.
     """
     wanted = _tags(call.wire.headers.get("If-Match"))
     if wanted is not None and etag not in wanted and "*" not in wanted:
         raise precondition_failed()
     unwanted = _tags(call.wire.headers.get("If-None-Match"))
     if unwanted is not None and (etag in unwanted or "*" in unwanted):
-        raise NotModifiedError() if reading else precondition_failed()
+        raise NotModifiedError()
 
 
 def _tags(header: str | None) -> set[str] | None:
