@@ -132,6 +132,24 @@ async def test_what_a_machine_is_made_of_is_changed_and_the_rest_stays(api: Clie
     assert "minCpuPlatform" not in await api.instance()
 
 
+async def test_a_value_of_metadata_that_is_too_large_is_refused(
+    api: Client, vm: dict[str, Any]
+) -> None:
+    """https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-ssh-errors, and for
+    the reason https://github.com/kubermatic/machine-controller of another field."""
+    most = {"key": "most", "value": "x" * 262144}
+    fingerprint = vm["metadata"]["fingerprint"]
+    body = {"fingerprint": fingerprint, "items": [most, {"key": "k", "value": "x" * 262145}]}
+    refusal = await api.refused("instances.setMetadata", body, instance="vm")
+    assert (refusal.status, refusal.reason) == (413, "fieldSizeTooLarge")
+    assert refusal.message == (
+        "Value for field 'metadata.items[1].value' is too large: maximum size 262144 character(s); "
+        "actual size 262145."
+    )
+    body = {"fingerprint": fingerprint, "items": [most]}
+    await api.done("instances.setMetadata", body, instance="vm")
+
+
 async def test_a_service_account_can_be_attached_and_taken(api: Client) -> None:
     await api.done("instances.stop", instance="vm")
     body = {"email": "default", "scopes": ["https://www.googleapis.com/auth/compute"]}
@@ -140,6 +158,27 @@ async def test_a_service_account_can_be_attached_and_taken(api: Client) -> None:
     assert account["email"] == "415104041262-compute@developer.gserviceaccount.com"
     await api.done("instances.setServiceAccount", {}, instance="vm")
     assert "serviceAccounts" not in await api.instance()
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "useraccounts-ro",
+        "cloud-platform",
+        "devstorage.read_write",
+        "https://www.googleapis.com/auth/",
+        "https://www.googleapis.com/auth/compute logging",
+    ],
+)
+async def test_what_has_not_the_form_of_a_scope_is_refused(api: Client, scope: str) -> None:
+    """In the words of https://github.com/GoogleCloudPlatform/cloud-build-local/pull/49; their form:
+    https://developers.google.com/identity/protocols/oauth2/scopes."""
+    await api.done("instances.stop", instance="vm")
+    scopes = ["https://www.googleapis.com/auth/devstorage.read_only", scope]
+    body = {"email": "default", "scopes": scopes}
+    refusal = await api.refused("instances.setServiceAccount", body, instance="vm")
+    assert refusal.status == 400
+    assert refusal.message == (f"One or more of the service account scopes are invalid: '{scope}'")
 
 
 async def test_auto_delete_can_be_switched(api: Client, vm: dict[str, Any]) -> None:
