@@ -120,3 +120,59 @@ async def test_types_at_the_limits_of_their_series(
     """The same page; C4: https://cloud.google.com/compute/docs/general-purpose-machines."""
     found = await api.call("machineTypes.get", machineType=name)
     assert (found["guestCpus"], found["memoryMb"]) == (vcpus, memory)
+
+
+@pytest.mark.parametrize("name", ["Bogus", "Intel", "Skylake"])
+async def test_what_is_no_cpu_platform_is_refused(api: Client, spec: Any, name: str) -> None:
+    """As quoted at https://github.com/related-sciences/gce-github-runner/pull/55."""
+    refusal = await api.refused("instances.insert", spec(minCpuPlatform=name))
+    assert (refusal.status, refusal.reason) == (400, "invalid")
+    assert refusal.message == (
+        f"Invalid value for field 'resource.minCpuPlatform': '{name}'. Invalid CPU platform."
+    )
+    await api.done("instances.insert", spec())
+    await api.done("instances.stop", instance="vm")
+    body = {"minCpuPlatform": name}
+    refusal = await api.refused("instances.setMinCpuPlatform", body, instance="vm")
+    assert refusal.message.endswith(f"'minCpuPlatform': '{name}'. Invalid CPU platform.")
+    held = await api.instance()
+    refusal = await api.refused("instances.update", held | body, instance="vm")
+    assert refusal.message.endswith(f"'{name}'. Invalid CPU platform.")
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "wanted"),
+    [
+        ("n2-standard-2", "Intel Broadwell", "broadwell"),
+        ("n2-custom-2-4096", "Intel Ivy Bridge", "ivybridge"),
+        ("c2-standard-4", "Intel Skylake", "skylake"),
+    ],
+)
+async def test_a_cpu_platform_is_not_older_than_the_machine_series(
+    api: Client, spec: Any, name: str, platform: str, wanted: str
+) -> None:
+    """As quoted at https://github.com/cloudfoundry/bosh-google-cpi-release/issues/322; of C2:
+    https://github.com/clusterinthecloud/ansible/issues/66."""
+    asked = spec(minCpuPlatform=platform, **of_type(name))
+    refusal = await api.refused("instances.insert", asked)
+    assert (refusal.status, refusal.reason) == (400, "badRequest")
+    assert refusal.message == (
+        f"The selected machine type ({name}) has a required CPU platform of cascadelake. "
+        f"The minimum CPU platform must match this, but was {wanted}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "platform"),
+    [
+        ("n1-standard-1", "Intel Broadwell"),
+        ("n2-standard-2", "Intel Ice Lake"),
+        ("n2d-standard-2", "AMD Milan"),
+        ("c4-standard-2", "Intel Granite Rapids"),
+        ("n1-standard-1", "Automatic"),
+    ],
+)
+async def test_a_cpu_platform_is_shown(api: Client, spec: Any, name: str, platform: str) -> None:
+    """https://cloud.google.com/compute/docs/instances/specify-min-cpu-platform"""
+    await api.done("instances.insert", spec(minCpuPlatform=platform, **of_type(name)))
+    assert (await api.instance())["minCpuPlatform"] == platform

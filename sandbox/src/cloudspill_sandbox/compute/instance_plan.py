@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
+    cpu_platforms,
     disks,
     documents,
     instance_features,
@@ -117,7 +118,8 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
         cloud, tx, "resource.serviceAccounts", body.get("serviceAccounts")
     ):
         document["serviceAccounts"] = accounts
-    document |= features | documents.given(body, "description", "minCpuPlatform", "displayDevice")
+    document |= features | documents.given(body, "description", "displayDevice")
+    document |= cpu_platforms.asked("resource.minCpuPlatform", body, size)
     if hostname := body.get("hostname"):
         document["hostname"] = _checked_hostname(hostname)
     labels = names.check_labels("resource.labels", body.get("labels"))

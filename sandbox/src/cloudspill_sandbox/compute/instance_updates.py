@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
+    cpu_platforms,
     documents,
     instance_metadata,
     instance_plan,
@@ -88,7 +89,8 @@ def updated(cloud: Cloud, tx: Transaction, instance: Document, body: Document) -
         "shieldedInstanceConfig": instance_plan.shielded(body.get("shieldedInstanceConfig")),
         "tags": tags.checked("resource.tags", body.get("tags")),
     }
-    changed |= documents.given(body, "description", "displayDevice", "minCpuPlatform")
+    changed |= documents.given(body, "description", "displayDevice")
+    changed |= cpu_platforms.asked("resource.minCpuPlatform", body, size)
     accounts = service_accounts.checked(
         cloud, tx, "resource.serviceAccounts", body.get("serviceAccounts")
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloudspill_sandbox.compute import (
+    cpu_platforms,
     disks,
     documents,
     instance_metadata,
@@ -105,7 +106,8 @@ async def _set_min_cpu_platform(cloud: Cloud, call: Call) -> Document:
     def change(_: Transaction, instance: Document) -> Document:
         _check_stopped(instance, "The instance must be stopped to change its CPU platform")
         rest = {key: value for key, value in instance.items() if key != "minCpuPlatform"}
-        return rest | documents.given(call.body, "minCpuPlatform")
+        size = instance["machineType"]
+        return rest | cpu_platforms.asked("minCpuPlatform", call.body, size)
 
     return await _change(cloud, call, "setMinCpuPlatform", change)
 
