@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import requests
 
 Named = Callable[[str], str]
@@ -29,4 +30,24 @@ def test_a_url_of_the_library_s_default_version_holds(bucket: Any, named: Named)
     expired = requests.get(late, timeout=30)
     assert expired.status_code == 400
     assert "<Code>ExpiredToken</Code>" in expired.text
+    assert blob.download_as_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_a_signed_url_limits_what_is_uploaded_with_it(
+    bucket: Any, named: Named, version: str
+) -> None:
+    # https://cloud.google.com/storage/docs/xml-api/reference-headers#xgoogcontentlengthrange; in
+    # these words https://www.codejam.info/2023/04/firebase-functions-entity-too-large.html
+    blob = bucket.blob(named("limited"))
+    limit = {"x-goog-content-length-range": "1,5"}
+    writing = blob.generate_signed_url(SOON, method="PUT", headers=limit, version=version)
+    refused = requests.put(writing, data=b"x" * 6, headers=limit, timeout=30)
+    assert (refused.status_code, blob.exists()) == (400, False)
+    assert "<Code>EntityTooLarge</Code>" in refused.text
+    assert "<Details>Content-length exceeds upper bound on range</Details>" in refused.text
+    assert not requests.put(writing, data=b"x" * 6, timeout=30).ok  # the header is signed
+    empty = requests.put(writing, data=b"", headers=limit, timeout=30)
+    assert (empty.status_code, "<Code>EntityTooSmall</Code>" in empty.text) == (400, True)
+    assert requests.put(writing, data=b"hello", headers=limit, timeout=30).status_code == 200
     assert blob.download_as_bytes() == b"hello"

@@ -151,6 +151,13 @@ async def test_the_entity_tag_is_the_md5(api: XmlApi, below: JsonApi) -> None:
             "AccessDenied",
             "<Message>Access denied.</Message><Details>x does not have access</Details>",
         ),
+        (  # As Google answers: https://www.codejam.info/2023/04/firebase-functions-entity-too-large.html
+            ApiError(400, "EntityTooLarge", "Content-length exceeds upper bound on range"),
+            "EntityTooLarge",
+            "<Message>Your proposed upload is larger than the maximum object size specified in "
+            "your Policy Document.</Message>"
+            "<Details>Content-length exceeds upper bound on range</Details>",
+        ),
     ],
 )
 async def test_refusals_are_xml(

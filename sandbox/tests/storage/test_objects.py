@@ -176,6 +176,32 @@ async def test_preconditions_decide_whether_an_object_is_written(
         await client.put(content=b"live")
 
 
+@pytest.mark.parametrize(
+    ("content_length_range", "reason"),
+    [
+        ("0,5", None),
+        ("5,5", None),
+        ("no range", None),
+        ("0,4", "EntityTooLarge"),
+        ("6,10", "EntityTooSmall"),
+    ],
+)
+async def test_a_request_says_how_large_an_object_may_be(
+    client: Client, content_length_range: str, reason: str | None
+) -> None:
+    # https://cloud.google.com/storage/docs/xml-api/reference-headers#xgoogcontentlengthrange and
+    # https://cloud.google.com/storage/docs/json_api/v1/parameters#xgoogcontentlengthrange
+    limited = replace(client, headers={"X-Goog-Content-Length-Range": content_length_range})
+    if reason is None:
+        assert (await limited.put(content=b"hello"))["size"] == "5"
+        return
+    with pytest.raises(ApiError) as refusal:
+        await limited.put(content=b"hello")
+    assert (refusal.value.status, refusal.value.reason) == (400, reason)
+    assert (await client.refused("objects.get", **AT)).status == 404
+    assert files(client) == []
+
+
 async def test_a_reader_is_told_that_nothing_changed(client: Client) -> None:
     made = await client.put()
     same = await client.refused("objects.get", **AT, ifGenerationNotMatch=made["generation"])

@@ -90,6 +90,18 @@ async def test_the_whole_may_come_at_once(client: Client) -> None:
     assert await text(client) == b"hello"
 
 
+async def test_the_request_that_begins_it_says_how_large_the_whole_may_be(client: Client) -> None:
+    # https://cloud.google.com/storage/docs/xml-api/reference-headers#xgoogcontentlengthrange;
+    # Signal's server limits with it uploads that its clients begin (GcsAttachmentGenerator.java).
+    upload = await begun(client, X_Goog_Content_Length_Range="1,4")
+    with pytest.raises(ApiError) as refusal:
+        await send(client, upload, b"hello")
+    assert (refusal.value.status, refusal.value.reason) == (400, "EntityTooLarge")
+    assert files(client) == []
+    upload = await begun(client, X_Goog_Content_Length_Range="1,5")
+    assert (await send(client, upload, b"hello"))["size"] == "5"
+
+
 async def test_nothing_is_seen_of_an_upload_before_its_end(client: Client) -> None:
     upload = await begun(client)
     await send(client, upload, b"x" * PART, f"bytes 0-{PART - 1}/*")

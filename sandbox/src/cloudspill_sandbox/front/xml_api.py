@@ -51,6 +51,7 @@ _LISTS = {
     "project-private": "projectPrivate",
     "public-read": "publicRead",
 }
+_OF_UPLOADS = frozenset({"EntityTooLarge", "EntityTooSmall"})
 _CODES = {
     400: "InvalidArgument",
     401: "AuthenticationRequired",
@@ -66,6 +67,10 @@ _CODES = {
 _SENTENCES = {
     "AccessDenied": "Access denied.",
     "AuthenticationRequired": "Authentication required.",
+    "EntityTooLarge": "Your proposed upload is larger than the maximum object size specified in "
+    "your Policy Document.",
+    "EntityTooSmall": "Your proposed upload is smaller than the minimum object size specified in "
+    "your Policy Document.",
     "NoSuchBucket": "The specified bucket does not exist.",
     "NoSuchKey": "The specified key does not exist.",
     "PreconditionFailed": "At least one of the pre-conditions you specified did not hold.",
@@ -227,7 +232,7 @@ def _refusal(status: int, message: str, reason: str) -> HttpResponse:
     code = _CODES.get(status, "InternalError" if status >= 500 else "InvalidRequest")
     if status == 404 and message == _SENTENCES["NoSuchBucket"]:
         code = "NoSuchBucket"
-    if reason in CODES:
+    if reason in CODES | _OF_UPLOADS:
         code = reason
     sentence = _SENTENCES.get(code, message)
     details = f"<Details>{escape(message)}</Details>" if sentence != message else ""

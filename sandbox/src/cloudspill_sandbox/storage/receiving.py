@@ -26,6 +26,7 @@ from cloudspill_sandbox.storage.objects import (
     is_full,
     resource,
 )
+from cloudspill_sandbox.storage.size_ranges import SizeRange, size_range
 
 
 async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
@@ -36,7 +37,9 @@ async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
     place = call.path["bucket"], name
     content = cloud.blobs.create()
     try:
-        digest = await receive(cloud, call.media, content)
+        sizes = size_range(call.wire.headers)
+        digest = await receive(cloud, call.media, content, sizes)
+        sizes.check(digest.size)
         given = checksums.expected(call.wire.headers, call.body)
         version = await finished(cloud, place, settings, content, digest, given)
         with cloud.store.transaction() as tx:
@@ -70,8 +73,12 @@ def asked_object(cloud: StorageCloud, call: Call) -> tuple[str, Document]:
     return name, settings | {OBJECT_ACL: first_list(call, bucket, cloud.project)}
 
 
-async def receive(cloud: StorageCloud, media: Media, content: str) -> Digest:
-    """Write media to the end of a content; return the checksums of what came."""
+async def receive(cloud: StorageCloud, media: Media, content: str, sizes: SizeRange) -> Digest:
+    """Write media to the end of a content; return the checksums of what came.
+
+    Raises:
+        ApiError: 400, it is more than may come.
+    """
     digest = Digest()
     with cloud.blobs.append(content) as file:
 
@@ -80,6 +87,7 @@ async def receive(cloud: StorageCloud, media: Media, content: str) -> Digest:
             digest.update(block)
 
         async for block in blocks(media):
+            sizes.check_so_far(digest.size + len(block))
             await asyncio.to_thread(take, block)
     return digest
 

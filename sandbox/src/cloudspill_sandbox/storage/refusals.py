@@ -34,6 +34,19 @@ def invalid(message: str) -> ApiError:
     return ApiError(400, "invalid", message)
 
 
+def too_large() -> ApiError:
+    """400 for more bytes than the request may bring; the XML API's code is its reason.
+
+    https://cloud.google.com/storage/docs/xml-api/reference-status
+    """
+    return ApiError(400, "EntityTooLarge", "Content-length exceeds upper bound on range")
+
+
+def too_small() -> ApiError:
+    """400 for fewer bytes than the request must bring."""
+    return ApiError(400, "EntityTooSmall", "Content-length is below lower bound on range")
+
+
 def conflict(message: str) -> ApiError:
     """409 for what another bucket or object stands in the way of."""
     return ApiError(409, "conflict", message)

@@ -22,6 +22,7 @@ from cloudspill_sandbox.storage.content_ranges import ContentRange, content_rang
 from cloudspill_sandbox.storage.names import UPLOADS, bucket_name
 from cloudspill_sandbox.storage.objects import CONTENT, found_object, is_full, resource
 from cloudspill_sandbox.storage.receiving import asked_object, blocks, finished
+from cloudspill_sandbox.storage.size_ranges import SizeRange, size_range
 
 UPLOAD_ID = "upload_id"
 GRANULARITY = 256 * 1024
@@ -42,6 +43,7 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
     announced = re.fullmatch(
         r"\d{1,19}", call.wire.headers.get("X-Upload-Content-Length", ""), re.A
     )
+    sizes = size_range(call.wire.headers)
     upload_id = secrets.token_urlsafe(48)
     upload: Document = {
         "state": _OPEN,
@@ -53,6 +55,7 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
         "settings": settings,
         "conditions": preconditions.given_in(call.query),
         "checksums": checksums.expected(call.wire.headers, call.body),
+        "sizes": [sizes.smallest, sizes.largest],
         "total": int(announced[0]) if announced else None,
         "full": is_full(call, call.body),
         CONTENT: cloud.blobs.create(),
@@ -176,6 +179,7 @@ async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Docum
             return checksums.digest_of(file)
 
     try:
+        SizeRange(*upload.get("sizes", ())).check(cloud.blobs.partial_size(upload[CONTENT]))
         version = await finished(
             cloud,
             place,
