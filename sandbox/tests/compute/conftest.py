@@ -90,7 +90,7 @@ class Client:
         query = validation.query_parameters(self.api, described, given)
         checked = validation.request_body(self.api, described, body)
         answer = await self.service[described.id](
-            Call(described.id, path, query, checked, self.principal)
+            Call(described.id, path, query, checked, self.principal, api=self.api)
         )
         if isinstance(answer, dict):
             assert validation.validate_response(self.api, described, answer) == []

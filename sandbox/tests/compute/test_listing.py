@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from cloudspill_sandbox.engine.discovery import Api
+from cloudspill_sandbox.engine.errors import ApiError
+
 from .conftest import Client, HostClock
 
 
@@ -71,6 +74,43 @@ async def test_filters_are_applied_before_pages(api: Client, disks: list[str]) -
     assert names_of(answer) == sorted(
         name for at, name in enumerate(disks) if at % 3 and 10 + at > 12
     )
+
+
+@pytest.mark.parametrize("method", ["disks.list", "disks.aggregatedList"])
+async def test_a_filter_has_to_name_a_field_of_the_resource(api: Client, method: str) -> None:
+    """https://github.com/googleapis/google-api-go-client/issues/1019"""
+    for field in ("users", "nosuch", "guestOsFeatures.type"):
+        refusal = await api.refused(method, filter=f"{field} = x")
+        assert (refusal.status, refusal.reason) == (400, "invalid")
+        assert refusal.message.startswith(
+            f"Invalid value for field 'filter': '{field} = x'. Invalid list filter expression."
+        )
+
+
+async def test_every_list_s_filter_knows_the_name_of_its_resources(
+    api: Client, compute: Api
+) -> None:
+    asked = []
+    for method in api.service:
+        if "filter" in compute.methods[method].query_parameters:
+            answer = await api.call(method.removeprefix("compute."), filter="name = nothing")
+            assert "nextPageToken" not in answer
+            with pytest.raises(ApiError, match="'nosuch' is no"):
+                await api.call(method.removeprefix("compute."), filter="nosuch = x")
+            asked.append(method)
+    assert len(asked) > 20
+
+
+@pytest.mark.parametrize("method", ["disks.list", "disks.aggregatedList"])
+async def test_a_filter_and_an_order_are_not_for_the_same_list(api: Client, method: str) -> None:
+    """The sentence: https://github.com/doitintl/kubeip/issues/132"""
+    for order in ("name", "creationTimestamp desc", "creationTimestamp"):
+        refusal = await api.refused(method, filter="name = d", orderBy=order)
+        assert (refusal.status, refusal.reason) == (400, "invalid")
+        assert refusal.message == (
+            f"Invalid value for field 'orderBy': '{order}'. "
+            "Specifying both a list filter and sort order is not currently supported."
+        )
 
 
 async def test_aggregated_lists_name_every_scope(api: Client, disks: list[str]) -> None:

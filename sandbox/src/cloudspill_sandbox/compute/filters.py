@@ -9,9 +9,13 @@ parameter `filter`; https://google.aip.dev/160):
   whether the field has a value.
 - `field eq regex` and `field ne regex` (RE2, whole field), alone or several in parentheses.
 
+A field is a text, number or boolean of the resource's schema, or a key of a map (`labels.env`).
+Google refuses all else: names that the resource does not have, objects, and whatever is in a list
+(https://github.com/googleapis/google-api-go-client/issues/1019).
+
 What Google leaves unsaid, decided here: a URL field equals its last segment too (clients write
-`machineType = n1-standard-1`); a repeated field matches when any element does; `:` on text means
-"contains", whatever the case; `!=` and `ne` are the negations, so they hold for an absent field.
+`machineType = n1-standard-1`); `:` on text means "contains", whatever the case; `labels:env` asks
+for a key; `!=` and `ne` are the negations, so they hold for an absent field.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import Any
 from cloudspill_sandbox.compute import documents, refusals
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.shapes import Shape
 
 Predicate = Callable[[Document], bool]
 _Test = Callable[[Any], bool]
@@ -38,6 +43,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _REGEX_TERM = re.compile(r"\s*(?P<field>[\w.\-]+)\s+(?P<how>eq|ne)\s+(?P<value>.+?)\s*", re.DOTALL)
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
+_WORD_OF_LANGUAGE = re.compile(r"\s(?:AND|OR|eq|ne)\s")
 _URL = "https://"
 
 
@@ -45,18 +52,24 @@ class _SyntaxError(ValueError):
     """The expression is not in the language; the message is a sentence."""
 
 
-def compile_filter(expression: str) -> Predicate:
+def compile_filter(expression: str, resource: Shape) -> Predicate:
     """Return the predicate of a filter expression.
 
+    Args:
+        resource: what the documents are.
+
     Raises:
-        ApiError: 400 as Google words it, when the expression is not in the language.
+        ApiError: 400 as Google words it, when the expression is not in the language, or names what
+            the resources cannot be filtered by.
     """
     if len(expression) > _LONGEST:
         raise _refusal(expression, f"Expression is longer than {_LONGEST} characters.")
     try:
         if terms := _regex_terms(expression):
-            return _all([_regex_test(*term) for term in terms])
-        return _Parser(expression).parse()
+            return _all(
+                [_regex_test(_path(field, resource), how, value) for field, how, value in terms]
+            )
+        return _Parser(expression, resource).parse()
     except _SyntaxError as error:
         raise _refusal(expression, str(error)) from None
 
@@ -69,8 +82,9 @@ def _refusal(expression: str, sentence: str) -> ApiError:
 class _Parser:
     """Recursive descent over the tokens of one expression."""
 
-    def __init__(self, expression: str) -> None:
+    def __init__(self, expression: str, resource: Shape) -> None:
         self._tokens = list(_tokenize(expression))
+        self._resource = resource
         self._at = 0
         self._depth = 0
 
@@ -114,6 +128,8 @@ class _Parser:
             return _not(self._term())
         if self._peek() == ("symbol", "("):
             return self._parenthesized()
+        if self._skip("-"):
+            return _not(self._parenthesized())
         kind, text = self._peek()
         if kind == "text" and text.startswith("-") and len(text) > 1:
             self._tokens[self._at] = ("text", text[1:])
@@ -124,7 +140,8 @@ class _Parser:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _SyntaxError("Parentheses are nested too deeply.")
-        self._take()
+        if self._take() != ("symbol", "("):
+            raise _SyntaxError("An opening parenthesis is expected after '-'.")
         predicate = self._conjunction()
         if self._take() != ("symbol", ")"):
             raise _SyntaxError("A closing parenthesis is missing.")
@@ -141,7 +158,8 @@ class _Parser:
         kind, value = self._take()
         if kind == "symbol":
             raise _SyntaxError(f"A value is expected after {field!r} {comparator}.")
-        return _restriction(tuple(field.split(".")), comparator, value, quoted=kind == "quoted")
+        path = _path(field, self._resource)
+        return _restriction(path, comparator, value, quoted=kind == "quoted")
 
 
 def _tokenize(expression: str) -> Iterator[tuple[str, str]]:
@@ -157,6 +175,23 @@ def _tokenize(expression: str) -> Iterator[tuple[str, str]]:
         at = match.end()
 
 
+def _path(field: str, resource: Shape) -> tuple[str, ...]:
+    """Return the names that lead to a field.
+
+    Raises:
+        _SyntaxError: nothing is there that could be compared.
+    """
+    path = tuple(field.split("."))
+    place: Shape | None = resource
+    for name in path:
+        inside, place = place, place and place.field(name)
+        if inside and inside.is_map and place and place.is_scalar:
+            return path  # the rest belongs to the key, which may have dots
+    if place is None or not (place.is_scalar or place.is_map):
+        raise _SyntaxError(f"{field!r} is no text, number or boolean of the resource.")
+    return path
+
+
 def _restriction(path: tuple[str, ...], comparator: str, value: str, quoted: bool) -> Predicate:
     if comparator == "!=":
         return _not(_restriction(path, "=", value, quoted))
@@ -168,11 +203,8 @@ def _restriction(path: tuple[str, ...], comparator: str, value: str, quoted: boo
 
 
 def _values(document: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    """Yield what a field path leads to; each element of a repeated field, each key of a map."""
-    if isinstance(document, list):
-        for element in document:
-            yield from _values(element, path)
-    elif not path:
+    """Yield what a field path leads to; each key of a map."""
+    if not path:
         if isinstance(document, dict):
             yield from document
         elif document is not None:
@@ -283,10 +315,20 @@ def _regex_terms(expression: str) -> list[tuple[str, str, str]] | None:
 
 
 def _unquote(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    """Return the pattern that stands in a term.
+
+    Raises:
+        _SyntaxError: it goes on with another term; Google has several in parentheses alone
+            (https://github.com/googleapis/nodejs-compute/issues/48).
+    """
+    if _QUOTED.fullmatch(value):
+        return value[1:-1]
+    if _WORD_OF_LANGUAGE.search(value):
+        raise _SyntaxError("Several regular expressions have to be in parentheses each.")
+    return value
 
 
-def _regex_test(field: str, how: str, pattern: str) -> Predicate:
+def _regex_test(path: tuple[str, ...], how: str, pattern: str) -> Predicate:
     # Google's own engine: its language is the documented one, and it cannot blow up.
     import re2
 
@@ -294,7 +336,6 @@ def _regex_test(field: str, how: str, pattern: str) -> Predicate:
         compiled = re2.compile(pattern)
     except re2.error as error:
         raise _SyntaxError(f"Bad regular expression: {error}.") from None
-    path = tuple(field.split("."))
 
     def matches(document: Document) -> bool:
         return any(compiled.fullmatch(_as_text(value)) for value in _values(document, path))

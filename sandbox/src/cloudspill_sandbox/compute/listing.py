@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cloudspill_sandbox.compute import names, refusals
-from cloudspill_sandbox.compute.filters import compile_filter
+from cloudspill_sandbox.compute.filters import Predicate, compile_filter
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.shapes import ANYTHING, Shape
 
 LARGEST_PAGE = 500
 """Without `maxResults`; Google's discovery document bounds what may be asked for."""
 
 _NEWEST_FIRST = "creationTimestamp desc"
+_FILTER_AND_ORDER = "Specifying both a list filter and sort order is not currently supported."
 _NUMBER_ORDER = str.maketrans("0123456789", "9876543210")
 
 
@@ -31,7 +33,7 @@ def page(call: Call, kind: str, collection: str, documents: Iterable[Document]) 
     Raises:
         ApiError: 400 for a filter, order or page token that Google would refuse.
     """
-    rows = [("", document) for document in _filtered(call, documents)]
+    rows = [("", document) for document in filter(_predicate(call), documents)]
     chosen, token = _cut(call, rows)
     return _with_token(
         {
@@ -60,10 +62,11 @@ def aggregated(
     Raises:
         ApiError: as `page`.
     """
+    holds = _predicate(call, "*", plural)
     rows = [
         (scope, document)
         for scope in scopes
-        for document in _filtered(call, documents.get(scope, ()))
+        for document in filter(holds, documents.get(scope, ()))
     ]
     chosen, token = _cut(call, rows)
     items: dict[str, Document] = {}
@@ -81,9 +84,19 @@ def aggregated(
     )
 
 
-def _filtered(call: Call, documents: Iterable[Document]) -> Iterable[Document]:
+def _predicate(call: Call, *below: str) -> Predicate | None:
+    """Return what the filter asks for, None without one.
+
+    Args:
+        below: where in `items` of the answer the resources are.
+    """
     expression = (call.query.get("filter") or "").strip()
-    return filter(compile_filter(expression), documents) if expression else documents
+    if not expression:
+        return None
+    place = Shape.of_answer(call.api, call.method)
+    for name in ("items", *below):
+        place = place.field(name) or ANYTHING
+    return compile_filter(expression, place.element())
 
 
 def _cut(
@@ -91,6 +104,8 @@ def _cut(
 ) -> tuple[list[tuple[str, Document]], str | None]:
     """Return the rows of the asked page and the token of the next one."""
     order = call.query.get("orderBy") or "name"
+    if call.query.get("orderBy") and (call.query.get("filter") or "").strip():
+        raise refusals.invalid_value("orderBy", order, _FILTER_AND_ORDER)
     if order not in {"name", _NEWEST_FIRST}:
         raise refusals.invalid_value(
             "orderBy", order, f"Only 'name' and '{_NEWEST_FIRST}' are supported."

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cloudspill_sandbox.engine.discovery import Api
 
 Document = dict[str, Any]
 """A resource in API form (camelCase keys). Shared by all readers: never changed in place."""
@@ -89,6 +92,7 @@ class Call:
         principal: the caller.
         wire: the HTTP request.
         media: what is uploaded by this very request; None when nothing is.
+        api: that the method is of; None for what no client called.
     """
 
     method: str
@@ -98,6 +102,7 @@ class Call:
     principal: Principal
     wire: Wire = Wire()
     media: Media | None = None
+    api: Api | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

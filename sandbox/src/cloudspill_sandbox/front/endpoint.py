@@ -129,7 +129,7 @@ class Endpoint:
             query["alt"] = "media"
         document = await self._document(route, body)
         wire = Wire(request.method, request.origin, request.headers)
-        call = Call(route.method.id, route.path, query, document, principal, wire, media)
+        call = Call(route.method.id, route.path, query, document, principal, wire, media, route.api)
         view = View.of(query)
         self._authorizer.authorize(call)
         return view.render(await handler(call))
