@@ -125,7 +125,9 @@ async def test_an_object_whose_type_was_removed_is_bytes(client: Client) -> None
     [
         ([], 400, "You must provide at least one source component."),
         ([{"name": "a"}] * 33, 400, "The number of source components provided (33) exceeds"),
-        ([{"name": "missing"}], 404, "No such object: bucket/missing"),
+        # https://github.com/GoogleCloudDataproc/hadoop-connectors/issues/571
+        ([{"name": "missing"}], 404, "Object missing (generation: 0) not found."),
+        ([{"name": "a", "generation": "7"}], 404, "Object a (generation: 7) not found."),
         ([{"name": "a", "objectPreconditions": {"ifGenerationMatch": "1"}}], 412, "At least one"),
     ],
 )

@@ -25,12 +25,12 @@ from cloudspill_sandbox.storage.objects import (
     check_encryption,
     checked_name,
     checked_settings,
-    found_object,
     is_full,
     media_type,
     resource,
+    version_of,
 )
-from cloudspill_sandbox.storage.refusals import invalid
+from cloudspill_sandbox.storage.refusals import invalid, no_such_component
 
 _MOST = 32
 
@@ -78,9 +78,9 @@ def _sources(cloud: StorageCloud, bucket: str, asked: Sequence[Document]) -> lis
         )
     sources = []
     for one in asked:
-        version = found_object(
-            cloud.store, bucket, checked_name(one.get("name")), one.get("generation")
-        )
+        name, generation = checked_name(one.get("name")), one.get("generation")
+        if (version := version_of(cloud.store, bucket, name, generation)) is None:
+            raise no_such_component(name, generation)
         preconditions.check(preconditions.given_in(one.get("objectPreconditions") or {}), version)
         sources.append(version)
     return sources

@@ -66,15 +66,18 @@ def found_object(reader: Reader, bucket: str, name: str, generation: str | None 
         ApiError: 404, there is no such bucket or version.
     """
     found(reader, bucket)
-    live = reader.get(object_name(bucket, name))
-    if generation is None or (live is not None and live["generation"] == generation):
-        version = live
-    else:
-        version = reader.get(generation_name(bucket, name, generation))
-    if version is None:
+    if (version := version_of(reader, bucket, name, generation)) is None:
         full = name if generation is None else f"{name}#{generation}"
         raise no_such_object(bucket, full)
     return version
+
+
+def version_of(reader: Reader, bucket: str, name: str, generation: str | None) -> Document | None:
+    """Return a version of an object, the live one unless a generation is given; None for none."""
+    live = reader.get(object_name(bucket, name))
+    if generation is None or (live is not None and live["generation"] == generation):
+        return live
+    return reader.get(generation_name(bucket, name, generation))
 
 
 def place_of(version: Document, *, live: bool) -> str:

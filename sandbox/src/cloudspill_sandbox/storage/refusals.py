@@ -24,6 +24,14 @@ def no_such_object(bucket: str, name: str) -> ApiError:
     return ApiError(404, "notFound", f"No such object: {bucket}/{name}")
 
 
+def no_such_component(name: str, generation: str | None) -> ApiError:
+    """404 for an object of which another is to be composed.
+
+    In these words at https://github.com/GoogleCloudDataproc/hadoop-connectors/issues/571.
+    """
+    return ApiError(404, "notFound", f"Object {name} (generation: {generation or 0}) not found.")
+
+
 def not_found() -> ApiError:
     """404 for what is part of a bucket or object: an entry of an access control list."""
     return ApiError(404, "notFound", "Not Found")
