@@ -89,7 +89,6 @@ CLIENTS: Sequence[Client] = (
             "storage.*",
         ),
         (
-            "compute.addresses.setLabels",  # of `beta`, by the beta API
             "compute.firewalls.update",  # it patches
             "compute.*Operations.delete",
             "compute.subnetworks.patch",  # flow logs, secondary ranges, IPv6

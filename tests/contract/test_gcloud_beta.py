@@ -54,3 +54,13 @@ def test_a_disk_and_a_firewall_rule_are_made_and_deleted(beta: Gcloud, named: Na
         rule
     ]
     beta("firewall-rules", "delete", rule)
+
+
+def test_an_address_is_labelled_which_only_beta_does(
+    beta: Gcloud, target: Target, named: Named
+) -> None:
+    name, region = named("address"), f"--region={target.region}"
+    beta("addresses", "create", name, region)
+    beta("addresses", "update", name, region, "--update-labels=team=a")
+    assert beta("addresses", "describe", name, region)["labels"] == {"team": "a"}
+    beta("addresses", "delete", name, region)
