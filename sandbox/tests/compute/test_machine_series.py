@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import ZONE, Client
+from .conftest import UBUNTU, ZONE, Client
 
 ENDS = {"onHostMaintenance": "TERMINATE"}
 
@@ -176,3 +176,95 @@ async def test_a_cpu_platform_is_shown(api: Client, spec: Any, name: str, platfo
     """https://cloud.google.com/compute/docs/instances/specify-min-cpu-platform"""
     await api.done("instances.insert", spec(minCpuPlatform=platform, **of_type(name)))
     assert (await api.instance())["minCpuPlatform"] == platform
+
+
+def boot_disk(kind: str | None = None) -> list[dict[str, Any]]:
+    """The field `disks` of an instance whose disk is of a type, or of none that it says."""
+    asked = {"diskType": f"zones/{ZONE}/diskTypes/{kind}"} if kind else {}
+    return [{"boot": True, "initializeParams": {"sourceImage": UBUNTU, **asked}}]
+
+
+UNUSABLE = [
+    # https://github.com/rancher/harvester-cloud/issues/249
+    ("n2-standard-16", "hyperdisk-balanced"),
+    # https://github.com/nextflow-io/nextflow/pull/6841, with Google's page on Hyperdisk Balanced
+    ("n1-standard-1", "hyperdisk-balanced"),
+    ("f1-micro", "hyperdisk-balanced"),
+    ("n2d-standard-2", "hyperdisk-balanced"),
+    ("e2-small", "hyperdisk-balanced"),
+    # https://github.com/DataBiosphere/dsub/issues/301
+    ("n4-standard-2", "pd-standard"),
+    ("n4-custom-2-4096", "pd-ssd"),
+    # https://github.com/astronomer/astronomer/issues/2463
+    ("c4-standard-16", "pd-balanced"),
+    # https://github.com/kubernetes-sigs/gcp-compute-persistent-disk-csi-driver/pull/1212
+    ("c3-standard-4", "pd-standard"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), UNUSABLE)
+async def test_a_machine_series_has_not_every_disk_type(
+    api: Client, spec: Any, name: str, kind: str
+) -> None:
+    """https://cloud.google.com/compute/docs/general-purpose-machines; the words are those of
+    https://github.com/rancher/harvester-cloud/issues/249."""
+    asked = spec(disks=boot_disk(kind), **of_type(name))
+    refusal = await api.refused("instances.insert", asked)
+    assert (refusal.status, refusal.reason) == (400, "badRequest")
+    assert refusal.message == f"{kind} disk type cannot be used by {name} machine type."
+    assert (await api.refused("disks.get", disk="vm")).status == 404
+
+
+async def test_a_disk_that_a_machine_series_cannot_use_is_not_attached(
+    api: Client, spec: Any
+) -> None:
+    """A 400 and no operation, as https://github.com/NVIDIA/aicr/pull/2338 has the words."""
+    await api.done("instances.insert", spec(**of_type("n4-standard-2")))
+    for kind in ("pd-ssd", "hyperdisk-balanced"):
+        body = {"name": kind, "sizeGb": "10", "type": f"zones/{ZONE}/diskTypes/{kind}"}
+        await api.done("disks.insert", body)
+    wrong, right = ({"source": f"zones/{ZONE}/disks/{k}"} for k in ("pd-ssd", "hyperdisk-balanced"))
+    refusal = await api.refused("instances.attachDisk", wrong, instance="vm")
+    assert (refusal.status, refusal.reason) == (400, "badRequest")
+    assert refusal.message == "pd-ssd disk type cannot be used by n4-standard-2 machine type."
+    assert "users" not in await api.call("disks.get", disk="pd-ssd")
+    boot = [{"boot": True, **wrong}]
+    asked = spec("other", disks=boot, **of_type("n4-standard-2"))
+    assert "cannot be used" in (await api.refused("instances.insert", asked)).message
+    await api.done("instances.attachDisk", right, instance="vm")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("f1-micro", "pd-standard"),
+        ("e2-standard-2", "pd-standard"),
+        ("n2-standard-2", "pd-standard"),
+        ("c3-standard-4", "pd-balanced"),
+        ("c3d-standard-4", "pd-balanced"),
+        ("c4-standard-2", "hyperdisk-balanced"),
+        ("n4-standard-2", "hyperdisk-balanced"),
+    ],
+)
+async def test_a_disk_of_no_type_is_of_its_machine_series(
+    api: Client, spec: Any, name: str, kind: str
+) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert, `diskType`."""
+    await api.done("instances.insert", spec(**of_type(name)))
+    disk = await api.call("disks.get", disk="vm")
+    assert disk["type"].endswith(f"/zones/{ZONE}/diskTypes/{kind}")
+
+
+async def test_machines_with_cores_of_their_own_have_128_disks(api: Client, spec: Any) -> None:
+    """127 besides the boot disk:
+    https://cloud.google.com/compute/docs/disks/persistent-disks#pdnumberlimits."""
+    empty = [{"initializeParams": {"diskSizeGb": "10"}}] * 128
+    too_many = spec(disks=[*boot_disk(), *empty], **of_type("n1-standard-1"))
+    refusal = await api.refused("instances.insert", too_many)
+    assert "Maximum number of disks is 128." in refusal.message
+    shared = spec(disks=[*boot_disk(), *empty[:16]], **of_type("e2-medium"))
+    refusal = await api.refused("instances.insert", shared)
+    assert "Maximum number of disks is 16." in refusal.message
+    allowed = spec(disks=[*boot_disk(), *empty[:17]], **of_type("n1-standard-1"))
+    await api.done("instances.insert", allowed)
+    assert len((await api.instance())["disks"]) == 18

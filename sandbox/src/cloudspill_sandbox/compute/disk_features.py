@@ -6,8 +6,11 @@ https://cloud.google.com/compute/docs/reference/rest/v1/disks
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import documents, refusals
+from cloudspill_sandbox.compute import documents, names, refusals
+from cloudspill_sandbox.compute.catalogue.disk_types import DEFAULT, DEFAULTS, UNUSABLE
+from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
 from cloudspill_sandbox.engine.call import Document
+from cloudspill_sandbox.engine.errors import ApiError
 
 _UNSUPPORTED = (
     "asyncPrimaryDisk",
@@ -59,6 +62,26 @@ def checked(field: str, body: Document) -> Document:
     for key, only in _ONLY.items():
         refusals.check_one_of(field, body, key, only)
     return documents.given(body, *_KEPT)
+
+
+def default_type(size: str) -> str:
+    """Return the name of the disk type that instances of a machine type, by its link, get."""
+    known = machine_type(names.last(size))
+    return DEFAULTS.get(known.series, DEFAULT) if known else DEFAULT
+
+
+def check_machine_type(disk: Document, size: str) -> None:
+    """Return when instances of a machine type, by its link, may have a disk.
+
+    The sentence is quoted in https://github.com/rancher/harvester-cloud/issues/249.
+
+    Raises:
+        ApiError: 400.
+    """
+    known, kind = machine_type(names.last(size)), names.last(disk["type"])
+    if known and kind in UNUSABLE.get(known.series, ()):
+        sentence = f"{kind} disk type cannot be used by {known.name} machine type."
+        raise ApiError(400, "badRequest", sentence)
 
 
 def of_guest(body: Document, origin: Document) -> Document:

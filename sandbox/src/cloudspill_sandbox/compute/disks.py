@@ -17,7 +17,8 @@ from cloudspill_sandbox.compute import (
     refusals,
     sources,
 )
-from cloudspill_sandbox.compute.catalogue.disk_types import DISK_TYPES
+from cloudspill_sandbox.compute.catalogue.disk_types import DEFAULT, DISK_TYPES
+from cloudspill_sandbox.compute.catalogue.machine_types import machine_type
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.errors import already_exists
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 _DEVICE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _READ_ONLY = "READ_ONLY"
 _BLOCK_SIZES = ("4096", "16384")
-_MOST_ATTACHED = 16
-"""Of a shared-core machine type: https://cloud.google.com/compute/docs/disks#pdnumberlimits."""
+_MOST_ATTACHED, _MOST_ATTACHED_SHARED = 128, 16
+"""The boot disk too; shared-core machine types have fewer:
+https://cloud.google.com/compute/docs/disks/persistent-disks#pdnumberlimits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def _disk_type(cloud: Cloud, disk: str, field: str, reference: str | None) -> st
     zone = disk.split("/")[3]
     collection = f"{cloud.project}/zones/{zone}/diskTypes"
     if not reference:
-        return f"{collection}/pd-standard"
+        return f"{collection}/{DEFAULT}"
     name = names.resolve(field, reference, collection, bare=False)
     if names.last(name) not in DISK_TYPES or names.scope(name) != f"zones/{zone}":
         raise refusals.dangling(field, reference, "disk type")
@@ -234,10 +236,16 @@ def _only_read(tx: Transaction, name: str, disk: Document) -> bool:
     return all(entry["mode"] == _READ_ONLY for entry in attached)
 
 
-def check_count(field: str, count: int) -> None:
-    """Return when an instance may have so many disks. Raises ApiError, 400."""
-    if count > _MOST_ATTACHED:
-        raise refusals.invalid_value(field, count, f"Maximum number of disks is {_MOST_ATTACHED}.")
+def check_count(field: str, count: int, size: str) -> None:
+    """Return when instances of a machine type, by its link or name, may have so many disks.
+
+    Raises:
+        ApiError: 400.
+    """
+    known = machine_type(names.last(size))
+    most = _MOST_ATTACHED_SHARED if known and known.shared else _MOST_ATTACHED
+    if count > most:
+        raise refusals.invalid_value(field, count, f"Maximum number of disks is {most}.")
 
 
 def check_device_names(field: str, attached: list[Document]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloudspill_sandbox.compute import (
     cpu_platforms,
+    disk_features,
     disks,
     documents,
     instance_features,
@@ -90,8 +91,8 @@ def reserve(cloud: Cloud, tx: Transaction, zone: str, body: Document) -> Plan:
         raise already_exists(name)
     features = instance_features.checked("resource", body)
     base = documents.resource("instance", name, cloud.clock())
-    attached, new_disks = _disks(cloud, tx, name, body.get("disks") or [])
     size = checked_machine_type(cloud, zone, "resource.machineType", body.get("machineType"))
+    attached, new_disks = _disks(cloud, tx, name, body.get("disks") or [], size)
     schedule = scheduling.checked("resource.scheduling", body.get("scheduling"), cloud.clock())
     scheduling.check_machine_type(schedule, size)
     document = base | {
@@ -158,12 +159,12 @@ def checked_machine_type(cloud: Cloud, zone: str, field: str, reference: str | N
 
 
 def _disks(
-    cloud: Cloud, tx: Transaction, instance: str, body: list[Document]
+    cloud: Cloud, tx: Transaction, instance: str, body: list[Document], size: str
 ) -> tuple[list[Document], list[disks.NewDisk]]:
     """Return the AttachedDisk documents, boot disk first, and the disks to make."""
     if not body:
         raise refusals.invalid_value("resource.disks", "", "At least one disk is required.")
-    disks.check_count("resource.disks", len(body))
+    disks.check_count("resource.disks", len(body), size)
     if not body[0].get("boot"):
         raise refusals.invalid_value(
             "resource.disks[0].boot",
@@ -180,9 +181,10 @@ def _disks(
         if entry.get("source"):
             disk = disks.existing(cloud, tx, instance, entry, field)
         else:
-            new = _new_disk(cloud, tx, instance, index, entry, field)
+            new = _new_disk(cloud, tx, instance, index, entry, field, size)
             made.append(new)
             disk = new.document
+        disk_features.check_machine_type(disk, size)
         attached.append(
             disks.attachment(
                 disk,
@@ -198,7 +200,13 @@ def _disks(
 
 
 def _new_disk(
-    cloud: Cloud, tx: Transaction, instance: str, index: int, entry: Document, field: str
+    cloud: Cloud,
+    tx: Transaction,
+    instance: str,
+    index: int,
+    entry: Document,
+    field: str,
+    size: str,
 ) -> disks.NewDisk:
     params = entry.get("initializeParams") or {}
     at = f"{field}.initializeParams"
@@ -212,7 +220,8 @@ def _new_disk(
     zone = instance.split("/")[3]
     body = params | {
         "sizeGb": params.get("diskSizeGb") or entry.get("diskSizeGb"),
-        "type": params.get("diskType"),
+        "type": params.get("diskType")
+        or f"zones/{zone}/diskTypes/{disk_features.default_type(size)}",
     }
     name = f"{cloud.project}/zones/{zone}/disks/{key}"
     return disks.reserve(cloud, tx, name, body, at, "diskSizeGb")

@@ -60,7 +60,7 @@ def checked(cloud: Cloud, store: Store | Transaction, field: str, body: Document
         | documents.given(body, *_KEPT)
         | {
             "machineType": machine_type,
-            "disks": _disks(cloud, f"{field}.disks", body.get("disks") or []),
+            "disks": _disks(cloud, f"{field}.disks", body.get("disks") or [], machine_type),
             "networkInterfaces": _interfaces(
                 cloud, store, f"{field}.networkInterfaces", body.get("networkInterfaces") or []
             ),
@@ -77,10 +77,10 @@ def checked(cloud: Cloud, store: Store | Transaction, field: str, body: Document
     return properties
 
 
-def _disks(cloud: Cloud, field: str, body: list[Document]) -> list[Document]:
+def _disks(cloud: Cloud, field: str, body: list[Document], size: str) -> list[Document]:
     if not body:
         raise refusals.invalid_value(field, "", "At least one disk is required.")
-    disks.check_count(field, len(body))
+    disks.check_count(field, len(body), size)
     return [_disk(cloud, f"{field}[{index}]", index, entry) for index, entry in enumerate(body)]
 
 

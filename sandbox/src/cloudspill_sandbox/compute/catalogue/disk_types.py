@@ -35,3 +35,40 @@ DISK_TYPES: Mapping[str, DiskType] = MappingProxyType(
     }
 )
 """Disk types by name. `local-ssd` is absent: a scratch disk has no place in the sandbox yet."""
+
+DEFAULT = "pd-standard"
+_HYPERDISK = frozenset({"hyperdisk-balanced"})
+_PERSISTENT = frozenset(DISK_TYPES) - _HYPERDISK
+
+DEFAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "c3": "pd-balanced",
+        "c3d": "pd-balanced",
+        "c4": "hyperdisk-balanced",
+        "n4": "hyperdisk-balanced",
+    }
+)
+"""What instances of a machine series get where a request names no type; `DEFAULT` elsewhere.
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert, `diskType` of the
+initializeParams.
+"""
+
+UNUSABLE: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "c3": frozenset({"pd-standard"}),
+        "c4": _PERSISTENT,
+        "e2": _HYPERDISK,
+        "n1": _HYPERDISK,
+        "n2": _HYPERDISK,
+        "n2d": _HYPERDISK,
+        "n4": _PERSISTENT,
+    }
+)
+"""Types that instances of a machine series cannot have. Of other series all are taken.
+
+https://cloud.google.com/compute/docs/general-purpose-machines,
+https://cloud.google.com/compute/docs/disks/hd-types/hyperdisk-balanced#machine-series-support and
+https://github.com/kubernetes-sigs/gcp-compute-persistent-disk-csi-driver/issues/1820; of C3
+https://github.com/kubernetes-sigs/gcp-compute-persistent-disk-csi-driver/pull/1212.
+"""

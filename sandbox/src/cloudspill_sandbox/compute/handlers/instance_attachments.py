@@ -6,7 +6,7 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances/attachDisk.
 
 from __future__ import annotations
 
-from cloudspill_sandbox.compute import disks, names, refusals, under_way
+from cloudspill_sandbox.compute import disk_features, disks, names, refusals, under_way
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.disk_changes import DiskChange
 from cloudspill_sandbox.compute.handlers import Methods
@@ -26,13 +26,14 @@ async def _attach_disk(cloud: Cloud, call: Call) -> Document:
         boot = bool(call.body.get("boot"))
         disks.check_attachment("resource", call.body, boot=boot)
         disk = disks.existing(cloud, tx, name, call.body, "resource")
+        disk_features.check_machine_type(disk, instance["machineType"])
         if boot and any(entry["boot"] for entry in instance["disks"]):
             raise refusals.invalid_value("boot", "true", "The instance has a boot disk.")
         index = 1 + max((entry["index"] for entry in instance["disks"]), default=-1)
         auto_delete = bool(call.body.get("autoDelete"))
         new = disks.attachment(disk, call.body, index, boot=boot, auto_delete=auto_delete)
         attached = [*instance["disks"], new]
-        disks.check_count("disks", len(attached))
+        disks.check_count("disks", len(attached), instance["machineType"])
         disks.check_device_names("disks", attached)
         tx.put(name, instance | {"disks": attached})
         disks.use(cloud, tx, names.relative(disk["selfLink"]), name)
