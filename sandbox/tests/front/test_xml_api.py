@@ -12,7 +12,13 @@ import pytest
 
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers, json_response
+from cloudspill_sandbox.front.http import (
+    BARE_TYPE,
+    HttpRequest,
+    HttpResponse,
+    headers,
+    json_response,
+)
 from cloudspill_sandbox.front.xml_api import XmlApi, serves
 
 from .conftest import World
@@ -170,6 +176,14 @@ async def test_refusals_are_xml(
     assert response.body.decode() == (
         f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code>{rest}</Error>"
     )
+
+
+async def test_a_refusal_without_json_is_xml_too(api: XmlApi, below: JsonApi) -> None:
+    below.response = HttpResponse(404, b"No such object: b/&lt;x&gt;", BARE_TYPE)
+    response = await api.answer(asking("GET", "/bucket/x"))
+    assert (response.status, response.content_type) == (404, "application/xml; charset=UTF-8")
+    assert b"<Code>NoSuchKey</Code>" in response.body
+    assert b"<Details>No such object: b/&lt;x&gt;</Details>" in response.body
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class ApiError(Exception):
     Attributes:
         logged: the sentence for logs; another than `message` where that quotes a value.
         also: further refusals of the same request, which become items of `errors`.
+        bare: whether the answer is the sentence alone, as Google's servers of media give it.
 
     Args:
         status: HTTP status code.
@@ -73,6 +74,7 @@ class ApiError(Exception):
         self.details = details
         self.headers = headers or {}
         self.also: Sequence[ApiError] = ()
+        self.bare = False
         self.logged = message
 
     def body(self) -> dict[str, Any]:

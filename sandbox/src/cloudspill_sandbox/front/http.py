@@ -13,6 +13,8 @@ from multidict import CIMultiDict
 from cloudspill_sandbox.engine.call import Content
 
 JSON_TYPE = "application/json; charset=UTF-8"
+BARE_TYPE = "text/html; charset=UTF-8"
+"""Of refusals that are a sentence alone."""
 
 
 @dataclass(frozen=True, slots=True)

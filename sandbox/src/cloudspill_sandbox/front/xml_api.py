@@ -16,13 +16,14 @@ import re
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from html import unescape
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape
 
 from cloudspill_sandbox.engine.call import Principal
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.front import entity_conditions
-from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, headers
+from cloudspill_sandbox.front.http import BARE_TYPE, HttpRequest, HttpResponse, headers
 from cloudspill_sandbox.front.interface import Authenticator
 from cloudspill_sandbox.front.signed_urls import CODES, signer_of
 
@@ -223,6 +224,8 @@ def _refused_by_condition(request: HttpRequest, shown: Mapping[str, str]) -> int
 
 
 def _translated_refusal(response: HttpResponse) -> HttpResponse:
+    if response.content_type == BARE_TYPE:
+        return _refusal(response.status, unescape(response.body.decode()), "")
     error = json.loads(response.body)["error"]
     return _refusal(error["code"], error["message"], error["errors"][0]["reason"])
 

@@ -42,10 +42,17 @@ async def _get(cloud: StorageCloud, call: Call) -> Document | Reply:
     check_encryption(call)
     if call.query.get("softDeleted"):
         raise unsupported("Soft delete")
-    version = asked_version(cloud, call)
+    downloading = call.query.get("alt") == "media"
+    version = found_object(
+        cloud.store,
+        call.path["bucket"],
+        call.path["object"],
+        call.query.get("generation"),
+        downloading=downloading,
+    )
     preconditions.check(preconditions.given_in(call.query), version, reading=True)
     preconditions.check_entity_tags(call, etag(version))
-    if call.query.get("alt") == "media":
+    if downloading:
         return downloads.media(cloud, call, version)
     bucket = found(cloud.store, call.path["bucket"])
     return resource(call, version, bucket, full=is_full(call))
@@ -65,13 +72,6 @@ async def _delete(cloud: StorageCloud, call: Call) -> Reply:
             removed = [version[CONTENT]]
     cloud.blobs.remove(*removed)
     return Reply(204, b"")
-
-
-def asked_version(cloud: StorageCloud, call: Call) -> Document:
-    """Return the version that `object` and `generation` name."""
-    return found_object(
-        cloud.store, call.path["bucket"], call.path["object"], call.query.get("generation")
-    )
 
 
 METHODS: Methods = {

@@ -59,8 +59,18 @@ def media_type(version: Document) -> str:
     return given or DEFAULT_TYPE
 
 
-def found_object(reader: Reader, bucket: str, name: str, generation: str | None = None) -> Document:
+def found_object(
+    reader: Reader,
+    bucket: str,
+    name: str,
+    generation: str | None = None,
+    *,
+    downloading: bool = False,
+) -> Document:
     """Return a version of an object, the live one unless a generation is given.
+
+    Args:
+        downloading: whether its bytes are asked for.
 
     Raises:
         ApiError: 404, there is no such bucket or version.
@@ -68,7 +78,7 @@ def found_object(reader: Reader, bucket: str, name: str, generation: str | None 
     found(reader, bucket)
     if (version := version_of(reader, bucket, name, generation)) is None:
         full = name if generation is None else f"{name}#{generation}"
-        raise no_such_object(bucket, full)
+        raise no_such_object(bucket, full, downloading=downloading)
     return version
 
 

@@ -19,9 +19,15 @@ def no_such_bucket() -> ApiError:
     return ApiError(404, "notFound", "The specified bucket does not exist.")
 
 
-def no_such_object(bucket: str, name: str) -> ApiError:
-    """404 for an object, or a generation of it, that does not exist."""
-    return ApiError(404, "notFound", f"No such object: {bucket}/{name}")
+def no_such_object(bucket: str, name: str, *, downloading: bool = False) -> ApiError:
+    """404 for an object, or a generation of it, that does not exist.
+
+    Who asks for its bytes is told so without JSON, as shown at
+    https://github.com/firebase/firebase-tools/pull/3647.
+    """
+    error = ApiError(404, "notFound", f"No such object: {bucket}/{name}")
+    error.bare = downloading
+    return error
 
 
 def no_such_component(name: str, generation: str | None) -> ApiError:
