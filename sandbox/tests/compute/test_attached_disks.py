@@ -164,6 +164,30 @@ async def test_a_disk_that_is_only_read_may_be_plugged_into_several(
         assert runtime.running[machine].read_only == {"archive"}
 
 
+@pytest.mark.parametrize("others", [(), ("other",)])
+async def test_an_instance_reads_no_disk_twice(
+    api: Client, spec: Any, on: str, others: tuple[str, ...]
+) -> None:
+    """An instance may be in its own way, with READ_ONLY too, the default of what attached here:
+    https://github.com/google/turbinia/issues/849, https://github.com/hashicorp/terraform/issues/23698.
+    """
+    shared = {"source": DATA, "mode": "READ_ONLY"}
+    for name in others:
+        await api.done("instances.insert", spec(name, disks=[*spec()["disks"], shared]))
+    await api.done("instances.attachDisk", shared | {"deviceName": "a"}, instance=on)
+    again = shared | {"deviceName": "b"}
+    twice = spec("new", disks=[*spec()["disks"], shared, again])
+    for name, refusal in (
+        (on, await api.refused("instances.attachDisk", again, instance=on)),
+        ("new", await api.refused("instances.insert", twice)),
+    ):
+        assert refusal.reason == "resourceInUseByAnotherResource"
+        assert refusal.message.endswith(f"already being used by '{_path(f'instances/{name}')}'")
+    await api.done("instances.detachDisk", instance=on, deviceName="a")
+    users = (await api.call("disks.get", disk="data")).get("users", [])
+    assert [user.rpartition("/")[2] for user in users] == list(others)
+
+
 async def test_a_disk_that_cannot_be_plugged_in_is_free_again(
     api: Client, runtime: MemoryRuntime, on: str
 ) -> None:

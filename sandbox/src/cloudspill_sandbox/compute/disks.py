@@ -204,7 +204,7 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
     """Return the disk that an AttachedDisk's `source` means, when this instance may attach it.
 
     Raises:
-        ApiError: 400 when it does not exist, is in another zone, or is in use elsewhere.
+        ApiError: 400 when it does not exist, is in another zone, or is in use elsewhere or here.
     """
     zone = instance.split("/")[3]
     if body.get("initializeParams"):
@@ -219,9 +219,12 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
             f"The disk has {disk['sizeGb']} GB. Resize it with disks.resize.",
         )
     name = names.relative(disk["selfLink"])
+    users = disk.get("users", ())
+    if names.link(instance) in users:  # not twice, though it be to read
+        raise refusals.in_use("disk", name, instance)
     shared = body.get("mode") == _READ_ONLY and _only_read(tx, name, disk)
-    if disk.get("users") and not shared:
-        raise refusals.in_use("disk", name, names.relative(disk["users"][0]))
+    if users and not shared:
+        raise refusals.in_use("disk", name, names.relative(users[0]))
     return disk
 
 
