@@ -3,6 +3,7 @@
 
 Others may have written since. Fields that this transaction left alone are theirs; once they have
 changed one that it wrote, theirs is the last word on all of it, for its documents belong together.
+So it is once they made one anew under its name: that has another id, and is none of this one's.
 A fingerprint is nobody's: it follows from the rest.
 """
 
@@ -16,6 +17,7 @@ from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
 
 _FINGERPRINT = "fingerprint"
+_ID = "id"
 
 
 def rollback(store: Store, tx: Transaction) -> Writes:
@@ -52,7 +54,7 @@ class _Change:
         now = tx.get(self.name)
         if now is None or self.before is None or self.after is None:
             return now == self.after
-        return all(now.get(key) == self.after.get(key) for key in self.fields)
+        return all(now.get(key) == self.after.get(key) for key in self.fields | {_ID})
 
     def take_back(self, tx: Transaction) -> None:
         """Write the fields as they were before."""
