@@ -76,6 +76,30 @@ async def test_an_instance_whose_deletion_fails_when_it_is_off_is_terminated(
     await api.done("instances.delete", instance="vm")
 
 
+@pytest.mark.parametrize("step", ["delete.shutDown", "resume.connect", "resume.restore"])
+async def test_an_instance_whose_machine_stands_still_is_suspended(
+    api: Client,
+    spec: Any,
+    failing: FailingSteps,
+    network: MemoryNetwork,
+    runtime: MemoryRuntime,
+    step: str,
+) -> None:
+    await api.done("instances.insert", spec())
+    await api.done("instances.suspend", instance="vm")
+    before, leases, boots = await api.instance(), api.documents()["leases"], list(runtime.boots)
+    failing.steps = {f"instances.{step}"}
+    error = await api.failed(f"instances.{step.partition('.')[0]}", instance="vm")
+    assert error["code"] == "INTERNAL_ERROR"
+    assert await api.instance() == before
+    assert api.documents()["leases"] == leases, "its ephemeral address went back"
+    assert [nic.external_ip for nic in network.topology.nics] == [None]
+    failing.steps = set()
+    await api.done("instances.resume", instance="vm")
+    assert (await api.instance())["status"] == "RUNNING"
+    assert runtime.boots == boots, "it went on, and did not boot"
+
+
 CHANGES = [
     ("setTags", {"items": ["web"]}, {}),
     ("setMetadata", {"items": [{"key": "a", "value": "1"}]}, {}),

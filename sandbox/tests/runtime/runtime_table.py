@@ -156,8 +156,10 @@ class RuntimeTable:
         for _ in range(2):
             await lab.runtime.suspend(spec.id)
         assert lab.runtime.is_running(spec.id)
+        assert lab.runtime.is_suspended(spec.id)
         for _ in range(2):
             await lab.runtime.resume(spec.id)
+        assert not lab.runtime.is_suspended(spec.id)
         assert await lab.read(spec, NOTED) == "before"
         assert lab.exits == []
         await lab.runtime.shut_down(spec.id, 30)
@@ -173,6 +175,7 @@ class RuntimeTable:
             assert not lab.runtime.is_running(spec.id)
             await lab.runtime.boot(spec)
             await lab.ready(spec)
+            assert not lab.runtime.is_suspended(spec.id)
         assert lab.exits == []
 
     async def test_a_disk_is_plugged_into_a_running_machine_and_taken_to_another(

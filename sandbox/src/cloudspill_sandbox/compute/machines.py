@@ -193,12 +193,23 @@ def running(cloud: Cloud, tx: Transaction, name: str) -> None:
 
 
 def as_it_is(cloud: Cloud, tx: Transaction, name: str) -> None:
-    """Write what an instance is that was to go off and may not have: RUNNING as before, or off."""
+    """Write what became of an instance whose change of power failed: on, suspended or off."""
     instance = tx.get(name)
-    if instance is not None and cloud.runtime.is_running(instance["id"]):
-        tx.put(name, instance | {"status": "RUNNING"})
-    else:
+    if instance is None or not cloud.runtime.is_running(instance["id"]):
         terminated(cloud, tx, name)
+    elif cloud.runtime.is_suspended(instance["id"]):
+        suspended(tx, name, instance)
+    else:
+        tx.put(name, instance | {"status": "RUNNING"})
+
+
+def suspended(tx: Transaction, name: str, instance: Document) -> None:
+    """Write that an instance stands still; its ephemeral external address goes back.
+
+    As a stop, it clears the time at which a limited run is to end.
+    """
+    still = scheduling.unlimited(interfaces.without_ephemeral(tx, name, instance))
+    tx.put(name, still | {"status": "SUSPENDED"})
 
 
 def terminated(cloud: Cloud, tx: Transaction, name: str) -> None:

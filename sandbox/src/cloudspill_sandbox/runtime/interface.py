@@ -228,7 +228,10 @@ class Runtime(Protocol):
         """
 
     def is_running(self, machine: str) -> bool:
-        """Whether the machine is powered on."""
+        """Whether the machine is powered on; a suspended one is."""
+
+    def is_suspended(self, machine: str) -> bool:
+        """Whether the machine is on and stands still."""
 
     def console_command(self, machine: str, tty: bool) -> list[str]:
         """Return the words that, with a command appended, run it in a machine as root.

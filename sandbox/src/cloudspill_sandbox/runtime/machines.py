@@ -120,10 +120,7 @@ class PodmanRuntime:
     async def freeze_volume(self, volume: str, source: str) -> None:
         """Make a read-only copy of a volume; of a running machine's as its disk is right now.
 
-        The machine is paused; what it has not synced is missing, see extents.py.
-
-        Raises:
-            VolumeError: the source does not exist or the copy failed (nothing is left).
+        The machine is paused; what it has not synced is missing, see extents.py and `Runtime`.
         """
         await self._copying(source, partial(self._volumes.freeze, volume, source))
 
@@ -372,12 +369,12 @@ class PodmanRuntime:
         """Whether the machine is powered on."""
         return machine in self._machines
 
-    def console_command(self, machine: str, tty: bool) -> list[str]:
-        """Return the words that, with a command appended, run it in a machine as root.
+    def is_suspended(self, machine: str) -> bool:
+        """Whether the machine is on and stands still."""
+        return self.is_running(machine) and self._machines[machine].suspension is not None
 
-        Raises:
-            MachineError: the machine is not on.
-        """
+    def console_command(self, machine: str, tty: bool) -> list[str]:
+        """Return the words that, with a command appended, run it in a machine; see `Runtime`."""
         running = self._machines.get(machine)
         if running is None or running.container is None:
             raise MachineError(f"machine {machine} is not running")

@@ -204,6 +204,10 @@ class MemoryRuntime:
         """Whether the machine is on."""
         return machine in self.running
 
+    def is_suspended(self, machine: str) -> bool:
+        """Whether the machine is on and stands still."""
+        return machine in self.running and machine in self.suspended
+
     def console_command(self, machine: str, tty: bool) -> list[str]:  # noqa: ARG002
         """Refuse: nothing runs that could be entered. Raises MachineError."""
         if machine not in self.running:

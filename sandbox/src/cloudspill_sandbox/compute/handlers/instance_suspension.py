@@ -13,7 +13,6 @@ from cloudspill_sandbox.compute import (
     machines,
     quotas,
     refusals,
-    scheduling,
     under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
@@ -36,11 +35,8 @@ async def _suspend(cloud: Cloud, call: Call) -> Document:
     step = Step("instances.suspend.save", machine.suspend, machine.resume)
 
     def done(tx: Transaction) -> None:
-        suspended = interfaces.without_ephemeral(tx, name, machine.document)
         now = documents.timestamp(cloud.clock())
-        # As a stop, it clears the time at which a limited run is to end.
-        noted = {"status": "SUSPENDED", "lastSuspendedTimestamp": now}
-        tx.put(name, scheduling.unlimited(suspended) | noted)
+        machines.suspended(tx, name, machine.document | {"lastSuspendedTimestamp": now})
 
     work = Work((step,), done, failed=lambda tx: machines.as_it_is(cloud, tx, name))
     return await cloud.operations.perform(operation, work)
@@ -73,7 +69,7 @@ async def _resume(cloud: Cloud, call: Call) -> Document:
             Step("instances.resume.restore", machine.resume, machine.power_off),
         ),
         done=lambda tx: machines.running(cloud, tx, name),
-        failed=lambda tx: machines.terminated(cloud, tx, name),
+        failed=lambda tx: machines.as_it_is(cloud, tx, name),
     )
     return await cloud.operations.perform(operation, work)
 
