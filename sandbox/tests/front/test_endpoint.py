@@ -133,6 +133,15 @@ async def test_fields_select_and_a_broken_selection_does_nothing(world: World) -
     assert [call.method for call in world.stub.calls] == ["compute.instances.list"]
 
 
+async def test_a_selection_of_what_the_answer_cannot_have_does_nothing(world: World) -> None:
+    """https://cloud.google.com/compute/docs/api/performance-tips#partial-response"""
+    refused = await world.ask("GET", f"{INSTANCES}?fields=items(name,bogus)")
+    assert (refused.status, message(refused)) == (400, "Invalid field selection bogus")
+    refused = await world.ask("GET", f"{INSTANCES}/web?fields=items/name")
+    assert (refused.status, message(refused)) == (400, "Invalid field selection items")
+    assert world.stub.calls == []
+
+
 async def test_pretty_print(world: World) -> None:
     assert b"\n" not in (await world.ask("GET", f"{INSTANCES}/web")).body
     pretty = await world.ask("GET", f"{INSTANCES}/web?prettyPrint=true")

@@ -7,7 +7,8 @@ Grammar: https://cloud.google.com/compute/docs/api/performance-tips#partial-resp
     field     := name ("/" name)* [ "(" selection ")" ]
     name      := a key, or `*` for every key
 
-A list is looked through: `items/name` selects the name of each item.
+A list is looked through: `items/name` selects the name of each item. A name that the answer cannot
+have is refused, as the page says.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudspill_sandbox.engine.errors import ApiError, invalid_parameter
+from cloudspill_sandbox.engine.shapes import Shape
 
 Mask = Mapping[str, "Mask"]
 """Selected keys; an empty mask selects the whole value."""
 
 _TOKEN = re.compile(r"\s*([,/()]|[^\s,/()]+)")
 _DEPTH = 50
+_REFUSAL = "Invalid field selection"
+_EVERY = "*"
 
 
 def parse_fields(text: str) -> Mask:
@@ -38,6 +42,31 @@ def parse_fields(text: str) -> Mask:
     return mask
 
 
+def check_mask(mask: Mask, answer: Shape) -> None:
+    """Return when an answer can have all that a mask names; a map can have any key.
+
+    Raises:
+        ApiError: 400 that names the first that it cannot have, as Google words it
+            (https://github.com/googleapis/java-storage-nio/issues/1646).
+    """
+    unknown = _unknown(mask, answer)
+    if unknown is not None:
+        raise invalid_parameter("fields", f"{_REFUSAL} {unknown}", logged=_REFUSAL)
+
+
+def _unknown(mask: Mask, shape: Shape) -> str | None:
+    """Return the first name of a mask that is nothing of a shape."""
+    shape = shape.element()
+    if shape.is_scalar:
+        return None
+    for name, inner in mask.items():
+        below = list(shape.fields()) if name == _EVERY else [shape.field(name)]
+        faults = [_unknown(inner, place) if place else name for place in below]
+        if faults and None not in faults:
+            return faults[0]
+    return None
+
+
 def select(mask: Mask, value: Any) -> Any:
     """Return the parts of a document that a mask selects; the document is left alone."""
     if not mask:
@@ -46,7 +75,7 @@ def select(mask: Mask, value: Any) -> Any:
         return [select(mask, element) for element in value]
     if not isinstance(value, dict):
         return value
-    every = mask.get("*")
+    every = mask.get(_EVERY)
     selected = {}
     for key, inner in value.items():
         chosen = mask.get(key, every)
@@ -66,8 +95,7 @@ class _Parser:
 
     def refusal(self) -> ApiError:
         """Return Google's 400 for the selection."""
-        sentence = "Invalid field selection"
-        return invalid_parameter("fields", f"{sentence} {self._text}", logged=sentence)
+        return invalid_parameter("fields", f"{_REFUSAL} {self._text}", logged=_REFUSAL)
 
     def selection(self, depth: int) -> Mask:
         if depth == 0:
@@ -85,15 +113,15 @@ class _Parser:
         while self.next == "/":
             self._advance()
             path.append(self._name())
+        if len(path) > depth:
+            raise self.refusal()
         inner: Mask = {}
         if self.next == "(":
             self._advance()
-            inner = self.selection(depth - 1)
+            inner = self.selection(depth - len(path))
             if self.next != ")":
                 raise self.refusal()
             self._advance()
-        if len(path) > _DEPTH:
-            raise self.refusal()
         for name in reversed(path[1:]):
             inner = {name: inner}
         return path[0], inner

@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from urllib.parse import parse_qsl
 
 from cloudspill_sandbox.engine.call import (
@@ -35,11 +36,11 @@ from cloudspill_sandbox.engine.validation import (
     request_body,
 )
 from cloudspill_sandbox.front.dialects import DEFAULT, DIALECTS, UNROUTED, Dialect
-from cloudspill_sandbox.front.http import HttpRequest, HttpResponse, json_response
+from cloudspill_sandbox.front.http import BARE_TYPE, HttpRequest, HttpResponse, json_response
 from cloudspill_sandbox.front.interface import Authenticator, Authorizer
 from cloudspill_sandbox.front.routing import Route, Router, Transfer
 from cloudspill_sandbox.front.uploads import UPLOAD_ID, received
-from cloudspill_sandbox.front.views import View
+from cloudspill_sandbox.front.views import WHOLE, Views
 
 _LOG = logging.getLogger("cloudspill_sandbox.api")
 
@@ -72,6 +73,7 @@ class Endpoint:
         self._record = record
         self._timer = timer
         self._large = asyncio.Lock()
+        self._views = Views()
         self.router = Router(list(apis.values()), legacy_hosts)
 
     async def answer(
@@ -130,7 +132,7 @@ class Endpoint:
         document = await self._document(route, body)
         wire = Wire(request.method, request.origin, request.headers)
         call = Call(route.method.id, route.path, query, document, principal, wire, media, route.api)
-        view = View.of(query)
+        view = self._views.of(route.api, route.method, query)
         self._authorizer.authorize(call)
         return view.render(await handler(call))
 
@@ -144,7 +146,7 @@ class Endpoint:
         _, media = await received(request, None, query[UPLOAD_ID])
         wire = Wire(request.method, request.origin, request.headers)
         call = Call(route.method.id, route.path, query, {}, ANONYMOUS, wire, media)
-        return View.of({}).render(await self._handler(route)(call))
+        return WHOLE.render(await self._handler(route)(call))
 
     async def _document(self, route: Route, body: bytes) -> Document:
         """Return a request's document; a large one at a time, while others are answered."""
@@ -216,6 +218,9 @@ def _read(route: Route, body: bytes) -> Document:
 def _refusal(error: ApiError, dialect: Dialect) -> HttpResponse:
     if error.status == 304:  # no refusal, and without a body
         return HttpResponse(304, b"", None, error.headers)
+    if error.bare:
+        sentence = escape(error.message, quote=False).encode(errors="replace")
+        return HttpResponse(error.status, sentence, BARE_TYPE, error.headers)
     body = error.body() if dialect.error_items else error.rpc_body()
     return json_response(body, status=error.status, headers=error.headers)
 
