@@ -108,6 +108,27 @@ def test_an_error_tells_reason_and_message(storage: Any, bucket: Any, named: Nam
     assert detail["reason"] == "notFound"
 
 
+def test_who_asks_for_bytes_is_told_without_json_that_there_are_none(
+    storage: Any, bucket: Any, named: Named
+) -> None:
+    # As Google answers: https://github.com/firebase/firebase-tools/pull/3647
+    from google.api_core.exceptions import NotFound
+    from googleapiclient.errors import HttpError
+
+    blob = bucket.blob(named("missing"))
+    sentence = f"No such object: {bucket.name}/{blob.name}"
+    with pytest.raises(NotFound, match="No such object"):
+        blob.download_as_bytes()
+    with pytest.raises(HttpError, match="No such object"):
+        storage.objects().get_media(bucket=bucket.name, object=blob.name).execute()
+    address = f"https://storage.googleapis.com/storage/v1/b/{bucket.name}/o/{blob.name}"
+    told = bucket.client._http.get(f"{address}?alt=media", timeout=30)
+    assert (told.status_code, told.text) == (404, sentence)
+    assert told.headers["Content-Type"] == "text/html; charset=UTF-8"
+    other = bucket.client._http.get(address, timeout=30)
+    assert other.json()["error"]["message"] == sentence
+
+
 def test_gcloud_copies_lists_describes_and_removes(
     gcloud: Callable[..., str], bucket: Any, named: Named, tmp_path: Path
 ) -> None:
