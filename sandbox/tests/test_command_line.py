@@ -61,14 +61,17 @@ def test_a_latency_profile_is_shown_kept_by_reset_and_not_changed_underway(shell
 def test_a_sandbox_of_another_kind_than_the_running_one_is_refused(shell: Shell) -> None:
     assert shell("up", "--in-memory").returncode == 0
     for words, reason in (
-        (("up",), "up with --in-memory, without machines"),
+        (("up",), "up in memory, without machines"),
         (("up", "--in-memory", "--keep-state"), "up without --keep-state"),
     ):
         refused = shell(*words)
         assert refused.returncode == 1
         assert reason in refused.stderr
+    shell.environment["CLOUDSPILL_SANDBOX_KEEP_STATE"] = "1"
+    refused = shell("up", "--in-memory")
+    assert "up without --keep-state" in refused.stderr
     assert shell("down").returncode == 0
-    assert shell("up", "--in-memory", "--keep-state").returncode == 0
+    assert shell("up", "--in-memory").returncode == 0
     assert shell("up", "--in-memory", "--keep-state").returncode == 0
 
 
@@ -130,6 +133,26 @@ def test_two_ups_at_once_both_end_well_with_one_sandbox(shell: Shell) -> None:
     assert [status for _, status in ended] == [0, 0, 0], ended
     pid = shell.status()["pid"]
     assert all(f"pid {pid}" in said for said, _ in ended)
+
+
+def test_of_two_ups_at_once_that_differ_one_is_refused(shell: Shell) -> None:
+    commands = {
+        latency: subprocess.Popen(
+            [COMMAND, "up", "--in-memory", "--latency", latency],
+            env=shell.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for latency in ("gce", "instant")
+    }
+    said = {latency: command.communicate(timeout=60)[1] for latency, command in commands.items()}
+    runs = shell.status()["latency"]
+    (refused,) = {"gce", "instant"} - {runs}
+    assert {latency: command.returncode for latency, command in commands.items()} == {
+        runs: 0,
+        refused: 1,
+    }
+    assert f"the sandbox is up with latency {runs}, not {refused}" in said[refused]
 
 
 def test_what_a_client_sends_cannot_forge_lines_of_the_log(shell: Shell) -> None:

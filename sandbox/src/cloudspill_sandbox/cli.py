@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -27,7 +26,7 @@ from cloudspill_sandbox import (
 from cloudspill_sandbox.control import client, environment, lock
 from cloudspill_sandbox.exits import NOT_RUNNING, chosen_settings, fail, not_running, refusals
 from cloudspill_sandbox.repositories import PublishError
-from cloudspill_sandbox.settings import LatencyProfile, Settings
+from cloudspill_sandbox.settings import ENVIRONMENT, LatencyProfile, Settings
 
 app = typer.Typer(
     help="A local Google Cloud: Compute Engine whose instances are real machines on this host.",
@@ -136,19 +135,22 @@ def up(
     with refusals():
         folders = _folders(publish or [])
         running = lifecycle.wait_for_others(settings, report)
-        if running is not None:
-            if running["in_memory"] and not settings.in_memory:
-                fail("the sandbox is up with --in-memory, without machines: `down` it first")
-            flags = {"in-memory": in_memory or None, "keep-state": keep_state or None}
-            asked = {"port": port, "latency": latency, "seed": seed, "quotas": quotas or None}
-            _refuse_change(running, flags | asked)
-            _refuse_projects(running, project or ())
-        else:
+        if running is None:
             if not (settings.in_memory or settings.owns_host):
                 fail("CLOUDSPILL_RUN_ROOT is for a sandbox in memory: unset it, or use --in-memory")
             if seed is not None and settings.latency is LatencyProfile.INSTANT:
                 fail("--seed needs `--latency gce`: `instant` draws no times")
             running = _start(settings, folders, report)
+        # Also what was just started: another command may have been quicker.
+        flags: dict[str, object] = {
+            "port": port,
+            "latency": latency,
+            "seed": seed,
+            "keep_state": keep_state or None,
+            "quotas": quotas or None,
+            "projects": project or None,
+        }
+        _refuse_change(running, settings, {name for name in flags if flags[name] is not None})
         lifecycle.publish(settings, folders, report)
         report(
             f"the sandbox is up: project {running['project']}, API on port {running['port']} "
@@ -156,21 +158,22 @@ def up(
         )
 
 
-def _refuse_change(running: dict[str, Any], asked: Mapping[str, int | str | None]) -> None:
-    """Fail when what was asked for is not what runs; None asks for nothing."""
-    for name, value in asked.items():
-        have = running.get(name.replace("-", "_"))  # one of an older version may not say
-        if value in (None, have):
+def _refuse_change(running: dict[str, Any], settings: Settings, flags: set[str]) -> None:
+    """Fail when what flags or the environment ask for is not what runs."""
+    if running["in_memory"] != settings.in_memory:
+        runs = "in memory, without machines" if running["in_memory"] else "with machines"
+        fail(f"the sandbox is up {runs}: `down` it first")
+    given = flags | {name for name, (variable, _) in ENVIRONMENT.items() if variable in os.environ}
+    for name in given & {"port", "latency", "seed", "quotas", "keep_state"}:
+        asked, have = getattr(settings, name), running.get(name)  # an older one may not say
+        if asked == have:
             continue
-        if value is True:
-            fail(f"the sandbox is up without --{name}: `down` it first")
+        if asked is True:
+            fail(f"the sandbox is up without --{name.replace('_', '-')}: `down` it first")
         have = "none" if have in (None, "") else have
-        fail(f"the sandbox is up with {name} {have}, not {value}: `down` it first")
-
-
-def _refuse_projects(running: dict[str, Any], asked: Iterable[str]) -> None:
-    """Fail when a project was asked for that the running sandbox does not have."""
-    if missing := [each for each in asked if each not in running["projects"]]:
+        fail(f"the sandbox is up with {name} {have}, not {asked}: `down` it first")
+    missing = [each for each in settings.projects if each not in running["projects"]]
+    if missing and "projects" in given:
         have = ", ".join(running["projects"])
         fail(f"the sandbox is up with {have}, without {', '.join(missing)}: `down` it first")
 
