@@ -183,14 +183,17 @@ async def make_cloud(
     made: list[Cloud] = []
 
     async def make(
-        path: Path | None = None, latency: Any = None, faults: Hooks | None = None
+        path: Path | None = None,
+        latency: Any = None,
+        faults: Hooks | None = None,
+        settings: Settings | None = None,
     ) -> Cloud:
         store = Store(path)
         cloud = Cloud(
             store=store,
             runtime=runtime,
             network=network,
-            settings=Settings(),
+            settings=settings or Settings(),
             clock=Clock(store, clock),
             latency=latency or Instant(),
             tokens=NamedTokens(),

@@ -92,17 +92,17 @@ def check_not_read(cloud: Cloud, source: Document) -> None:
 
 
 def _made_from(cloud: Cloud, kind: str, source_id: str) -> Iterator[str]:
-    """Yield the relative names of what is being made from a source."""
+    """Yield the relative names of what is being made from a source, in whatever project."""
     field = f"source{kind.capitalize()}Id"
     for collection, statuses in _UNDER_WAY.items():
-        for name, found in cloud.store.collections(cloud.project, collection):
+        for name, found in cloud.store.collections(names.EVERY_PROJECT, collection):
             for key, document in found.items():
                 if document["status"] in statuses and document.get(field) == source_id:
                     yield f"{name}/{key}"
 
 
 def forget_source(cloud: Cloud, tx: Transaction, source: Document) -> None:
-    """Remove the link to a snapshot or image that goes from the disks made from it.
+    """Remove the link to a snapshot or image that goes from all disks made from it.
 
     Its id stays in them: https://cloud.google.com/compute/docs/reference/rest/v1/disks.
     """
@@ -110,7 +110,7 @@ def forget_source(cloud: Cloud, tx: Transaction, source: Document) -> None:
     if kind == "disk":
         return
     link, number = f"source{kind.capitalize()}", f"source{kind.capitalize()}Id"
-    for collection, found in cloud.store.collections(cloud.project, "disks"):
+    for collection, found in cloud.store.collections(names.EVERY_PROJECT, "disks"):
         for key in [key for key, disk in found.items() if disk.get(number) == source["id"]]:
             if disk := tx.get(f"{collection}/{key}"):
                 rest = {field: value for field, value in disk.items() if field != link}

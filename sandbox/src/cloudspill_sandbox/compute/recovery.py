@@ -126,8 +126,7 @@ async def _remove_unfinished(cloud: Cloud) -> None:
             if document["status"] in statuses:
                 await _discard(cloud, volume_of(document))
                 with cloud.transaction() as tx:
-                    if own := cloud.of(names.project(name)):
-                        copies.forget_source(own, tx, document)
+                    copies.forget_source(cloud, tx, document)
                     tx.delete(name)
 
 

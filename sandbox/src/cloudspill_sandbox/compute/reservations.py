@@ -102,11 +102,10 @@ def _taken(
 
 
 def in_subnetworks(store: Store, subnetworks: Collection[str]) -> Iterator[str]:
-    """Yield the relative names of the addresses that are reserved in these; links of them."""
-    for link in subnetworks:
-        *region, _, _ = names.relative(link).split("/")
-        for address in store.children(f"{'/'.join(region)}/addresses").values():
-            if address.get("subnetwork") == link:
+    """Yield the relative names of the addresses that any project reserved in these; links."""
+    for _, addresses in store.collections(names.EVERY_PROJECT, "addresses"):
+        for address in addresses.values():
+            if address.get("subnetwork") in subnetworks:
                 yield names.relative(address["selfLink"])
 
 

@@ -82,15 +82,16 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
 
 
 def _users(cloud: Cloud, network: Document) -> Iterator[str]:
-    """Yield what stands in the way of deleting a network."""
+    """Yield what stands in the way of deleting a network, in whatever project."""
     link = network["selfLink"]
-    for _, instances in cloud.store.collections(cloud.project, "instances"):
+    for _, instances in cloud.store.collections(names.EVERY_PROJECT, "instances"):
         for instance in instances.values():
             if any(interface["network"] == link for interface in instance["networkInterfaces"]):
                 yield names.relative(instance["selfLink"])
-    for firewall in cloud.store.children(f"{cloud.project}/global/firewalls").values():
-        if firewall["network"] == link:
-            yield names.relative(firewall["selfLink"])
+    for _, firewalls in cloud.store.collections(names.EVERY_PROJECT, "firewalls"):
+        for firewall in firewalls.values():
+            if firewall["network"] == link:
+                yield names.relative(firewall["selfLink"])
     yield from reservations.in_subnetworks(cloud.store, network.get("subnetworks", ()))
     for subnetwork in map(names.relative, network.get("subnetworks", ())):
         if not beginnings.is_automatic(network, names.last(subnetwork)):

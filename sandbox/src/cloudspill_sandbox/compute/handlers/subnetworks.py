@@ -201,8 +201,8 @@ def _check_automatic(
 
 
 def _users(cloud: Cloud, document: Document) -> Iterator[Document]:
-    """Return the instances that have an interface in a subnetwork."""
-    for _, instances in cloud.store.collections(cloud.project, "instances"):
+    """Return the instances, of whatever project, that have an interface in a subnetwork."""
+    for _, instances in cloud.store.collections(names.EVERY_PROJECT, "instances"):
         for instance in instances.values():
             held = {interface["subnetwork"] for interface in instance["networkInterfaces"]}
             if document["selfLink"] in held:
