@@ -89,3 +89,16 @@ async def test_a_network_that_refuses_fails_the_operation_which_is_taken_back(
     assert "r" not in {rule.name for rule in network.topology.rules}
     await api.done("firewalls.insert", rule)
     assert "r" in {rule.name for rule in network.topology.rules}
+
+
+async def test_what_a_network_refused_is_not_what_it_goes_on_with(
+    api: Client, network: TroubledNetwork
+) -> None:
+    """Interfaces that are attached later may follow it, or it may even be in force: it is told of
+    the documents again, though they are those that it took last.
+    """
+    before, applied = network.topology, network.applied
+    network.failure = NetworkError("nft: out of memory")
+    await api.failed("firewalls.insert", {"name": "r", "allowed": [{"IPProtocol": "tcp"}]})
+    assert network.topology == before
+    assert network.applied == applied + 1

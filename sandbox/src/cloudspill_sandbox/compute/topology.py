@@ -119,6 +119,7 @@ class TopologyApplier:
             topology = self._updated(changed)
             if topology == self._applied:
                 return
+            self._applied = None  # what it goes by is unknown until it has taken this
             try:
                 await self._network.apply(topology)
             except BaseException:
