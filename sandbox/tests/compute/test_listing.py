@@ -69,6 +69,23 @@ async def test_a_page_goes_on_after_what_was_deleted_meanwhile(
     assert len(rest["items"]) == 2
 
 
+async def test_a_page_token_is_good_for_its_own_list(api: Client, disks: list[str]) -> None:
+    """https://google.aip.dev/158: the other arguments have to be the same."""
+    token = (await api.call("disks.list", maxResults=2))["nextPageToken"]
+    assert (await api.call("disks.list", pageToken=token))["items"]
+    for method, query in (
+        ("instances.list", {}),
+        ("disks.list", {"zone": "us-west1-a"}),
+        ("disks.aggregatedList", {}),
+        ("disks.list", {"orderBy": "creationTimestamp desc"}),
+    ):
+        refusal = await api.refused(method, pageToken=token, **query)
+        assert (refusal.status, refusal.reason) == (400, "invalid")
+        assert refusal.message == (
+            f"Invalid value for field 'pageToken': '{token}'. The page token is not valid."
+        )
+
+
 async def test_filters_are_applied_before_pages(api: Client, disks: list[str]) -> None:
     answer = await api.call("disks.list", filter="sizeGb > 12", maxResults=500)
     assert names_of(answer) == sorted(
@@ -125,6 +142,21 @@ async def test_aggregated_lists_name_every_scope(api: Client, disks: list[str]) 
             "data": [{"key": "scope", "value": "zones/us-east1-b"}],
         }
     }
+
+
+async def test_an_aggregated_list_names_scopes_of_every_kind_if_asked(
+    api: Client, disks: list[str]
+) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/v1/disks/aggregatedList"""
+    wanted = [d["name"] for d in (await api.call("disks.list", zone="us-west1-a"))["items"]]
+    answer = await api.call("disks.aggregatedList", includeAllScopes=True)
+    items = answer["items"]
+    assert [d["name"] for d in items["zones/us-west1-a"]["disks"]] == wanted
+    for scope in ("global", "regions/us-west1", "zones/us-east1-b"):
+        assert items[scope]["warning"]["code"] == "NO_RESULTS_ON_PAGE"
+    assert set(items) > set((await api.call("disks.aggregatedList"))["items"])
+    addresses = (await api.call("addresses.aggregatedList", includeAllScopes=True))["items"]
+    assert set(addresses) == set(items)
 
 
 async def test_aggregated_lists_have_pages(api: Client, disks: list[str]) -> None:

@@ -14,7 +14,7 @@ from cloudspill_sandbox.compute.service import compute_service
 from .conftest import Client
 
 ACTING = {
-    *("filter", "maxResults", "orderBy", "pageToken", "requestId"),
+    *("filter", "includeAllScopes", "maxResults", "orderBy", "pageToken", "requestId"),
     *("accessConfig", "autoDelete", "deletionProtection", "deviceName", "networkInterface"),
     *("forceCreate", "minimalAction", "mostDisruptiveAllowedAction", "noGracefulShutdown"),
     *("port", "queryPath", "start", "variableKey", "sourceImage", "sourceInstanceTemplate"),
@@ -22,7 +22,6 @@ ACTING = {
 IDLE = {
     "discardLocalSsd": "there are no local SSDs",
     "drainTimeoutSeconds": "there are no subnetworks for proxies",
-    "includeAllScopes": "every zone and region is always there",
     "guestFlush": "nothing here could do it (docs/fidelity.md)",
     "withExtendedNotifications": "of a kind of instances that the sandbox does not have",
 }

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cloudspill_sandbox.compute import names, refusals
+from cloudspill_sandbox.compute.catalogue.regions import REGIONS, ZONES
 from cloudspill_sandbox.compute.filters import Predicate, compile_filter
 from cloudspill_sandbox.engine.call import Call, Document
+from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.shapes import ANYTHING, Shape
 
 LARGEST_PAGE = 500
@@ -22,6 +24,13 @@ LARGEST_PAGE = 500
 
 _NEWEST_FIRST = "creationTimestamp desc"
 _FILTER_AND_ORDER = "Specifying both a list filter and sort order is not currently supported."
+EVERY_SCOPE = (
+    "global",
+    *(f"regions/{region}" for region in REGIONS),
+    *(f"zones/{zone}" for zone in ZONES),
+)
+"""What `includeAllScopes` asks for."""
+
 _NUMBER_ORDER = str.maketrans("0123456789", "9876543210")
 
 
@@ -34,7 +43,7 @@ def page(call: Call, kind: str, collection: str, documents: Iterable[Document]) 
         ApiError: 400 for a filter, order or page token that Google would refuse.
     """
     rows = [("", document) for document in filter(_predicate(call), documents)]
-    chosen, token = _cut(call, rows)
+    chosen, token = _cut(call, collection, rows)
     return _with_token(
         {
             "kind": f"compute#{kind}List",
@@ -56,23 +65,25 @@ def aggregated(
     """Return one page of an aggregated list, a warning for each scope without results.
 
     Args:
-        scopes: every visible scope, `zones/us-west1-b`.
+        scopes: where there can be any, `zones/us-west1-b`; all are named if the caller asks.
         documents: resources by scope.
 
     Raises:
         ApiError: as `page`.
     """
+    if call.query.get("includeAllScopes"):
+        scopes = EVERY_SCOPE
     holds = _predicate(call, "*", plural)
     rows = [
         (scope, document)
         for scope in scopes
         for document in filter(holds, documents.get(scope, ()))
     ]
-    chosen, token = _cut(call, rows)
+    collection = f"projects/{call.path['project']}/aggregated/{plural}"
+    chosen, token = _cut(call, collection, rows)
     items: dict[str, Document] = {}
     for scope, document in chosen:
         items.setdefault(scope, {plural: []})[plural].append(document)
-    collection = f"projects/{call.path['project']}/aggregated/{plural}"
     return _with_token(
         {
             "kind": f"compute#{kind}AggregatedList",
@@ -100,9 +111,12 @@ def _predicate(call: Call, *below: str) -> Predicate | None:
 
 
 def _cut(
-    call: Call, rows: list[tuple[str, Document]]
+    call: Call, collection: str, rows: list[tuple[str, Document]]
 ) -> tuple[list[tuple[str, Document]], str | None]:
-    """Return the rows of the asked page and the token of the next one."""
+    """Return the rows of the asked page and the token of the next one.
+
+    A token is good for the list that it came from, in the same order (https://google.aip.dev/158).
+    """
     order = call.query.get("orderBy") or "name"
     if call.query.get("orderBy") and (call.query.get("filter") or "").strip():
         raise refusals.invalid_value("orderBy", order, _FILTER_AND_ORDER)
@@ -112,10 +126,14 @@ def _cut(
         )
     keyed = sorted(((_key(order, *row), row) for row in rows), key=lambda pair: pair[0])
     if text := call.query.get("pageToken"):
-        after = _read_token(text)
+        parts = _read_token(text)
+        if parts[:2] != [collection, order]:
+            raise _bad_token(text)
+        after = tuple(parts[2:])
         keyed = [pair for pair in keyed if pair[0] > after]
     size = call.query.get("maxResults") or LARGEST_PAGE
-    token = _write_token(keyed[size - 1][0]) if len(keyed) > size else None
+    more = len(keyed) > size
+    token = _write_token(collection, order, keyed[size - 1][0]) if more else None
     return [row for _, row in keyed[:size]], token
 
 
@@ -127,18 +145,23 @@ def _key(order: str, scope: str, document: Document) -> tuple[str, ...]:
     return (made.translate(_NUMBER_ORDER), scope, document["name"])
 
 
-def _write_token(key: tuple[str, ...]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+def _write_token(collection: str, order: str, key: tuple[str, ...]) -> str:
+    return base64.urlsafe_b64encode(json.dumps((collection, order, *key)).encode()).decode()
 
 
-def _read_token(text: str) -> tuple[str, ...]:
+def _read_token(text: str) -> list[str]:
+    """Return the collection, the order, and the key of the last row that was shown."""
     try:
-        key = json.loads(base64.urlsafe_b64decode(text))
+        parts = json.loads(base64.urlsafe_b64decode(text))
     except (binascii.Error, ValueError):
-        key = None
-    if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
-        raise refusals.invalid_value("pageToken", text, "The page token is not valid.")
-    return tuple(key)
+        parts = None
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise _bad_token(text)
+    return parts
+
+
+def _bad_token(text: str) -> ApiError:
+    return refusals.invalid_value("pageToken", text, "The page token is not valid.")
 
 
 def _with_token(document: Document, token: str | None) -> Document:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloudspill_sandbox.compute import refusals
-from cloudspill_sandbox.compute.catalogue.regions import REGIONS, ZONES
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods
-from cloudspill_sandbox.compute.listing import aggregated, page
+from cloudspill_sandbox.compute.listing import EVERY_SCOPE, aggregated, page
 from cloudspill_sandbox.compute.lookup import found, regional, worldwide, zonal
 from cloudspill_sandbox.engine.call import Call, Document, Reply
 
@@ -44,12 +43,11 @@ def _methods(locate: _Locate) -> Methods:
 
 
 async def _aggregate(cloud: Cloud, call: Call) -> Document:
-    scopes = ["global", *(f"regions/{r}" for r in REGIONS), *(f"zones/{z}" for z in ZONES)]
     everywhere = {
         scope: cloud.store.children(f"{cloud.project}/{scope}/operations").values()
-        for scope in scopes
+        for scope in EVERY_SCOPE
     }
-    return aggregated(call, "operation", "operations", scopes, everywhere)
+    return aggregated(call, "operation", "operations", EVERY_SCOPE, everywhere)
 
 
 ZONE_METHODS = _methods(zonal)
