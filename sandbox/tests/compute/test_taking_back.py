@@ -102,3 +102,59 @@ async def test_an_address_made_anew_is_in_nobodys_use(api: Client, begin: Begin,
     anew = await reserved()
     assert (anew["status"], "users" in anew) == ("RESERVED", False)
     assert "accessConfigs" not in (await api.instance())["networkInterfaces"][0]
+
+
+async def two_subnetworks(api: Client) -> None:
+    """Make the network `own` with the subnetworks `a` and `b`."""
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    for name, ip_range in (("a", "10.9.4.0/28"), ("b", "10.9.5.0/28")):
+        body = {"name": name, "network": "global/networks/own", "ipCidrRange": ip_range}
+        await api.done("subnetworks.insert", body)
+
+
+async def moving(api: Client, begin: Begin) -> Failing:
+    """Begin to move the instance into the subnetwork `b`."""
+    (nic,) = (await api.instance())["networkInterfaces"]
+    there = {"network": "global/networks/own", "subnetwork": "regions/us-west1/subnetworks/b"}
+    body = there | {"fingerprint": nic["fingerprint"]}
+    return await begin("instances.updateNetworkInterface", body, **VM, **NIC)
+
+
+@pytest.mark.parametrize("left", ["subnetworks", "networks"])
+async def test_what_an_instance_moves_out_of_is_there_when_it_comes_back(
+    api: Client, begin: Begin, spec: Any, left: str
+) -> None:
+    """What is used cannot be deleted: https://cloud.google.com/vpc/docs/create-modify-vpc-networks."""
+    await two_subnetworks(api)
+    await api.done("networks.insert", {"name": "left"})  # automatic subnetworks go with it
+    home = {"subnetworks": {"subnetwork": "a"}, "networks": {"network": "left"}}[left]
+    at = (
+        {"subnetwork": "regions/us-west1/subnetworks/a"}
+        if left == "subnetworks"
+        else {"network": "global/networks/left"}
+    )
+    await api.done("instances.insert", spec(networkInterfaces=[at]))
+    await api.done("instances.stop", **VM)
+    before = await api.instance()
+    failing = await moving(api, begin)
+    refusal = await api.refused(f"{left}.delete", **home)
+    assert refusal.reason == "resourceInUseByAnotherResource"
+    assert refusal.message.endswith("/instances/vm'")
+    await failing.ends()
+    assert (await api.instance())["networkInterfaces"] == before["networkInterfaces"]
+    await api.done("instances.start", **VM)
+
+
+async def test_what_an_instance_has_moved_out_of_may_go(
+    api: Client, late: LateFailure, begin: Begin, spec: Any
+) -> None:
+    await two_subnetworks(api)
+    nic = {"subnetwork": "regions/us-west1/subnetworks/a"}
+    await api.done("instances.insert", spec(networkInterfaces=[nic]))
+    await api.done("instances.stop", **VM)
+    failing = await moving(api, begin)
+    await failing.ends()
+    (nic,) = (await api.instance())["networkInterfaces"]
+    there = {"subnetwork": "regions/us-west1/subnetworks/b", "fingerprint": nic["fingerprint"]}
+    await api.done("instances.updateNetworkInterface", there, **VM, **NIC)
+    await api.done("subnetworks.delete", subnetwork="a")

@@ -11,6 +11,8 @@ anew under the same name nor a later operation on the same part is taken for the
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
 from cloudspill_sandbox.compute import machines, names, refusals
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -21,6 +23,20 @@ INTERFACES = "networkInterfaces"
 def disk(device: str) -> str:
     """Return what the disk of a device is called as a part."""
     return f"disks/{device}"
+
+
+def leaving(subnetwork: str) -> str:
+    """Return what the interface that moves out of a subnetwork, a link, is called as a part."""
+    return f"leaving/{names.relative(subnetwork)}"
+
+
+def leavers(store: Store, subnetworks: Collection[str]) -> Iterator[str]:
+    """Yield the instances that move out of these, links of them; a move that fails brings back."""
+    left = {leaving(subnetwork) for subnetwork in subnetworks}
+    for collection, instances in store.collections(names.EVERY_PROJECT, "instances"):
+        for key, instance in instances.items():
+            if not left.isdisjoint(parts(store, instance)):
+                yield f"{collection}/{key}"
 
 
 def begin(tx: Transaction, name: str, part: str, operation: str) -> None:

@@ -133,11 +133,13 @@ async def _update(cloud: Cloud, call: Call) -> Document:
                 f"The instance must be stopped to move its interfaces; it is {instance['status']}"
             )
         under_way.check_none(tx, instance, under_way.INTERFACES)
+        parts = (under_way.INTERFACES, under_way.leaving(before["subnetwork"]))
         moved = _replaced(instance, after)
         tx.put(name, moved)
         take_back = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "updateNetworkInterface", name)
-        under_way.begin(tx, name, under_way.INTERFACES, operation)
+        for part in parts:
+            under_way.begin(tx, name, part, operation)
     left, taken = topology.nics(cloud.store, instance), topology.nics(cloud.store, moved)
 
     async def leave() -> None:
@@ -147,7 +149,8 @@ async def _update(cloud: Cloud, call: Call) -> Document:
         await cloud.topology.settle()
 
     def done(tx: Transaction) -> None:
-        under_way.end(tx, name, under_way.INTERFACES, operation)
+        for part in parts:
+            under_way.end(tx, name, part, operation)
         # Not before: whoever gets the address next makes a namespace of the same name.
         interfaces.release_strays(cloud.store, tx, name)
 

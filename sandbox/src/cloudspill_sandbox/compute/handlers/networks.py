@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cloudspill_sandbox.compute import beginnings, documents, names, refusals, reservations
+from cloudspill_sandbox.compute import (
+    beginnings,
+    documents,
+    names,
+    refusals,
+    reservations,
+    under_way,
+)
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
 from cloudspill_sandbox.compute.lookup import found, worldwide
@@ -88,6 +95,7 @@ def _users(cloud: Cloud, network: Document) -> Iterator[str]:
         for instance in instances.values():
             if any(interface["network"] == link for interface in instance["networkInterfaces"]):
                 yield names.relative(instance["selfLink"])
+    yield from under_way.leavers(cloud.store, network.get("subnetworks", ()))
     for _, firewalls in cloud.store.collections(names.EVERY_PROJECT, "firewalls"):
         for firewall in firewalls.values():
             if firewall["network"] == link:

@@ -15,6 +15,7 @@ from cloudspill_sandbox.compute import (
     refusals,
     reservations,
     subnetwork_ranges,
+    under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
@@ -228,6 +229,8 @@ def _reaches_beyond(cloud: Cloud, document: Document, narrow: ipaddress.IPv4Netw
 def _check_unused(cloud: Cloud, name: str, document: Document) -> None:
     for instance in _users(cloud, document):
         raise refusals.in_use("subnetwork", name, names.relative(instance["selfLink"]))
+    for instance_name in under_way.leavers(cloud.store, [document["selfLink"]]):
+        raise refusals.in_use("subnetwork", name, instance_name)
     for address in reservations.in_subnetworks(cloud.store, [document["selfLink"]]):
         raise refusals.in_use("subnetwork", name, address)
 
