@@ -14,7 +14,7 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.names import relative
 from cloudspill_sandbox.engine.store import Store
 from cloudspill_sandbox.network.memory import MemoryNetwork
-from cloudspill_sandbox.runtime.interface import MachineError
+from cloudspill_sandbox.runtime.interface import MachineError, VolumeError
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
 from .conftest import Client, MakeCloud, eventually
@@ -45,6 +45,26 @@ async def kill(cloud: Cloud) -> None:
     """End a life without any of the courtesies of stop()."""
     await cloud.operations.stop(grace=0)
     cloud.store.close()
+
+
+async def test_a_volume_that_could_not_be_removed_goes_in_the_next_life(
+    make_cloud: MakeCloud,
+    client_of: ClientOf,
+    spec: Any,
+    runtime: MemoryRuntime,
+    database: Path,
+) -> None:
+    first = await make_cloud(database)
+    client = client_of(first)
+    await client.done("instances.insert", spec("stays"))
+    kept = runtime.made_volumes()
+    runtime.failures["boot"] = MachineError("no memory")
+    runtime.failures["delete_volume"] = VolumeError("it resists")
+    await client.failed("instances.insert", spec("vm"))
+    assert kept < runtime.made_volumes()
+    await kill(first)
+    await make_cloud(database)
+    assert runtime.made_volumes() == kept
 
 
 async def test_what_ran_runs_again_with_disk_and_addresses(

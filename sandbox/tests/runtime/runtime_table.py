@@ -249,7 +249,6 @@ class RuntimeTable:
 
     async def test_what_is_not_there(self, lab: Lab) -> None:
         runtime = lab.runtime
-        assert runtime.base_volumes() == {BASE}
         assert not runtime.is_running("4711")
         await runtime.shut_down("4711", 30)
         await runtime.power_off("4711")
@@ -271,6 +270,7 @@ class RuntimeTable:
                 await refused
 
     async def test_a_volume_s_name_is_taken_once(self, lab: Lab) -> None:
+        others = lab.runtime.made_volumes()
         await lab.runtime.create_volume("data", None, 10)
         for taken in ("data", BASE):
             with pytest.raises(VolumeError, match=f"volume {taken} exists"):
@@ -279,7 +279,10 @@ class RuntimeTable:
                 await lab.runtime.freeze_volume(taken, BASE)
         with pytest.raises(VolumeError, match=f"volume {BASE} ships with the runtime"):
             await lab.runtime.delete_volume(BASE)
+        await lab.runtime.create_volume("copy", "data", 10)
+        assert lab.runtime.made_volumes() == others | {"data", "copy"}
         await lab.runtime.delete_volume("data")
+        assert lab.runtime.made_volumes() == others | {"copy"}
         await lab.runtime.create_volume("data", None, 10)
 
     async def test_copies_hold_what_was_on_the_disk_at_that_moment(self, lab: Lab) -> None:

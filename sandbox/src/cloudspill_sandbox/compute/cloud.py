@@ -150,6 +150,7 @@ class Cloud:
             self.topology.cut(name, sides)
         await recovery.take_up_running(self, self._machine_exited)
         await recovery.settle_operations(self)
+        await recovery.forget_strays(self)
         await recovery.detach_strangers(self)
         await self.topology.settle()
         self.lifetimes.everything_changed()

@@ -158,6 +158,13 @@ async def _settle_disks(cloud: Cloud, pending: dict[str, Document]) -> None:
                     cloud.operations.fail(tx, operation, refusal)
 
 
+async def forget_strays(cloud: Cloud) -> None:
+    """Remove volumes that no disk, snapshot or image has; an earlier life could not."""
+    known = {volume_of(document) for kind in _UNFINISHED for _, document in _documents(cloud, kind)}
+    for volume in cloud.runtime.made_volumes() - known:
+        await _discard(cloud, volume)
+
+
 async def detach_strangers(cloud: Cloud) -> None:
     """Remove the interfaces of instances that are not there: the operations' ends came before."""
     await cloud.network.retain(
@@ -208,7 +215,7 @@ async def _discard(cloud: Cloud, volume: str) -> None:
     try:
         await cloud.runtime.delete_volume(volume)
     except VolumeError:
-        logger.exception("volume %s of an interrupted operation stays behind", volume)
+        logger.exception("volume %s, which nothing needs any more, stays behind", volume)
 
 
 def _interrupted(operation: Document, went_off: Container[str]) -> str:

@@ -129,8 +129,8 @@ class Runtime(Protocol):
     async def stop(self) -> None:
         """Stop every machine (shutdown scripts run, bounded) and unmount; volumes stay."""
 
-    def base_volumes(self) -> frozenset[str]:
-        """Ids of the read-only volumes that ship with the runtime, for example `debian-12`."""
+    def made_volumes(self) -> frozenset[str]:
+        """Ids of the volumes that were made and not deleted since, in earlier lives too."""
 
     async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
         """Make a writable volume, empty or with the content of another (base, frozen or writable).

@@ -109,9 +109,9 @@ class PodmanRuntime:
         finally:
             self._image_in_use.close()
 
-    def base_volumes(self) -> frozenset[str]:
-        """Ids of the read-only volumes: `debian-12`."""
-        return self._volumes.bases
+    def made_volumes(self) -> frozenset[str]:
+        """Ids of the volumes that were made and not deleted since; see `Runtime`."""
+        return self._volumes.made
 
     async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
         """Make a writable volume, empty or with the content of another; see `Runtime`."""

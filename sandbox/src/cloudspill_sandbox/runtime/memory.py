@@ -20,6 +20,7 @@ from cloudspill_sandbox.runtime.interface import (
     check_shared,
 )
 
+_BASE = "debian-12"
 _BOOTS_KEPT = 100
 
 
@@ -51,7 +52,7 @@ class MemoryRuntime:
 
     def __init__(self, volumes: MutableMapping[str, MemoryVolume] | None = None) -> None:
         self.volumes = {} if volumes is None else volumes
-        self.volumes["debian-12"] = MemoryVolume({"/etc/os-release": "12"}, frozen=True)
+        self.volumes[_BASE] = MemoryVolume({"/etc/os-release": "12"}, frozen=True)
         self.running: dict[str, MachineSpec] = {}
         self.boots: list[str] = []
         """Ids of the machines that booted last, each time."""
@@ -80,9 +81,9 @@ class MemoryRuntime:
         self.running.clear()
         self.suspended.clear()
 
-    def base_volumes(self) -> frozenset[str]:
-        """Return `debian-12`."""
-        return frozenset({"debian-12"})
+    def made_volumes(self) -> frozenset[str]:
+        """Ids of the volumes that were made and not deleted since."""
+        return frozenset(self.volumes) - {_BASE}
 
     async def create_volume(self, volume: str, source: str | None, size_gb: int) -> None:
         """Make a volume with the source's files."""
@@ -102,14 +103,14 @@ class MemoryRuntime:
 
     async def stored_bytes(self, volume: str) -> int:
         """Return what the files take that are not those of the base volume."""
-        base = self.volumes["debian-12"].files
+        base = self.volumes[_BASE].files
         files = self._volume(volume).files
         return sum(len(text) for path, text in files.items() if base.get(path) != text)
 
     async def delete_volume(self, volume: str) -> None:
         """Remove a volume; what was copied from it keeps its files. No error when it is gone."""
         self._fail("delete_volume")
-        if volume in self.base_volumes():
+        if volume == _BASE:
             raise VolumeError(f"volume {volume} ships with the runtime")
         if any(spec.has(volume) for spec in self.running.values()):
             raise VolumeError(f"volume {volume} is in use")

@@ -84,9 +84,10 @@ class VolumeStore:
         self._collect()
 
     @property
-    def bases(self) -> frozenset[str]:
-        """Ids of the read-only volumes that ship with the store."""
-        return frozenset(self._bases)
+    def made(self) -> frozenset[str]:
+        """Ids of all volumes but those that ship with the store."""
+        with self._lock:
+            return frozenset(each.volume for each in self._layers.values() if each.volume)
 
     def create(
         self, volume: str, source: str | None, size_gb: int, *, live_since: float | None = None
