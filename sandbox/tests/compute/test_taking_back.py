@@ -12,6 +12,7 @@ import pytest
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.faults.interface import NoFaults
+from cloudspill_sandbox.network.memory import MemoryNetwork
 
 from .conftest import Client, MakeCloud, idle
 
@@ -158,3 +159,55 @@ async def test_what_an_instance_has_moved_out_of_may_go(
     there = {"subnetwork": "regions/us-west1/subnetworks/b", "fingerprint": nic["fingerprint"]}
     await api.done("instances.updateNetworkInterface", there, **VM, **NIC)
     await api.done("subnetworks.delete", subnetwork="a")
+
+
+RULE = {"name": "web", "network": "global/networks/own", "allowed": [{"IPProtocol": "tcp"}]}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_firewall_rule_does_not_come_back_when_its_network_has_gone(
+    api: Client, begin: Begin, network: MemoryNetwork, anew: bool
+) -> None:
+    own = {"name": "own", "autoCreateSubnetworks": False}
+    await api.done("networks.insert", own)
+    await api.done("firewalls.insert", RULE)
+    failing = await begin("firewalls.delete", firewall="web")
+    await api.done("networks.delete", network="own")
+    if anew:
+        await api.done("networks.insert", own)
+    await failing.ends()
+    assert (await api.refused("firewalls.get", firewall="web")).status == 404
+    assert "web" not in {rule.name for rule in network.topology.rules}
+
+
+async def test_a_firewall_rule_does_not_go_back_to_a_network_that_has_gone(
+    api: Client, begin: Begin
+) -> None:
+    await api.done("networks.insert", {"name": "own", "autoCreateSubnetworks": False})
+    await api.done("firewalls.insert", RULE)
+    elsewhere = RULE | {"network": "global/networks/default"}
+    failing = await begin("firewalls.update", elsewhere, firewall="web")
+    await api.done("networks.delete", network="own")
+    await failing.ends()
+    rule = await api.call("firewalls.get", firewall="web")
+    assert rule["network"].endswith("/global/networks/default")
+
+
+async def test_the_address_of_an_instance_that_moves_is_not_released_before_it_has(
+    api: Client, begin: Begin, spec: Any, network: MemoryNetwork
+) -> None:
+    """The answer: https://github.com/googleapis/google-cloud-java/issues/9312."""
+    await two_subnetworks(api)
+    await api.done("addresses.insert", {"name": "front"})
+    natted = {"accessConfigs": [{"natIP": "198.19.0.2"}]}
+    nic = natted | {"subnetwork": "regions/us-west1/subnetworks/a"}
+    await api.done("instances.insert", spec(networkInterfaces=[nic]))
+    await api.done("instances.stop", **VM)
+    before = (await api.instance())["networkInterfaces"]
+    failing = await moving(api, begin)
+    refusal = await api.refused("addresses.delete", address="front")
+    assert (refusal.status, refusal.reason) == (400, "resourceNotReady")
+    await failing.ends()
+    assert (await api.instance())["networkInterfaces"] == before
+    assert before[0]["networkIP"] in api.documents()["leases"]
+    await api.done("addresses.delete", address="front")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloudspill_sandbox.compute import documents
+from cloudspill_sandbox.compute import documents, names
 from cloudspill_sandbox.compute.operations import Writes
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -20,14 +20,22 @@ _FINGERPRINT = "fingerprint"
 _ID = "id"
 
 
-def rollback(store: Store, tx: Transaction) -> Writes:
+def rollback(store: Store, tx: Transaction, *, needs: str = "") -> Writes:
     """Return what takes back all that a transaction has written so far.
 
     Call it before the operation is opened, which shall stay.
+
+    Args:
+        needs: link of what these documents point to as they were before, and which nobody keeps
+            for them meanwhile; where it is gone they stay as they are.
     """
     changes = [_Change(name, store.get(name), after) for name, after in tx.writes.items()]
+    ground = names.relative(needs)
+    identity = _identity(store, ground)
 
     def take_back(later: Transaction) -> None:
+        if _identity(later, ground) != identity:
+            return
         if all(change.stands(later) for change in changes):
             for change in changes:
                 change.take_back(later)
@@ -69,6 +77,11 @@ class _Change:
         elif _FINGERPRINT in self.before:
             rest |= {_FINGERPRINT: self.before[_FINGERPRINT]}
         tx.put(self.name, rest)
+
+
+def _identity(store: Store | Transaction, name: str) -> object:
+    """Return the id of what has this name, None where nothing has."""
+    return (store.get(name) or {}).get(_ID)
 
 
 def _content(document: Document) -> Document:

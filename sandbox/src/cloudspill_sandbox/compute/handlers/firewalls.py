@@ -44,7 +44,7 @@ async def _replace(cloud: Cloud, call: Call, kind: str) -> Document:
         base = {key: current[key] for key in firewall_rules.FIXED if key in current}
         body = call.body if kind == "update" else firewall_rules.merged(current, call.body)
         tx.put(name, base | firewall_rules.checked(cloud, tx, body))
-        failed = rollback(cloud.store, tx)
+        failed = rollback(cloud.store, tx, needs=current["network"])
         operation = cloud.operations.open(tx, call, kind, name)
     return await cloud.operations.perform(operation, _apply(cloud, kind, failed))
 
@@ -54,7 +54,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
     with cloud.transaction() as tx:
         target = found(tx, name)
         tx.delete(name)
-        failed = rollback(cloud.store, tx)
+        failed = rollback(cloud.store, tx, needs=target["network"])
         operation = cloud.operations.open(tx, call, "delete", name, target["id"])
     return await cloud.operations.perform(operation, _apply(cloud, "delete", failed))
 
