@@ -11,6 +11,7 @@ from cloudspill_sandbox.compute import (
     quotas,
     refusals,
     reservations,
+    under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, labels, reading
@@ -53,6 +54,7 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
         operation = cloud.operations.open(tx, call, "delete", name)
         leases.release(tx, document["address"])
         if user:
+            _check_at_rest(tx, user)
             leases.take(tx, document["address"], user)
             _give_back(tx, user)
         tx.delete(name)
@@ -61,10 +63,20 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
     return found(cloud.store, operation)
 
 
+def _check_at_rest(tx: Transaction, user: str) -> None:
+    """Return unless an instance is being moved, which would come back with its address as it was.
+
+    Raises:
+        ApiError: 400 resourceNotReady.
+    """
+    if instance := tx.get(user):
+        under_way.check_none(tx, instance, under_way.INTERFACES)
+
+
 def _give_back(tx: Transaction, user: str) -> None:
-    """Take what is ephemeral from an instance that is off, as a stop would have."""
+    """Take what is ephemeral from an instance that is off, as a stop or suspension would have."""
     instance = tx.get(user)
-    if instance and instance["status"] == "TERMINATED":
+    if instance and instance["status"] in {"SUSPENDED", "TERMINATED"}:
         tx.put(user, interfaces.without_ephemeral(tx, user, instance))
 
 
