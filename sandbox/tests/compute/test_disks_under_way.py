@@ -218,3 +218,15 @@ async def test_an_instance_made_anew_under_the_name_is_not_the_one_that_was_to_g
     assert await _devices(api, runtime) == (["first"], ["first"])
     assert (await api.call("disks.get", disk="second"))["users"]
     await api.done("instances.stop", instance="vm")
+
+
+async def test_an_instance_made_anew_under_the_name_keeps_its_disk_of_that_device_name(
+    api: Client, runtime: MemoryRuntime, spec: Any, preempted: Begin
+) -> None:
+    detaching, gate = await preempted("detachDisk")
+    await api.done("instances.insert", spec())
+    await api.done("instances.attachDisk", _attached("second", deviceName="first"), instance="vm")
+    gate.set()
+    assert "is gone" in (await detaching)["error"]["errors"][0]["message"]
+    assert await _devices(api, runtime) == (["first"], ["first"])
+    assert (await api.call("disks.get", disk="second"))["users"]
