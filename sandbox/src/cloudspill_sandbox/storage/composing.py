@@ -26,7 +26,9 @@ from cloudspill_sandbox.storage.objects import (
     checked_name,
     checked_settings,
     is_full,
+    is_live,
     media_type,
+    place_of,
     resource,
     version_of,
 )
@@ -60,8 +62,9 @@ async def compose(cloud: StorageCloud, call: Call) -> Document:
         version = versions.new_version(cloud, bucket["name"], name, settings, fields)
         with cloud.store.transaction() as tx:
             removed = versions.write(cloud, tx, version, conditions, call.principal)
+            bucket = found(tx, bucket["name"])
             if request.get("deleteSourceObjects"):
-                removed += _retired(cloud, tx, bucket, sources, version)
+                removed += _deleted(cloud, tx, bucket, sources)
     except BaseException:
         cloud.blobs.remove(content)
         raise
@@ -98,17 +101,23 @@ def _joined(cloud: StorageCloud, content: str, files: Sequence[BinaryIO]) -> Doc
     return digest.fields() | {CONTENT: content}
 
 
-def _retired(
-    cloud: StorageCloud,
-    tx: Transaction,
-    bucket: Document,
-    sources: Sequence[Document],
-    version: Document,
+def _deleted(
+    cloud: StorageCloud, tx: Transaction, bucket: Document, sources: Sequence[Document]
 ) -> list[str]:
-    """Delete the sources that are live and not what was just written."""
+    """Delete the versions that were read for good; return the contents that are to be removed.
+
+    Object Versioning does not keep them ("Cost considerations" in
+    https://docs.cloud.google.com/storage/docs/composing-objects). What was written under their
+    names since they were read stays.
+
+    Raises:
+        ApiError: 403, a hold or the retention policy keeps one.
+    """
     removed = []
-    for source in {source["name"]: source for source in sources}.values():
-        live = tx.get(object_name(bucket["name"], source["name"]))
-        if live is not None and source["name"] != version["name"]:
-            removed += versions.retire(cloud, tx, bucket, live)
+    for source in sources:
+        version = version_of(tx, bucket["name"], source["name"], source["generation"])
+        if version is not None:
+            versions.check_not_kept(cloud, bucket, version)
+            tx.delete(place_of(version, live=is_live(tx, version)))
+            removed.append(version[CONTENT])
     return removed
