@@ -222,6 +222,21 @@ async def test_an_instance_that_a_client_is_at_is_taken_back_afterwards(
     assert (data["name"], "users" in data) == ("data", False)
 
 
+async def test_a_disk_that_a_client_copies_is_taken_back_afterwards(
+    rolling: Client, late: LateStockOut
+) -> None:
+    late.deletions.set()
+    late.held = "disks.createSnapshot.freeze"
+    await rolling.call("disks.createSnapshot", {"name": "s"}, disk="vm-01")
+    late.told.set()
+    await idle()
+    assert names_of(await listed(rolling)) == ["vm-01"]
+    late.let_go.set()
+    await eventually(lambda: "bulkInserts" not in rolling.documents())
+    assert await listed(rolling) == []
+    assert (await rolling.call("snapshots.get", snapshot="s"))["status"] == "READY"
+
+
 async def test_another_instance_of_the_name_is_not_taken_back(
     rolling: Client, late: LateStockOut, spec: Any
 ) -> None:

@@ -66,4 +66,5 @@ async def test_a_disk_whose_deletion_failed_can_be_used_again(
     runtime.failures["delete_volume"] = VolumeError("busy")
     runtime.may_remove.set()
     assert "busy" in str((await ended)["error"])
-    assert (await api.call("disks.get", disk="shared"))["status"] == "READY"
+    assert (await api.call("disks.get", disk="a"))["status"] == "READY"
+    await api.done("instances.start", instance="a")

@@ -91,6 +91,13 @@ def check_not_read(cloud: Cloud, source: Document) -> None:
         raise refusals.in_use(kind, names.relative(source["selfLink"]), copy)
 
 
+async def not_read(cloud: Cloud, source: Document) -> None:
+    """Return when nothing is being made from a disk, snapshot or image any more."""
+    kind = source["kind"].removeprefix("compute#")
+    while copy := next(_made_from(cloud, kind, source["id"]), None):
+        await cloud.watchers.changed([copy])
+
+
 def _made_from(cloud: Cloud, kind: str, source_id: str) -> Iterator[str]:
     """Yield the relative names of what is being made from a source, in whatever project."""
     field = f"source{kind.capitalize()}Id"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import machines, names, removal, scheduling
+from cloudspill_sandbox.compute import disks, machines, names, removal, scheduling
 from cloudspill_sandbox.compute.operations import Step, Work, nothing
 from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.store import Store, Transaction
@@ -49,10 +49,17 @@ def stop(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
     )
 
 
+def begin_deletion(tx: Transaction, name: str) -> list[Document]:
+    """Write an instance STOPPING, and DELETING the disks that go with it; return those."""
+    disks.write_status(tx, name, "STOPPING")
+    return removal.mark(tx, name)
+
+
 def delete(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
-    """Return what deletes an instance that was written STOPPING, and the disks that go with it."""
+    """Return what deletes an instance and the disks that go with it, after `begin_deletion`."""
     machine = machines.Machine(cloud, name)
     going: list[Document] = []
+    gone: set[str] = set()
 
     async def shut_down() -> None:
         await machine.shut_down(graceful=graceful)
@@ -60,14 +67,15 @@ def delete(cloud: Cloud, name: str, *, graceful: bool = True) -> Work:
     async def remove() -> None:
         await machine.disconnect()
         with cloud.transaction() as tx:
-            going.extend(removal.mark(cloud, tx, name))
-        await removal.delete_volumes(cloud, going)
+            removal.detach_shared(cloud, tx, name)
+            going.extend(removal.mark(tx, name))
+        await removal.delete_volumes(cloud, going, gone)
 
     def done(tx: Transaction) -> None:
         removal.delete_documents(cloud, tx, name, going)
 
     def failed(tx: Transaction) -> None:
-        removal.unmark(tx, machine.document)
+        removal.unmark(tx, name, gone)
         machines.as_it_is(cloud, tx, name)
 
     return Work(
@@ -109,7 +117,10 @@ async def end_by_system(
         instance = tx.get(name)
         if instance is None or instance["status"] != "RUNNING":
             return None
-        tx.put(name, instance | {"status": "STOPPING"})
+        if deletes:
+            begin_deletion(tx, name)
+        else:
+            disks.write_status(tx, name, "STOPPING")
         operation = open_by_system(cloud, tx, kind, name, message)
     await cloud.operations.perform(operation, (delete if deletes else stop)(cloud, name))
     return operation

@@ -87,7 +87,8 @@ async def settle_operations(cloud: Cloud) -> None:
             with cloud.transaction() as tx:
                 if instance["id"] in half_made:
                     bulk_groups.claim(tx, name, half_made)
-                going = removal.mark(cloud, tx, name)
+                removal.detach_shared(cloud, tx, name)
+                going = removal.mark(tx, name)
             await _remove(cloud, name, going)
         elif name in inserts:
             await _remove(cloud, name, removal.half_made(cloud.store, instance))

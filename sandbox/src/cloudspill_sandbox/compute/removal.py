@@ -6,10 +6,10 @@ In this order a sandbox that dies in between still knows what it has to remove.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
-from cloudspill_sandbox.compute import disks, interfaces, machines, names, under_way
+from cloudspill_sandbox.compute import copies, disks, interfaces, machines, names, under_way
 from cloudspill_sandbox.compute.together import all_ended
 from cloudspill_sandbox.compute.volumes import volume_of
 from cloudspill_sandbox.engine.call import Document
@@ -21,18 +21,7 @@ if TYPE_CHECKING:
 GUEST_ATTRIBUTES = "guestAttributes"
 """Collection of the guest attributes, one document an instance id."""
 
-
-def auto_deleted(store: Store | Transaction, instance: Document) -> list[Document]:
-    """Return the disks that go with an instance; `mark` came before.
-
-    One that is being attached or detached stays.
-    """
-    coming_or_going = under_way.parts(store, instance)
-    return [
-        disk
-        for disk, attached in _disks(store, instance)
-        if attached["autoDelete"] and under_way.disk(attached["deviceName"]) not in coming_or_going
-    ]
+_DELETING = "DELETING"
 
 
 def half_made(store: Store | Transaction, instance: Document) -> list[Document]:
@@ -46,51 +35,91 @@ def _disks(store: Store | Transaction, instance: Document) -> Iterator[tuple[Doc
             yield disk, attached
 
 
-def mark(cloud: Cloud, tx: Transaction, name: str) -> list[Document]:
-    """Write DELETING on the disks that go with an instance, so that nobody attaches them now.
+def mark(tx: Transaction, name: str) -> list[Document]:
+    """Write DELETING on the disks that go with an instance, so that nobody has a use for them now.
+
+    One that others use too stays, and so does one that is being attached or detached: when the
+    machine is off that may have changed, and this is called again.
 
     Returns:
-        Those disks.
+        Those that go, from an earlier call too.
     """
-    _detach_shared(cloud, tx, name)
     instance = tx.get(name)
-    going = auto_deleted(tx, instance) if instance else []
+    going = list(_going(tx, instance)) if instance else []
     for disk in going:
-        disks.write_status(tx, names.relative(disk["selfLink"]), "DELETING")
+        disks.write_status(tx, names.relative(disk["selfLink"]), _DELETING)
     return going
 
 
-def unmark(tx: Transaction, instance: Document) -> None:
-    """Write READY on what `mark` marked: the instance stays."""
-    for disk in auto_deleted(tx, instance):
-        if disk["status"] == "DELETING":
-            disks.write_status(tx, names.relative(disk["selfLink"]), "READY")
+def _going(tx: Transaction, instance: Document) -> Iterator[Document]:
+    coming_or_going = under_way.parts(tx, instance)
+    for disk, attached in _disks(tx, instance):
+        free = under_way.disk(attached["deviceName"]) not in coming_or_going
+        own = attached["autoDelete"] and free and not _others(disk, instance)
+        if own or disk["status"] == _DELETING:
+            yield disk
 
 
-def _detach_shared(cloud: Cloud, tx: Transaction, name: str) -> None:
-    """Detach from an instance the disks that others use too: the last user takes them along.
+def _others(disk: Document, instance: Document) -> set[str]:
+    """Return links of the other instances that use a disk."""
+    return set(disk.get("users", ())) - {instance["selfLink"]}
 
-    https://cloud.google.com/compute/docs/disks/sharing-disks-between-vms.
+
+def unmark(tx: Transaction, name: str, gone: Container[str]) -> None:
+    """Write what became of the marked disks of an instance that stays: READY, or gone (ids).
+
+    What has no volume any more is no disk of the instance either, which could not start with it.
     """
     instance = tx.get(name)
     if instance is None:
         return
-    shared = {
-        attached["source"]
-        for disk, attached in _disks(tx, instance)
-        if set(disk.get("users", ())) - {instance["selfLink"]}
-    }
-    if not shared:
-        return
-    for source in shared:
-        disks.let_go(cloud, tx, names.relative(source), name)
-    left = [attached for attached in instance["disks"] if attached["source"] not in shared]
-    tx.put(name, instance | {"disks": left})
+    for disk, _ in list(_disks(tx, instance)):
+        if disk["status"] != _DELETING:
+            continue
+        if disk["id"] in gone:
+            tx.delete(names.relative(disk["selfLink"]))
+            _take_from(tx, name, {disk["selfLink"]})
+        else:
+            disks.write_status(tx, names.relative(disk["selfLink"]), "READY")
 
 
-async def delete_volumes(cloud: Cloud, going: list[Document]) -> None:
-    """Remove the volumes of disks, as many as can be. Raises VolumeError."""
-    await all_ended(*(cloud.runtime.delete_volume(volume_of(disk)) for disk in going))
+def detach_shared(cloud: Cloud, tx: Transaction, name: str) -> None:
+    """Detach from an instance the disks that others use too: the last user takes them along.
+
+    https://cloud.google.com/compute/docs/disks/sharing-disks-between-vms.
+    """
+    if instance := tx.get(name):
+        shared = {
+            attached["source"] for disk, attached in _disks(tx, instance) if _others(disk, instance)
+        }
+        for source in shared:
+            disks.let_go(cloud, tx, names.relative(source), name)
+        _take_from(tx, name, shared)
+
+
+def _take_from(tx: Transaction, name: str, sources: Container[str]) -> None:
+    """Write that an instance has these disks (links) no more."""
+    if instance := tx.get(name):
+        left = [attached for attached in instance["disks"] if attached["source"] not in sources]
+        tx.put(name, instance | {"disks": left})
+
+
+async def delete_volumes(cloud: Cloud, going: list[Document], gone: set[str]) -> None:
+    """Remove the volumes of disks when nothing is being made from them, as many as can be.
+
+    Args:
+        gone: gets the ids of those that are removed.
+
+    Raises:
+        VolumeError: one resists.
+    """
+
+    async def delete(disk: Document) -> None:
+        await copies.not_read(cloud, disk)
+        await cloud.runtime.delete_volume(volume_of(disk))
+        gone.add(disk["id"])
+
+    await all_ended(*map(delete, going))
 
 
 def delete_documents(cloud: Cloud, tx: Transaction, name: str, going: list[Document]) -> None:

@@ -18,7 +18,6 @@ from typing import TypeVar
 from cloudspill_sandbox.compute import (
     bulk_groups,
     bulk_orders,
-    disks,
     endings,
     instance_plan,
     names,
@@ -190,7 +189,7 @@ class _BulkInsert:
         if under_way.parts(tx, instance):
             return ""
         bulk_groups.claim(tx, name, self._disks)
-        disks.write_status(tx, name, "STOPPING")
+        endings.begin_deletion(tx, name)
         return self._open(tx, "delete", name)
 
     def _instance(self, store: Store | Transaction, name: str) -> Document | None:

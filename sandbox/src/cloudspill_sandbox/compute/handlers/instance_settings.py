@@ -14,7 +14,9 @@ from cloudspill_sandbox.compute import (
     documents,
     instance_metadata,
     instance_plan,
+    instance_updates,
     interface_rules,
+    names,
     refusals,
     scheduling,
     service_accounts,
@@ -23,7 +25,6 @@ from cloudspill_sandbox.compute import (
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, labels
 from cloudspill_sandbox.compute.lookup import found, zonal
-from cloudspill_sandbox.compute.operations import Step, Work
 from cloudspill_sandbox.compute.rollback import rollback
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
@@ -38,11 +39,12 @@ async def _change(
     name = zonal(call, "instances", parameter)
     with cloud.transaction() as tx:
         instance = found(tx, name)
-        tx.put(name, instance_plan.stamped(change(tx, instance)))
-        failed = rollback(cloud.store, tx)
+        changed = instance_plan.stamped(change(tx, instance))
+        tx.put(name, changed)
+        take_back = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, kind, name)
-    step = Step(f"instances.{kind}.apply", cloud.topology.settle)
-    return await cloud.operations.perform(operation, Work((step,), failed=failed))
+        work = instance_updates.applied(cloud, tx, operation, instance, changed, take_back)
+    return await cloud.operations.perform(operation, work)
 
 
 async def _set_tags(cloud: Cloud, call: Call) -> Document:
@@ -153,8 +155,11 @@ async def _set_deletion_protection(cloud: Cloud, call: Call) -> Document:
 async def _set_disk_auto_delete(cloud: Cloud, call: Call) -> Document:
     device, auto = call.query["deviceName"], bool(call.query["autoDelete"])
 
-    def change(_: Transaction, instance: Document) -> Document:
+    def change(tx: Transaction, instance: Document) -> Document:
         changed = disks.attached(instance, device) | {"autoDelete": auto}
+        disk = names.relative(changed["source"])
+        if found(tx, disk)["status"] == "DELETING":  # it goes with the instance, too late for this
+            raise refusals.not_ready(disk)
         entries = [
             changed if entry["deviceName"] == device else entry for entry in instance["disks"]
         ]

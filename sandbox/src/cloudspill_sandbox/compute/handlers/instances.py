@@ -12,7 +12,6 @@ from cloudspill_sandbox.compute import (
     instance_plan,
     instance_templates,
     refusals,
-    removal,
     under_way,
 )
 from cloudspill_sandbox.compute.cloud import Cloud
@@ -53,9 +52,8 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
         if instance["status"] not in {"RUNNING", "SUSPENDED", "TERMINATED"}:
             raise refusals.not_ready(name)
         under_way.check_none(tx, instance)
-        for disk in removal.auto_deleted(tx, instance):
+        for disk in endings.begin_deletion(tx, name):
             copies.check_not_read(cloud, disk)
-        tx.put(name, instance | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "delete", name)
     graceful = not call.query.get("noGracefulShutdown")
     return await cloud.operations.perform(operation, endings.delete(cloud, name, graceful=graceful))
