@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.operations import Work
+from cloudspill_sandbox.compute.operations import Operations, Step, Work
 from cloudspill_sandbox.engine.call import Call
 from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import Client, MakeCloud, eventually
+from .conftest import Client, MakeCloud, eventually, idle
 
 REQUEST = "6f5cb2a4-5a0e-4ce5-9b2c-0a7c4de0c1f2"
 
@@ -248,3 +248,68 @@ async def test_an_operation_whose_end_is_an_accident_still_ends(api: Client) -> 
         ended = await api.cloud.operations.perform(name, Work(done=accident))
     assert (ended["status"], ended["error"]["errors"][0]["code"]) == ("DONE", "INTERNAL_ERROR")
     assert api.cloud.store.get("projects/cloudspill-sandbox/half") is None
+
+
+class Family:
+    """An operation that begins another one as a part of it, and does not wait for that one."""
+
+    def __init__(self, api: Client) -> None:
+        self.operations: Operations = api.cloud.operations
+        self._transaction = api.cloud.transaction
+        self._call = Call("compute.instances.stop", {}, {}, {}, api.principal)
+        self.may_go_on = asyncio.Event()
+        self.parent = self._open(None)
+        self.child = ""
+
+    def _open(self, part_of: str | None) -> str:
+        target = "projects/cloudspill-sandbox/zones/us-west1-b/instances/none"
+        with self._transaction() as tx:
+            name = self.operations.open(tx, self._call, "stop", target, part_of=part_of)
+            tx.put(name, (tx.get(name) or {}) | {"operationGroupId": REQUEST})
+        return name
+
+    async def begin(self, child: Work) -> None:
+        """Begin the parent; it begins the child when it may go on, or is abandoned."""
+        running: list[asyncio.Task[Any]] = []
+
+        async def bear() -> None:
+            try:
+                await self.may_go_on.wait()
+            finally:
+                self.child = self._open(self.parent)
+                running.append(asyncio.create_task(self.operations.perform(self.child, child)))
+                await asyncio.sleep(0)  # it has its task
+
+        await self.operations.perform(self.parent, Work((Step("parent", bear),)))
+
+
+@pytest.fixture
+async def family(make_cloud: MakeCloud, client_of: Callable[[Cloud], Client]) -> Family:
+    latency = Gate()
+    latency.open.set()
+    return Family(client_of(await make_cloud(latency=latency)))
+
+
+async def test_a_stop_waits_for_what_an_operation_began_at_its_end(family: Family) -> None:
+    ended = []
+
+    async def last() -> None:
+        await idle()
+        ended.append("child")
+
+    await family.begin(Work((Step("child", last),)))
+    stopping = asyncio.create_task(family.operations.stop(grace=20))
+    await idle()
+    family.may_go_on.set()
+    await stopping
+    assert ended == ["child"]
+
+
+async def test_a_stop_abandons_what_an_abandoned_operation_began(family: Family) -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    await family.begin(Work((Step("child", forever),)))
+    await family.operations.stop(grace=0)
+    assert family.child
+    assert not family.operations.pending(family.child)
