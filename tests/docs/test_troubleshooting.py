@@ -27,6 +27,9 @@ THEIRS = {
     "database or disk is full",
     "This may be due to network connectivity issues",
     "gcloud compute ssh",
+    "401 Anonymous caller",
+    "502, b'Bad Gateway'",
+    "CONNECT via proxy status: 502",
 }
 """What Ansible, ssh, Google, gcloud, apt, SQLite or the kernel say, and what one types."""
 KINDS = {f"failed ({kind})" for kind in FailureKind}
