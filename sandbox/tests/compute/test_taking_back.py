@@ -13,8 +13,9 @@ from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.faults.interface import NoFaults
 from cloudspill_sandbox.network.memory import MemoryNetwork
+from cloudspill_sandbox.runtime.memory import MemoryRuntime
 
-from .conftest import Client, MakeCloud, idle
+from .conftest import ZONE, Client, MakeCloud, idle
 
 VM = {"instance": "vm"}
 NIC = {"networkInterface": "nic0"}
@@ -211,3 +212,61 @@ async def test_the_address_of_an_instance_that_moves_is_not_released_before_it_h
     assert (await api.instance())["networkInterfaces"] == before
     assert before[0]["networkIP"] in api.documents()["leases"]
     await api.done("addresses.delete", address="front")
+
+
+LARGE = {"machineType": f"zones/{ZONE}/machineTypes/n1-standard-4"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "setMachineType": LARGE,
+    "setMinCpuPlatform": {"minCpuPlatform": "Intel Skylake"},
+    "setScheduling": {"onHostMaintenance": "TERMINATE", "automaticRestart": False},
+    "setServiceAccount": {},
+    "updateShieldedInstanceConfig": {"enableSecureBoot": True},
+    "update": LARGE,
+}
+
+
+@pytest.fixture
+async def stopped(api: Client, spec: Any) -> dict[str, Any]:
+    """Make an instance and stop it."""
+    size = {"machineType": f"zones/{ZONE}/machineTypes/n1-standard-1"}
+    scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+    account = {"serviceAccounts": [{"email": "default", "scopes": scopes}]}
+    await api.done("instances.insert", spec(**size, **account))
+    await api.done("instances.stop", **VM)
+    return await api.instance()
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+async def test_an_instance_does_not_start_with_what_may_be_taken_back_yet(
+    api: Client, begin: Begin, runtime: MemoryRuntime, stopped: dict[str, Any], method: str
+) -> None:
+    """The answer: https://github.com/googleapis/google-cloud-java/issues/9312."""
+    body = stopped | SETTINGS[method] if method == "update" else SETTINGS[method]
+    failing = await begin(f"instances.{method}", body, **VM)
+    assert await api.instance() != stopped
+    refusal = await api.refused("instances.start", **VM)
+    assert (refusal.status, refusal.reason) == (400, "resourceNotReady")
+    await failing.ends()
+    assert await api.instance() == stopped
+    await api.done("instances.start", **VM)
+    assert runtime.running[stopped["id"]].vcpus == 1
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+async def test_an_instance_starts_with_what_was_set(
+    api: Client, stopped: dict[str, Any], method: str
+) -> None:
+    body = stopped | SETTINGS[method] if method == "update" else SETTINGS[method]
+    await api.done(f"instances.{method}", body, **VM)
+    await api.done("instances.start", **VM)
+
+
+async def test_what_a_machine_hears_of_at_any_time_keeps_no_start_waiting(
+    api: Client, begin: Begin, stopped: dict[str, Any]
+) -> None:
+    body = {"items": ["web"], "fingerprint": stopped["tags"]["fingerprint"]}
+    failing = await begin("instances.setTags", body, **VM)
+    await api.done("instances.start", **VM)
+    await failing.ends()
+    instance = await api.instance()
+    assert (instance["status"], instance["tags"]) == ("RUNNING", stopped["tags"])

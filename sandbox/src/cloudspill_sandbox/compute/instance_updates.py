@@ -21,7 +21,10 @@ from cloudspill_sandbox.compute import (
     scheduling,
     service_accounts,
     tags,
+    under_way,
 )
+from cloudspill_sandbox.compute.lookup import found
+from cloudspill_sandbox.compute.operations import Step, Work, Writes
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.store import Transaction
 
@@ -119,6 +122,39 @@ def action(call: Call, before: Document, after: Document) -> str:
             f"is greater than the most disruptive allowed action {most}"
         )
     return effective
+
+
+def applied(
+    cloud: Cloud,
+    tx: Transaction,
+    operation: str,
+    before: Document,
+    after: Document,
+    take_back: Writes,
+) -> Work:
+    """Return what lets the network know of a change that needs no restart.
+
+    It may fail and be taken back yet: an instance that is off waits with its start for what a
+    machine has from then on.
+
+    Args:
+        tx: wrote `after` in the place of `before`, and opened the operation, a relative name.
+        take_back: called when it fails.
+    """
+    name, part = names.relative(before["selfLink"]), under_way.setting(operation)
+    if any(before.get(field) != after.get(field) for field in instance_plan.RESTARTING):
+        under_way.begin(tx, name, part, operation)
+
+    def done(tx: Transaction) -> None:
+        under_way.end(tx, name, part, operation)
+
+    def failed(tx: Transaction) -> None:
+        take_back(tx)
+        done(tx)
+
+    # Not by the machine's links: the instance may be deleted meanwhile.
+    kind = found(tx, operation)["operationType"]
+    return Work((Step(f"instances.{kind}.apply", cloud.topology.settle),), done, failed)
 
 
 def _asked(call: Call, parameter: str, default: str) -> str:

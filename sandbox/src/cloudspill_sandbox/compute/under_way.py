@@ -25,6 +25,11 @@ def disk(device: str) -> str:
     return f"disks/{device}"
 
 
+def setting(operation: str) -> str:
+    """Return what is called as a part what an operation sets for the next start."""
+    return f"settings/{names.last(operation)}"
+
+
 def leaving(subnetwork: str) -> str:
     """Return what the interface that moves out of a subnetwork, a link, is called as a part."""
     return f"leaving/{names.relative(subnetwork)}"

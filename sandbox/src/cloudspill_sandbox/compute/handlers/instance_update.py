@@ -36,16 +36,16 @@ async def _update(cloud: Cloud, call: Call) -> Document:
         restarts = action == instance_updates.RESTART and before["status"] == "RUNNING"
         tx.put(name, after)
         quotas.check(cloud, tx, call.path["zone"])
-        failed = rollback(cloud.store, tx)
+        take_back = rollback(cloud.store, tx)
         if restarts:
             under_way.check_none(tx, before)
             tx.put(name, after | {"status": "STOPPING"})
         operation = cloud.operations.open(tx, call, "update", name)
-    if restarts:
-        return await cloud.operations.perform(operation, _restart(cloud, name, failed))
-    # Not by the machine's links: the instance may be deleted meanwhile.
-    step = Step("instances.update.apply", cloud.topology.settle)
-    return await cloud.operations.perform(operation, Work((step,), failed=failed))
+        if restarts:
+            work = _restart(cloud, name, take_back)
+        else:
+            work = instance_updates.applied(cloud, tx, operation, before, after, take_back)
+    return await cloud.operations.perform(operation, work)
 
 
 def _restart(cloud: Cloud, name: str, take_back: Callable[[Transaction], None]) -> Work:
