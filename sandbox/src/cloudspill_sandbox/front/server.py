@@ -43,7 +43,14 @@ from cloudspill_sandbox.front.oauth import OAuthEndpoint
 from cloudspill_sandbox.front.routing import UPLOAD_PATHS
 from cloudspill_sandbox.front.sites import Sites
 from cloudspill_sandbox.front.tls import ServerCertificate
-from cloudspill_sandbox.front.transport import LARGE_AT_ONCE, chunks, send, unpacked, whole
+from cloudspill_sandbox.front.transport import (
+    LARGE_AT_ONCE,
+    chunks,
+    coding_of,
+    send,
+    unpacked,
+    whole,
+)
 from cloudspill_sandbox.front.tunnel import Tunneller
 from cloudspill_sandbox.front.xml_api import HOST as XML_HOST
 from cloudspill_sandbox.front.xml_api import XmlApi
@@ -165,7 +172,7 @@ class Front:
         try:
             target = _target(request)
             if target.startswith(UPLOAD_PATHS):
-                stream = unpacked(request, chunks(request))
+                stream = unpacked(coding_of(request), chunks(request))
                 return await self._answered(request, host, target, b"", stream)
             if request.method == "PUT" and self._serves_xml(host, target):
                 return await self._answered(request, host, target, b"", chunks(request))

@@ -56,7 +56,7 @@ async def _read(
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            async for chunk in unpacked(request, _pieces(request)):
+            async for chunk in unpacked(coding_of(request), _pieces(request)):
                 if len(body) <= LARGE < len(body) + len(chunk):
                     await held.enter_async_context(room)
                 body += chunk
@@ -86,7 +86,12 @@ async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
         raise _too_slow() from None
 
 
-async def unpacked(request: web.BaseRequest, packed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+def coding_of(request: web.BaseRequest) -> str:
+    """Return a request's Content-Encoding, "" for none."""
+    return request.headers.get("Content-Encoding", "")
+
+
+async def unpacked(coding: str, packed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield what a body stands for that came as its Content-Encoding says.
 
     So come documents, and uploads by the JSON API, which are stored unpacked (--gzip-in-flight in
@@ -95,7 +100,7 @@ async def unpacked(request: web.BaseRequest, packed: AsyncIterator[bytes]) -> As
     Raises:
         ApiError: 400, the encoding is broken.
     """
-    window = _WINDOWS.get(request.headers.get("Content-Encoding", "").strip().lower())
+    window = _WINDOWS.get(coding.strip().lower())
     if window is None:
         async for chunk in packed:
             yield chunk
@@ -110,6 +115,7 @@ async def unpacked(request: web.BaseRequest, packed: AsyncIterator[bytes]) -> As
                 if block := unpacker.decompress(rest, _PIECE):
                     yield block
                 rest = unpacker.unconsumed_tail or unpacker.unused_data
+                await asyncio.sleep(0)  # two megabytes may be two gigabytes: others have a turn
         if block := unpacker.flush():  # a few KB at most: all input was taken
             yield block
     except zlib.error:
