@@ -118,3 +118,16 @@ async def test_an_error_that_was_asked_for_comes_once(runtime: MemoryRuntime) ->
     with pytest.raises(OSError, match="full"):
         await runtime.create_volume("d1", "debian-12", 10)
     await runtime.create_volume("d1", "debian-12", 10)
+
+
+@pytest.mark.parametrize("end", ["crash", "start"])
+async def test_a_machine_that_was_suspended_in_an_earlier_life_is_not_in_this_one(
+    runtime: MemoryRuntime, end: str
+) -> None:
+    await runtime.start(lambda *_: None)
+    await runtime.create_volume("d1", "debian-12", 10)
+    await runtime.boot(SPEC)
+    await runtime.suspend("7")
+    await (runtime.crash("7") if end == "crash" else runtime.start(lambda *_: None))
+    await runtime.boot(SPEC)
+    assert not runtime.is_suspended("7")

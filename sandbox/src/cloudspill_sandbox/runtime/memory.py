@@ -74,6 +74,7 @@ class MemoryRuntime:
         """Forget all machines but the expected ones, keep volumes."""
         ids = {spec.id for spec in expected}
         self.running = {machine: spec for machine, spec in self.running.items() if machine in ids}
+        self.suspended &= ids
         self._on_exit = on_exit
 
     async def stop(self) -> None:
@@ -233,6 +234,7 @@ class MemoryRuntime:
     def guest_power_off(self, machine: str, reason: MachineExit = MachineExit.POWER_OFF) -> None:
         """Let a machine go off by itself."""
         del self.running[machine]
+        self.suspended.discard(machine)
         self.guest_print(machine, "reboot: Power down\n")
         if self._on_exit is not None:
             self._on_exit(machine, reason)
