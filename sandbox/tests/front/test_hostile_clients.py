@@ -208,6 +208,25 @@ async def test_one_guest_does_not_begin_handshakes_without_number(
         writer.close()
 
 
+async def test_nothing_is_kept_of_guests_whose_handshakes_are_over(
+    monkeypatch: pytest.MonkeyPatch, start_front: StartFront
+) -> None:
+    """It would grow with every instance that there ever was."""
+    monkeypatch.setattr(door, "MAX_HANDSHAKES", 1)
+    monkeypatch.setattr(door, "HEAD_TIMEOUT", SOON)
+    front: RunningFront = await start_front()
+    address = await listening(front)
+    _, writer = await asyncio.open_connection(*address, ssl=front.context, server_hostname=HOST)
+    silent = [await asyncio.open_connection(*address) for _ in range(2)]
+    assert front.front._door is not None
+    turns = front.front._door._handshakes
+    for reader, _ in silent:  # one has its turn in vain, the other none
+        assert await end_of(reader) == b""
+    assert (dict(turns._turns), dict(turns._users)) == ({}, {})
+    for each in (writer, *(other for _, other in silent)):
+        each.close()
+
+
 async def test_large_bodies_wait_for_room_and_small_ones_do_not(
     monkeypatch: pytest.MonkeyPatch, world: World, start_front: StartFront
 ) -> None:
