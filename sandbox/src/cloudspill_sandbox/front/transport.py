@@ -116,8 +116,6 @@ async def unpacked(coding: str, packed: AsyncIterator[bytes]) -> AsyncIterator[b
                     yield block
                 rest = unpacker.unconsumed_tail or unpacker.unused_data
                 await asyncio.sleep(0)  # two megabytes may be two gigabytes: others have a turn
-        if block := unpacker.flush():  # a few KB at most: all input was taken
-            yield block
     except zlib.error:
         raise _broken() from None
     if begun and not unpacker.eof:
