@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import stat
+import uuid
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,7 @@ class Script:
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
     folder = tmp_path / "bin"
     folder.mkdir()
+    (folder / "mount").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(folder))
     return Script(folder)
 
@@ -88,6 +91,25 @@ async def test_a_disk_is_mounted_as_it_is_attached(
     assert container == Container("0123abcd", "vm-7-1", GONE, GONE)
     assert f"--volume {tmp_path}/d2:/mnt/disks/archive:ro " in script.calls[0]
     assert f"--volume {tmp_path}/d3:/mnt/disks/scratch:rw " in script.calls[0]
+
+
+async def test_every_container_gets_a_boot_id_of_its_own(
+    script: Script, podman: Podman, tmp_path: Path
+) -> None:
+    script.write(STARTS)
+    boot_ids = set()
+    for name in ("vm-7-1", "vm-7-2"):
+        await podman.run(request(tmp_path), name)
+        folder = podman.containers / name
+        assert f"--hooks-dir {folder}/hooks run " in script.calls[-1]
+        (hook,) = [json.loads(path.read_text()) for path in (folder / "hooks").iterdir()]
+        assert hook["stages"] == ["createContainer"]
+        *words, source, target = hook["hook"]["args"]
+        assert words == [hook["hook"]["path"], "--bind", "--options", "ro"]
+        assert target == f"{tmp_path}/root/proc/sys/kernel/random/boot_id"
+        assert stat.S_IMODE(Path(source).stat().st_mode) == 0o444
+        boot_ids.add(uuid.UUID(Path(source).read_text().removesuffix("\n")))
+    assert len(boot_ids) == 2
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloudspill_sandbox.runtime.boot_id import boot_id_hook
 from cloudspill_sandbox.runtime.interface import MachineError, MachineSpec
 from cloudspill_sandbox.runtime.processes import ProcessId
 
@@ -171,7 +172,9 @@ class Podman:
         for device, directory in request.data:
             mode = "ro" if device in spec.read_only else "rw"
             options += ["--volume", f"{directory}:/mnt/disks/{device}:{mode}"]
-        answer = await self._run("run", *options, "--rootfs", str(request.root), *_init(spec))
+        hooks = boot_id_hook(pids, request.root)
+        command = ("run", *options, "--rootfs", str(request.root), *_init(spec))
+        answer = await self._run(*command, hooks=hooks)
         init, monitor = (
             ProcessId.of(int((pids / part).read_text())) for part in ("init", "conmon")
         )
@@ -227,8 +230,11 @@ class Podman:
             *("exec", *terminal, container.id),
         ]
 
-    async def _run(self, *arguments: str) -> str:
+    async def _run(self, *arguments: str, hooks: Path | None = None) -> str:
         """Run one podman command and return its output.
+
+        Args:
+            hooks: directory of OCI hooks; None for the host's.
 
         Raises:
             MachineError: it failed.
@@ -240,6 +246,7 @@ class Podman:
                 process = await asyncio.create_subprocess_exec(
                     *("setpriv", "--pdeathsig", "KILL", "podman"),
                     *self._global_options(),
+                    *(("--hooks-dir", str(hooks)) if hooks else ()),
                     *arguments,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
