@@ -103,6 +103,18 @@ async def test_a_subnetwork_stays(host: Client, guest: Client, spec: Any, kind: 
     await host.done("subnetworks.delete", subnetwork="shared")
 
 
+async def test_an_automatic_subnetwork_is_the_one_of_the_network_s_project(
+    host: Client, guest: Client, spec: Any
+) -> None:
+    """Though the other project has networks of the same name, as both have `default`."""
+    await guest.done("networks.insert", {"name": "shared"})
+    await guest.done("instances.insert", spec("user", networkInterfaces=[{"network": NETWORK}]))
+    (interface,) = (await guest.instance("user"))["networkInterfaces"]
+    there = await host.call("subnetworks.get", subnetwork="shared")
+    assert interface["subnetwork"] == there["selfLink"]
+    assert interface["network"] == there["network"]
+
+
 async def test_a_subnetwork_grows_into_none_of_an_instance_s_others(
     host: Client, guest: Client, spec: Any
 ) -> None:

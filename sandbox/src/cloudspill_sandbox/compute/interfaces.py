@@ -170,7 +170,8 @@ def subnetwork_of(
     document = tx.get(network)
     if document is None:
         raise refusals.dangling(f"{field}.network", body.get("network") or network, "network")
-    automatic = tx.get(f"{regional}/{document['name']}")
+    own = f"projects/{names.project(network)}/regions/{region}/subnetworks"
+    automatic = tx.get(f"{own}/{document['name']}")
     if automatic is None or not document["autoCreateSubnetworks"]:
         # https://github.com/GoogleCloudDataproc/bdutil/issues/108
         raise refusals.invalid_value(
