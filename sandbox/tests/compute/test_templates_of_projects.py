@@ -3,22 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from cloudspill_sandbox.compute.cloud import Cloud
-from cloudspill_sandbox.compute.latency import Instant
 from cloudspill_sandbox.compute.service import compute_service
-from cloudspill_sandbox.engine.clock import Clock
 from cloudspill_sandbox.engine.discovery import Api
-from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.network.memory import MemoryNetwork
-from cloudspill_sandbox.runtime.memory import MemoryRuntime
 from cloudspill_sandbox.settings import Settings
 
-from .conftest import UBUNTU, ZONE, Client, HostClock, NamedTokens
+from .conftest import UBUNTU, ZONE, Client, MakeCloud
 
 ONE, TWO = "project-one", "project-two"
 TEMPLATE = f"projects/{ONE}/global/instanceTemplates/t"
@@ -40,23 +34,8 @@ class Projects:
 
 
 @pytest.fixture
-async def projects(
-    compute: Api, runtime: MemoryRuntime, network: MemoryNetwork, clock: HostClock
-) -> AsyncIterator[Projects]:
-    store = Store()
-    cloud = Cloud(
-        store=store,
-        runtime=runtime,
-        network=network,
-        settings=Settings(projects=(ONE, TWO)),
-        clock=Clock(store, clock),
-        latency=Instant(),
-        tokens=NamedTokens(),
-    )
-    await cloud.start()
-    yield Projects(cloud, compute)
-    await cloud.stop()
-    store.close()
+async def projects(make_cloud: MakeCloud, compute: Api) -> Projects:
+    return Projects(await make_cloud(settings=Settings(projects=(ONE, TWO))), compute)
 
 
 @pytest.mark.parametrize("image", ["global/images/img", "img", "global/images/family/own"])
