@@ -69,6 +69,18 @@ async def test_a_patch_of_what_cannot_be_is_refused(
     assert sentence in refusal.message
 
 
+async def test_what_is_off_gets_an_ephemeral_address_when_it_starts(
+    api: Client, config: dict[str, Any]
+) -> None:
+    """https://cloud.google.com/compute/docs/ip-addresses#ephemeraladdress"""
+    await api.done("instances.deleteAccessConfig", accessConfig=config["name"], **THERE)
+    await api.done("instances.stop", instance="vm")
+    await api.done("instances.addAccessConfig", {"name": "other"}, **THERE)
+    assert "natIP" not in await held(api)
+    await api.done("instances.start", instance="vm")
+    assert (await held(api))["natIP"]
+
+
 async def test_an_interface_without_one_has_none_to_patch(
     api: Client, config: dict[str, Any]
 ) -> None:

@@ -39,7 +39,10 @@ async def _add_access_config(cloud: Cloud, call: Call) -> Document:
                 "accessConfig", "", "At most one access config currently supported."
             )
         config = access_configs.planned(cloud, tx, name, "accessConfig", call.body)
-        tx.put(name, _replaced(instance, interface | {"accessConfigs": [config]}))
+        changed = _replaced(instance, interface | {"accessConfigs": [config]})
+        if instance["status"] in {"SUSPENDED", "TERMINATED"}:  # it gets one when it starts
+            changed = interfaces.without_ephemeral(tx, name, changed)
+        tx.put(name, changed)
         quotas.check(cloud, tx, call.path["zone"])
         failed = rollback(cloud.store, tx)
         operation = cloud.operations.open(tx, call, "addAccessConfig", name)
