@@ -82,6 +82,13 @@ def test_root_has_no_raw_sockets(thief: Machine) -> None:
     assert thief.run("python3", "-c", RAW_SOCKETS) == (0, "refused\n" * 3)
 
 
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_ping_needs_none(thief: Machine, victim: Machine, user: str) -> None:
+    once = ("ping", "-q", "-c", "1", "-W", "5", victim.internal_ip)
+    status, said = thief.run("runuser", "-u", user, "--", *once)
+    assert status == 0, said
+
+
 def test_an_address_that_root_takes_is_nobody_s(thief: Machine, victim: Machine) -> None:
     thief.run("ip", "address", "add", f"{victim.internal_ip}/32", "dev", "eth0")
     thief.run("ip", "address", "add", f"{victim.internal_ip}/32", "dev", "lo")
