@@ -77,6 +77,15 @@ async def test_a_machine_has_its_own_disk_name_and_limits(lab: Lab) -> None:
     assert await lab.output(vm, memory) == str(600 << 20)
 
 
+async def test_what_google_s_image_has_works(lab: Lab) -> None:
+    vm = await lab.booted(1)
+    tools = "bzip2 crontab file gpg killall lsof rsync unzip xz"
+    assert len((await lab.output(vm, f"command -v {tools}")).splitlines()) == len(tools.split())
+    assert await lab.output(vm, "systemctl is-active cron") == "active"
+    await lab.output(vm, "sudo timedatectl set-timezone Asia/Kolkata")
+    assert await lab.output(vm, "date +%Z") == "IST"
+
+
 async def test_a_machine_that_cannot_come_back_from_a_reboot_has_crashed(lab: Lab) -> None:
     vm = await lab.booted(1)
     containers = lab.settings.run_dir / "podman" / "containers"

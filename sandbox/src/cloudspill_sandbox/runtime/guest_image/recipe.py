@@ -14,24 +14,34 @@ SUITE = "bookworm"
 PYTHON = "3.11"
 
 PACKAGES = (
+    "bzip2",
     "ca-certificates",
+    "cron",
     "curl",
     "dbus",
+    "file",
     "google-guest-agent",
+    "gpg",
     "iproute2",
     "iputils-ping",
     "less",
+    "lsof",
     "nano",
     "netbase",
     "openssh-server",
     "procps",
+    "psmisc",
     "python3",
     "python3-apt",
+    "rsync",
     "sudo",
     "systemd",
     "systemd-sysv",
+    "tzdata",
+    "unzip",
     "vim-tiny",
     "wget",
+    "xz-utils",
 )
 """No more than Google's Debian 12 image has; the OS Login package is left out, as is its API."""
 
