@@ -77,6 +77,17 @@ async def test_a_machine_has_its_own_disk_name_and_limits(lab: Lab) -> None:
     assert await lab.output(vm, memory) == str(600 << 20)
 
 
+async def test_a_user_s_manager_ends_in_a_moment(lab: Lab) -> None:
+    """As after the last logout where libpam-systemd is installed: the next login waits for it."""
+    vm = await lab.booted(1)
+    there = "[Service]\\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%i\\n"  # as libpam-systemd says
+    folder = "/run/systemd/system/user@.service.d"
+    await lab.output(vm, f"sudo mkdir {folder}; printf '{there}' | sudo tee {folder}/there.conf")
+    await lab.output(vm, "sudo systemctl daemon-reload; sudo systemctl start user@$(id -u)")
+    await lab.output(vm, "sudo timeout 15 systemctl stop user@$(id -u)")
+    assert await lab.output(vm, "systemctl --failed --no-legend") == ""
+
+
 async def test_what_google_s_image_has_works(lab: Lab) -> None:
     vm = await lab.booted(1)
     tools = "bzip2 crontab file gpg killall lsof rsync unzip xz"
