@@ -21,6 +21,11 @@ from cloudspill_sandbox.control.protocol import StartupMessage, StartupPipe
 from cloudspill_sandbox.settings import Settings
 
 _LOG = logging.getLogger("cloudspill_sandbox")
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which a thread that reads a large body keeps the interpreter when the loop wants it.
+
+The loop gives it away at each system call, and waits so long to get it back: several times a get.
+"""
 _CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -77,6 +82,7 @@ def main() -> None:
     try:
         with lock.hold(settings.lock_file):
             _log_to(settings.log_file)
+            sys.setswitchinterval(SWITCH_INTERVAL)
             asyncio.run(serve(settings, pipe))
     except lock.LockedError as error:
         pipe.send(StartupMessage("locked", str(error)))

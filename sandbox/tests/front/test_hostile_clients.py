@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from cloudspill_sandbox import http_connection
+from cloudspill_sandbox.daemon import SWITCH_INTERVAL
 from cloudspill_sandbox.engine.call import Document
 from cloudspill_sandbox.engine.validation import LARGE
 from cloudspill_sandbox.front import door, endpoint, server, transport
@@ -250,6 +253,16 @@ async def test_large_bodies_wait_for_room_and_small_ones_do_not(
         writer.close()
 
 
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Threads take turns as often as in the sandbox's own process."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching")
 @pytest.mark.parametrize("end", [b"}}", b""], ids=["whole", "cut off"])
 async def test_a_large_document_leaves_others_their_turn(
     monkeypatch: pytest.MonkeyPatch, world: World, running: RunningFront, end: bytes
