@@ -164,9 +164,9 @@ def _refuse_change(running: dict[str, Any], settings: Settings, flags: set[str])
         runs = "in memory, without machines" if running["in_memory"] else "with machines"
         fail(f"the sandbox is up {runs}: `down` it first")
     given = flags | {name for name, (variable, _) in ENVIRONMENT.items() if variable in os.environ}
-    for name in given & {"port", "latency", "seed", "quotas", "keep_state"}:
+    for name in ("port", "latency", "seed", "quotas", "keep_state"):
         asked, have = getattr(settings, name), running.get(name)  # an older one may not say
-        if asked == have:
+        if name not in given or asked == have:
             continue
         if asked is True:
             fail(f"the sandbox is up without --{name.replace('_', '-')}: `down` it first")

@@ -202,6 +202,16 @@ async def test_what_it_made_goes_and_what_it_found_stays(
     assert len(runtime.volumes) == 2  # the image and the disk
 
 
+async def taken_back_once_let_go(rolling: Client, late: LateStockOut) -> None:
+    """Check that the roll-back leaves `vm-01` until a client's operation ends, and no longer."""
+    late.told.set()
+    await idle()
+    assert names_of(await listed(rolling)) == ["vm-01"]
+    late.let_go.set()
+    await eventually(lambda: "bulkInserts" not in rolling.documents())
+    assert await listed(rolling) == []
+
+
 @pytest.mark.parametrize("method", ["attachDisk", "reset", "stop", "suspend"])
 async def test_an_instance_that_a_client_is_at_is_taken_back_afterwards(
     rolling: Client, late: LateStockOut, runtime: MemoryRuntime, method: str
@@ -211,12 +221,7 @@ async def test_an_instance_that_a_client_is_at_is_taken_back_afterwards(
     late.held = f"instances.{method}"
     body = {"source": f"zones/{ZONE}/disks/data"} if method == "attachDisk" else None
     await rolling.call(late.held, body, instance="vm-01")
-    late.told.set()
-    await idle()
-    assert names_of(await listed(rolling)) == ["vm-01"]
-    late.let_go.set()
-    await eventually(lambda: "bulkInserts" not in rolling.documents())
-    assert await listed(rolling) == []
+    await taken_back_once_let_go(rolling, late)
     assert runtime.running == {}
     (data,) = (await rolling.call("disks.list"))["items"]
     assert (data["name"], "users" in data) == ("data", False)
@@ -228,12 +233,7 @@ async def test_a_disk_that_a_client_copies_is_taken_back_afterwards(
     late.deletions.set()
     late.held = "disks.createSnapshot.freeze"
     await rolling.call("disks.createSnapshot", {"name": "s"}, disk="vm-01")
-    late.told.set()
-    await idle()
-    assert names_of(await listed(rolling)) == ["vm-01"]
-    late.let_go.set()
-    await eventually(lambda: "bulkInserts" not in rolling.documents())
-    assert await listed(rolling) == []
+    await taken_back_once_let_go(rolling, late)
     assert (await rolling.call("snapshots.get", snapshot="s"))["status"] == "READY"
 
 
