@@ -10,7 +10,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from .cgroup_cpu import CgroupCpu
+from .cpu_time import CpuTime, used_by_processes
 from .durable import replace_file
 from .protocol import Refusal
 from .units import UnitSpec, UnitState
@@ -46,12 +46,12 @@ class SystemdUnits:
     def __init__(self, user: str, environments: Path) -> None:
         self._user = user
         self._environments = environments
-        self._cpu = CgroupCpu()
+        self._cpu = CpuTime()
 
     async def observe(self) -> dict[int, UnitState]:
         """Ask systemd for all of our units at once."""
         shown = await self._show()
-        return {run: self._state(shown[run]) for run in shown}
+        return {run: self._state(run, shown[run]) for run in shown}
 
     async def _show(self) -> dict[int, dict[str, str]]:
         properties = ",".join(_SHOWN + _COUNTED)
@@ -128,8 +128,9 @@ class SystemdUnits:
         await _run("systemctl", "stop", _NAME.format(run))
         await _run("systemctl", "reset-failed", _NAME.format(run))
         (self._environments / str(run)).unlink(missing_ok=True)
+        self._cpu.forget(run)
 
-    def _state(self, shown: dict[str, str]) -> UnitState:
+    def _state(self, run: int, shown: dict[str, str]) -> UnitState:
         """Read what systemd shows of a unit that is not inactive."""
         ended = shown["ActiveState"] == "failed" or shown["SubState"] == "exited"
         status = int(shown["ExecMainStatus"])
@@ -139,14 +140,16 @@ class SystemdUnits:
             ended=ended,
             exit_status=exit_status if ended else None,
             restarts=int(shown["NRestarts"]),
-            cpu_seconds=self._cpu_seconds(shown),
+            cpu_seconds=self._cpu.seconds(run, _used(shown)),
         )
 
-    def _cpu_seconds(self, shown: dict[str, str]) -> float:
-        used = shown["CPUUsageNSec"]
-        if used.isdecimal() and int(used) < _UNCOUNTED:
-            return int(used) / 1e9
-        return self._cpu.seconds(shown["ControlGroup"])
+
+def _used(shown: dict[str, str]) -> float:
+    """CPU seconds of a unit since it was last started."""
+    used = shown["CPUUsageNSec"]
+    if used.isdecimal() and int(used) < _UNCOUNTED:
+        return int(used) / 1e9
+    return used_by_processes(shown["ControlGroup"])
 
 
 def _has_run(shown: dict[str, str] | None) -> bool:
