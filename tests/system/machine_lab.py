@@ -203,6 +203,9 @@ class Lab:
             *("ip", "netns", "exec", self.namespace(instance.number)),
             *("ssh", "-F", "none", "-i", str(self._key)),
             *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
+            # A moment after sshd began to listen, Google's agent has it read its settings again;
+            # until it has, connections are refused.
+            *("-o", "ConnectionAttempts=3"),
             *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
             f"{USER}@{instance.address}",
             command,

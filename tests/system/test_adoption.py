@@ -18,7 +18,7 @@ import pytest
 from cloudspill_sandbox.settings import Settings
 from tests.lives.api import ZONE, Api, Json
 from tests.lives.inventory import containers
-from tests.system.sandbox import Sandbox, eventually, opens
+from tests.system.sandbox import Sandbox, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -64,7 +64,7 @@ class Guest:
             assert "error" not in ended, ended
         access = self.document()["networkInterfaces"][0]["accessConfigs"][0]
         self.address: str = access["natIP"]
-        eventually(lambda: self.ssh("true").returncode == 0, within=60, what=f"login to {name}")
+        self.wait_for_login()
 
     def document(self) -> Json:
         with Api(SETTINGS) as api:
@@ -76,9 +76,18 @@ class Guest:
     def status(self) -> object:
         return self.document()["status"]
 
+    def wait_for_login(self) -> None:
+        """Return when a login works. That sshd listens is not enough: see `command`."""
+        eventually(
+            lambda: self.ssh("true").returncode == 0, within=60, what=f"login to {self.name}"
+        )
+
     def command(self, *words: str) -> list[str]:
         options = (
             *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
+            # A moment after sshd began to listen, Google's agent has it read its settings again;
+            # until it has, connections are refused.
+            *("-o", "ConnectionAttempts=3"),
             *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
         )
         return [
@@ -258,7 +267,7 @@ def test_what_a_guest_did_while_nobody_watched_is_found_out(sandbox: Sandbox, ke
         eventually(lambda: not containers(SETTINGS), within=30, what="both guests have ended")
         sandbox.up()
         eventually(lambda: off.status == "TERMINATED", within=10, what="one is off")
-        eventually(lambda: opens(again.address, 22), within=60, what="the other has come back")
+        again.wait_for_login()
         assert again.status == "RUNNING"
         assert again.boot() != boot
 
@@ -271,7 +280,7 @@ def test_a_guest_whose_end_nobody_would_see_is_booted_again(sandbox: Sandbox, ke
         kill(sandbox)
         os.kill(conmon, signal.SIGKILL)
         sandbox.up()
-        eventually(lambda: vm.ssh("true").returncode == 0, within=60, what="login")
+        vm.wait_for_login()
         assert vm.boot() != boot
         assert vm.output("sudo cat /root/note") == "kept"
         assert len(containers(SETTINGS)) == 1
