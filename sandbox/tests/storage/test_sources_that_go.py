@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -39,13 +39,20 @@ def busy_threads() -> Iterator[None]:
         free.set()
 
 
+@asynccontextmanager
+async def held_up(call: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """Begin a call, and let it wait at its first work for a thread until the block ends."""
+    with busy_threads():
+        task = asyncio.create_task(call)
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))  # for others
+        yield task
+
+
 async def moved_into_copy(client: Client, meanwhile: Awaitable[Any]) -> Any:
     """Compose `copy` out of `object`, which is to go, while something else is done; return that."""
     body = {"sourceObjects": [{"name": "object"}], "deleteSourceObjects": True}
-    with busy_threads():
-        call = asyncio.create_task(client.call("objects.compose", body, **TO))
-        await asyncio.sleep(0)
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with held_up(client.call("objects.compose", body, **TO)) as call:
         done = await meanwhile
     await call
     return done
@@ -69,9 +76,7 @@ async def test_bytes_of_a_source_are_held_from_the_beginning(
     client: Client, method: str, parameters: dict[str, Any]
 ) -> None:
     await client.put("object", b"abc")
-    with busy_threads():
-        call = asyncio.create_task(client.call(method, **parameters))
-        await asyncio.sleep(0)
+    async with held_up(client.call(method, **parameters)) as call:
         await client.gone("objects.delete", bucket="bucket", object="object")
     await call
     (kept,) = files(client)

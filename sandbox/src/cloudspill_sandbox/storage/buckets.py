@@ -35,14 +35,17 @@ class NotModifiedError(ApiError):
         super().__init__(304, "notModified", "Not Modified")
 
 
-def found(reader: Reader, bucket: str) -> Document:
+def found(reader: Reader, bucket: str, generation: str | None = None) -> Document:
     """Return a bucket's document.
+
+    Args:
+        generation: of the bucket that is meant, if another one may have its name by now.
 
     Raises:
         ApiError: 404, there is none.
     """
     document = reader.get(bucket_name(bucket))
-    if document is None:
+    if document is None or generation not in (None, document["generation"]):
         raise no_such_bucket()
     return document
 

@@ -18,7 +18,6 @@ from cloudspill_sandbox.storage import preconditions, versions
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.checksums import BLOCK, Digest
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.names import object_name
 from cloudspill_sandbox.storage.object_access import OBJECT_ACL, first_list
 from cloudspill_sandbox.storage.objects import (
     CONTENT,
@@ -41,11 +40,10 @@ async def compose(cloud: StorageCloud, call: Call) -> Document:
     """Write an object whose bytes are those of others."""
     call, request = replace(call, body=call.body.get("destination") or {}), call.body
     check_encryption(call)
-    bucket = found(cloud.store, call.path["destinationBucket"])
-    name = checked_name(call.path["destinationObject"])
-    conditions = preconditions.given_in(call.query)
-    preconditions.check(conditions, cloud.store.get(object_name(bucket["name"], name)))
-    sources = _sources(cloud, bucket["name"], request.get("sourceObjects") or [])
+    place = call.path["destinationBucket"], call.path["destinationObject"]
+    target = versions.destination(cloud, call, *place)
+    bucket = found(cloud.store, target.bucket)
+    sources = _sources(cloud, target.bucket, request.get("sourceObjects") or [])
     settings = {
         **checked_settings(call.body, bucket),
         OBJECT_ACL: first_list(call, bucket, cloud.project, "destinationPredefinedAcl"),
@@ -59,10 +57,10 @@ async def compose(cloud: StorageCloud, call: Call) -> Document:
             fields = await asyncio.to_thread(_joined, cloud, content, files)
         del fields["md5Hash"]  # a composite object has none
         fields["componentCount"] = sum(part.get("componentCount", 1) for part in sources)
-        version = versions.new_version(cloud, bucket["name"], name, settings, fields)
+        version = versions.new_version(cloud, target, settings, fields)
         with cloud.store.transaction() as tx:
-            removed = versions.write(cloud, tx, version, conditions, call.principal)
-            bucket = found(tx, bucket["name"])
+            removed = versions.write(cloud, tx, target, version)
+            bucket = found(tx, target.bucket)
             if request.get("deleteSourceObjects"):
                 removed += _deleted(cloud, tx, bucket, sources)
     except BaseException:

@@ -11,40 +11,37 @@ from collections.abc import AsyncIterator
 
 from cloudspill_sandbox.engine.call import Call, Document, Media, Reply
 from cloudspill_sandbox.engine.errors import invalid_parameter, required_parameter
-from cloudspill_sandbox.storage import checksums, preconditions, versions
+from cloudspill_sandbox.storage import checksums, versions
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.checksums import BLOCK, Digest
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.names import object_name
 from cloudspill_sandbox.storage.object_access import OBJECT_ACL, first_list
 from cloudspill_sandbox.storage.objects import (
     CONTENT,
     DEFAULT_TYPE,
     check_encryption,
-    checked_name,
     checked_settings,
     is_full,
     resource,
 )
 from cloudspill_sandbox.storage.size_ranges import SizeRange, size_range
+from cloudspill_sandbox.storage.versions import Destination
 
 
 async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
     """Write an object whose bytes come with the call."""
     if call.media is None:
         raise required_parameter("uploadType")  # an object has bytes: they come by an upload path
-    name, settings = asked_object(cloud, call)
-    place = call.path["bucket"], name
+    target, settings = asked_object(cloud, call)
     content = cloud.blobs.create()
     try:
         sizes = size_range(call.wire.headers)
         digest = await receive(cloud, call.media, content, sizes)
         sizes.check(digest.size)
         given = checksums.expected(call.wire.headers, call.body)
-        version = await finished(cloud, place, settings, content, digest, given)
+        version = await finished(cloud, target, settings, content, digest, given)
         with cloud.store.transaction() as tx:
-            conditions = preconditions.given_in(call.query)
-            removed = versions.write(cloud, tx, version, conditions, call.principal)
+            removed = versions.write(cloud, tx, target, version)
     except BaseException:
         cloud.blobs.remove(content)
         raise
@@ -53,8 +50,8 @@ async def insert(cloud: StorageCloud, call: Call) -> Document | Reply:
     return resource(call, version, bucket, full=is_full(call, call.body))
 
 
-def asked_object(cloud: StorageCloud, call: Call) -> tuple[str, Document]:
-    """Return name and settings of the object that an upload asks for.
+def asked_object(cloud: StorageCloud, call: Call) -> tuple[Destination, Document]:
+    """Return place and settings of the object that an upload asks for.
 
     Preconditions are looked at before the bytes come, and again when they are there.
 
@@ -63,14 +60,12 @@ def asked_object(cloud: StorageCloud, call: Call) -> tuple[str, Document]:
     """
     check_encryption(call)
     bucket = found(cloud.store, call.path["bucket"])
-    name = checked_name(_agreed_name(call))
-    live = cloud.store.get(object_name(bucket["name"], name))
-    preconditions.check(preconditions.given_in(call.query), live)
+    target = versions.destination(cloud, call, bucket["name"], _agreed_name(call))
     asked = {"contentType": _media_type(call) or DEFAULT_TYPE, **call.body}
     if encoding := call.query.get("contentEncoding"):
         asked["contentEncoding"] = encoding
     settings = checked_settings(asked, bucket)
-    return name, settings | {OBJECT_ACL: first_list(call, bucket, cloud.project)}
+    return target, settings | {OBJECT_ACL: first_list(call, bucket, cloud.project)}
 
 
 async def receive(cloud: StorageCloud, media: Media, content: str, sizes: SizeRange) -> Digest:
@@ -106,7 +101,7 @@ async def blocks(media: Media) -> AsyncIterator[bytes]:
 
 async def finished(
     cloud: StorageCloud,
-    place: tuple[str, str],
+    target: Destination,
     settings: Document,
     content: str,
     digest: Digest,
@@ -115,7 +110,6 @@ async def finished(
     """Return the version of bytes that are complete, and make those durable.
 
     Args:
-        place: bucket and name.
         given: the checksums that the client gave.
 
     Raises:
@@ -124,7 +118,7 @@ async def finished(
     fields = digest.fields()
     checksums.check(given, fields)
     await asyncio.to_thread(cloud.blobs.keep, content)
-    return versions.new_version(cloud, *place, settings, fields | {CONTENT: content})
+    return versions.new_version(cloud, target, settings, fields | {CONTENT: content})
 
 
 def _agreed_name(call: Call) -> str | None:

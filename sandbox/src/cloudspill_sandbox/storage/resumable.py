@@ -15,7 +15,7 @@ from urllib.parse import quote
 from cloudspill_sandbox.engine.call import Call, Document, Media, Principal, Reply
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Store
-from cloudspill_sandbox.storage import checksums, preconditions, versions
+from cloudspill_sandbox.storage import checksums, versions
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.content_ranges import ContentRange, content_range, refused
@@ -23,6 +23,7 @@ from cloudspill_sandbox.storage.names import UPLOADS, bucket_name
 from cloudspill_sandbox.storage.objects import CONTENT, found_object, is_full, resource
 from cloudspill_sandbox.storage.receiving import asked_object, blocks, finished
 from cloudspill_sandbox.storage.size_ranges import SizeRange, size_range
+from cloudspill_sandbox.storage.versions import Destination
 
 UPLOAD_ID = "upload_id"
 GRANULARITY = 256 * 1024
@@ -39,7 +40,7 @@ _OPEN, _DONE, _CANCELLED = "open", "done", "cancelled"
 
 async def begin(cloud: StorageCloud, call: Call) -> Reply:
     """Open an upload; the answer's Location is where its parts are sent."""
-    name, settings = asked_object(cloud, call)
+    target, settings = asked_object(cloud, call)
     announced = re.fullmatch(
         r"\d{1,19}", call.wire.headers.get("X-Upload-Content-Length", ""), re.A
     )
@@ -48,12 +49,12 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
     upload: Document = {
         "state": _OPEN,
         "created": cloud.clock(),
-        "writer": call.principal.email,
-        "bucket": call.path["bucket"],
-        "bucketGeneration": found(cloud.store, call.path["bucket"])["generation"],
-        "name": name,
+        "writer": target.writer.email,
+        "bucket": target.bucket,
+        "bucketGeneration": target.bucket_generation,
+        "name": target.name,
+        "conditions": dict(target.conditions),
         "settings": settings,
-        "conditions": preconditions.given_in(call.query),
         "checksums": checksums.expected(call.wire.headers, call.body),
         "sizes": [sizes.smallest, sizes.largest],
         "total": int(announced[0]) if announced else None,
@@ -63,7 +64,7 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
     cloud.store.put(f"{UPLOADS}/{upload_id}", upload)
     location = (
         f"{call.wire.origin}/upload/storage/v1/b/{upload['bucket']}/o"
-        f"?uploadType=resumable&name={quote(name, safe='')}&{UPLOAD_ID}={upload_id}"
+        f"?uploadType=resumable&name={quote(target.name, safe='')}&{UPLOAD_ID}={upload_id}"
     )
     return Reply(200, b"", {"Location": location, "X-GUploader-UploadID": upload_id})
 
@@ -171,7 +172,7 @@ def _settle(cloud: StorageCloud, content: str) -> int:
 
 
 async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Document) -> Document:
-    place = upload["bucket"], upload["name"]
+    target = _target(upload)
     given = upload["checksums"] | checksums.expected(call.wire.headers, {})
 
     def digest() -> checksums.Digest:
@@ -182,7 +183,7 @@ async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Docum
         SizeRange(*upload.get("sizes", ())).check(cloud.blobs.partial_size(upload[CONTENT]))
         version = await finished(
             cloud,
-            place,
+            target,
             upload["settings"],
             upload[CONTENT],
             await asyncio.to_thread(digest),
@@ -190,8 +191,7 @@ async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Docum
         )
         done = upload | {"state": _DONE, "generation": version["generation"]}
         with cloud.store.transaction() as tx:
-            writer = Principal(upload["writer"])
-            removed = versions.write(cloud, tx, version, upload["conditions"], writer)
+            removed = versions.write(cloud, tx, target, version)
             tx.put(f"{UPLOADS}/{upload_id}", done)
     except ApiError:
         # It cannot succeed any more: the client has to begin another one.
@@ -200,6 +200,11 @@ async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Docum
         raise
     cloud.blobs.remove(*removed)
     return _shown(cloud, call, upload, version)
+
+
+def _target(upload: Document) -> Destination:
+    place = upload["bucket"], upload["bucketGeneration"], upload["name"]
+    return Destination(*place, upload["conditions"], Principal(upload["writer"]))
 
 
 def _shown(cloud: StorageCloud, call: Call, upload: Document, version: Document) -> Document:

@@ -12,11 +12,13 @@ import secrets
 from dataclasses import dataclass
 
 from cloudspill_sandbox.engine.call import Call, Document
-from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.store import Store, Transaction
 from cloudspill_sandbox.storage.buckets import found
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.names import REWRITES
-from cloudspill_sandbox.storage.refusals import invalid
+from cloudspill_sandbox.storage.refusals import invalid, no_such_bucket
+from cloudspill_sandbox.storage.versions import Destination
 
 LIFETIME = 7 * 86400
 """Seconds until a token does not hold any more."""
@@ -38,11 +40,14 @@ class Progress:
     token: str | None
 
 
-def advance(cloud: StorageCloud, call: Call, source: Document, storage_class: str) -> Progress:
+def advance(
+    cloud: StorageCloud, call: Call, source: Document, target: Destination, storage_class: str
+) -> Progress:
     """Go on with a rewrite, or begin it.
 
     Raises:
-        ApiError: 400, the token is none of this rewrite, or the limit cannot be.
+        ApiError: 400, the token is none of this rewrite, or the limit cannot be; 404, the bucket
+            into which it was begun is gone.
     """
     size = int(source["size"])
     limit = int(call.query.get("maxBytesRewrittenPerCall") or 0)
@@ -50,20 +55,34 @@ def advance(cloud: StorageCloud, call: Call, source: Document, storage_class: st
         raise invalid("Invalid argument. maxBytesRewrittenPerCall must be a multiple of 1 MiB.")
     token = call.query.get("rewriteToken")
     what = {key: call.path[key] for key in _PATH} | {"generation": source["generation"]}
-    done = _done(cloud, token, what) if token else 0
+    done = _done(cloud, token, what, target) if token else 0
     moves = (
         found(cloud.store, call.path["destinationBucket"])["location"]
         != found(cloud.store, call.path["sourceBucket"])["location"]
         or storage_class != source["storageClass"]
     )
     if not limit or not moves or done + limit >= size:
-        if token:
-            cloud.store.delete(f"{REWRITES}/{token}")
         return Progress(size, None)
     token = token or secrets.token_urlsafe(48)
-    rewrite = {"what": what, "done": done + limit, "created": cloud.clock()}
+    rewrite = {
+        "what": what,
+        "bucketGeneration": target.bucket_generation,
+        "done": done + limit,
+        "created": cloud.clock(),
+    }
     cloud.store.put(f"{REWRITES}/{token}", rewrite)
     return Progress(done + limit, token)
+
+
+def finish(tx: Transaction, token: str) -> None:
+    """Forget a rewrite whose last call writes the object; its token is good for no other.
+
+    Raises:
+        ApiError: 400, another call was the last.
+    """
+    if tx.get(f"{REWRITES}/{token}") is None:
+        raise _not_of_this_rewrite()
+    tx.delete(f"{REWRITES}/{token}")
 
 
 def sweep(store: Store, now: float) -> None:
@@ -75,8 +94,14 @@ def sweep(store: Store, now: float) -> None:
             tx.delete(f"{REWRITES}/{token}")
 
 
-def _done(cloud: StorageCloud, token: str, what: Document) -> int:
+def _done(cloud: StorageCloud, token: str, what: Document, target: Destination) -> int:
     rewrite = cloud.store.get(f"{REWRITES}/{token}")
     if rewrite is None or rewrite["what"] != what:
-        raise invalid("Invalid argument. The rewriteToken is none of this rewrite.")
+        raise _not_of_this_rewrite()
+    if rewrite["bucketGeneration"] != target.bucket_generation:
+        raise no_such_bucket()
     return int(rewrite["done"])
+
+
+def _not_of_this_rewrite() -> ApiError:
+    return invalid("Invalid argument. The rewriteToken is none of this rewrite.")

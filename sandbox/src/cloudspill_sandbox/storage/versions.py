@@ -7,15 +7,16 @@ https://cloud.google.com/storage/docs/object-versioning
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from cloudspill_sandbox.engine.call import Document, Principal
+from cloudspill_sandbox.engine.call import Call, Document, Principal
 from cloudspill_sandbox.engine.errors import ApiError
 from cloudspill_sandbox.engine.store import Transaction
 from cloudspill_sandbox.storage import preconditions
 from cloudspill_sandbox.storage.buckets import found, is_versioned
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.names import generation_name, object_name
-from cloudspill_sandbox.storage.objects import CONTENT, retained_until
+from cloudspill_sandbox.storage.objects import CONTENT, checked_name, retained_until
 from cloudspill_sandbox.storage.permissions import denied, overwriting
 from cloudspill_sandbox.storage.refusals import retained
 from cloudspill_sandbox.storage.timestamps import seconds_of, timestamp
@@ -23,8 +24,39 @@ from cloudspill_sandbox.storage.timestamps import seconds_of, timestamp
 _HOLDS = {"temporaryHold": "Temporary", "eventBasedHold": "Event-Based"}
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a version is to be written: settled when that begins, held on to until it is done.
+
+    Attributes:
+        bucket: its name.
+        bucket_generation: of the bucket; another one of its name is another bucket.
+        name: of the object.
+        conditions: on what has that name, as `preconditions.given_in` returns them.
+    """
+
+    bucket: str
+    bucket_generation: str
+    name: str
+    conditions: Mapping[str, str]
+    writer: Principal
+
+
+def destination(cloud: StorageCloud, call: Call, bucket: str, name: str | None) -> Destination:
+    """Return where a call is about to write.
+
+    Raises:
+        ApiError: 400 for the name, 404 for the bucket, 412 for a precondition that does not hold.
+    """
+    generation = found(cloud.store, bucket)["generation"]
+    name = checked_name(name)
+    conditions = preconditions.given_in(call.query)
+    preconditions.check(conditions, cloud.store.get(object_name(bucket, name)))
+    return Destination(bucket, generation, name, conditions, call.principal)
+
+
 def new_version(
-    cloud: StorageCloud, bucket: str, name: str, settings: Document, content: Document
+    cloud: StorageCloud, target: Destination, settings: Document, content: Document
 ) -> Document:
     """Return the document of a version that is not written yet.
 
@@ -35,8 +67,8 @@ def new_version(
     moment = timestamp(cloud.clock())
     times = ("timeCreated", "updated", "timeStorageClassUpdated", "timeFinalized")
     return {
-        "name": name,
-        "bucket": bucket,
+        "name": target.name,
+        "bucket": target.bucket,
         "generation": cloud.generations.next(),
         "metageneration": "1",
         **dict.fromkeys(times, moment),
@@ -46,11 +78,7 @@ def new_version(
 
 
 def write(
-    cloud: StorageCloud,
-    tx: Transaction,
-    version: Document,
-    conditions: Mapping[str, str],
-    writer: Principal,
+    cloud: StorageCloud, tx: Transaction, target: Destination, version: Document
 ) -> list[str]:
     """Make a version the live one; return the contents that are to be removed after the commit.
 
@@ -58,18 +86,18 @@ def write(
     here; so only now can be said whether the writer may do that.
 
     Raises:
-        ApiError: 404 for the bucket, 412 for a precondition, 403 for a live version that is kept or
-            that the writer may not delete.
+        ApiError: 404, the bucket is gone, also if there is another one of its name; 412 for a
+            precondition, 403 for a live version that is kept or that the writer may not delete.
     """
-    bucket = found(tx, version["bucket"])
-    place = object_name(version["bucket"], version["name"])
+    bucket = found(tx, target.bucket, target.bucket_generation)
+    place = object_name(target.bucket, target.name)
     live = tx.get(place)
-    preconditions.check(conditions, live)
+    preconditions.check(target.conditions, live)
     removed: list[str] = []
     if live is not None:
-        needed = overwriting(cloud.project, bucket, version["name"])
-        if not cloud.permissions.permits(writer, needed):
-            raise denied(writer, [needed])
+        needed = overwriting(cloud.project, bucket, target.name)
+        if not cloud.permissions.permits(target.writer, needed):
+            raise denied(target.writer, [needed])
         removed = retire(cloud, tx, bucket, live)
     tx.put(place, version)
     return removed
