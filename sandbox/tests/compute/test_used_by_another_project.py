@@ -30,11 +30,6 @@ USERS: dict[str, tuple[str, str, dict[str, Any]]] = {
         f"projects/{GUEST}/regions/us-west1/addresses/user",
         {"addressType": "INTERNAL", "subnetwork": SUBNETWORK},
     ),
-    "firewall": (
-        "firewalls",
-        f"projects/{GUEST}/global/firewalls/user",
-        {"network": NETWORK, "allowed": [{"IPProtocol": "tcp"}]},
-    ),
     "instance": (
         "instances",
         f"projects/{GUEST}/zones/{ZONE}/instances/user",

@@ -204,7 +204,8 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
     """Return the disk that an AttachedDisk's `source` means, when this instance may attach it.
 
     Raises:
-        ApiError: 400 when it does not exist, is in another zone, or is in use elsewhere or here.
+        ApiError: 400 when it does not exist, is of another project or zone, or is in use elsewhere
+            or here.
     """
     zone = instance.split("/")[3]
     if body.get("initializeParams"):
@@ -212,6 +213,8 @@ def existing(cloud: Cloud, tx: Transaction, instance: str, body: Document, field
             field, "", "At most one of source and initializeParams may be specified."
         )
     disk = _in_zone(cloud, tx, f"{field}.source", body["source"], zone)
+    if names.project(names.relative(disk["selfLink"])) != names.project(instance):
+        raise refusals.disk_of_another_project(f"{field}.source", body["source"])
     if body.get("diskSizeGb") and int(body["diskSizeGb"]) != int(disk["sizeGb"]):
         raise refusals.invalid_value(
             f"{field}.diskSizeGb",

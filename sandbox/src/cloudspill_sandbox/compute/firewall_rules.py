@@ -65,9 +65,7 @@ def checked(cloud: Cloud, tx: Transaction, body: Document) -> Document:
 
 def _network(cloud: Cloud, tx: Transaction, reference: str | None) -> str:
     reference = reference or "global/networks/default"
-    name = names.resolve(
-        "resource.network", reference, f"{cloud.project}/global/networks", bare=False
-    )
+    name = names.resolve_own("resource.network", reference, f"{cloud.project}/global/networks")
     if tx.get(name) is None:
         raise refusals.dangling("resource.network", reference, "network")
     return names.link(name)

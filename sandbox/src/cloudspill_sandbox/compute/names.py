@@ -96,6 +96,23 @@ def resolve(field: str, reference: str, collection: str, *, bare: bool = True) -
     return path
 
 
+def resolve_own(field: str, reference: str, collection: str) -> str:
+    """Return the relative name that a reference to something of the same project means.
+
+    Args:
+        field: as of `resolve`.
+        reference: as of `resolve`, but no bare name.
+        collection: as of `resolve`.
+
+    Raises:
+        ApiError: as `resolve`; 400 too when it names another project.
+    """
+    name = resolve(field, reference, collection, bare=False)
+    if project(name) != project(collection):
+        raise refusals.of_another_project(field, reference)
+    return name
+
+
 def is_name(value: str) -> bool:
     """Whether a value is an RFC 1035 label, as names of resources are."""
     return _NAME.fullmatch(value) is not None

@@ -91,6 +91,29 @@ def dangling(field: str, value: object, kind: str) -> ApiError:
     return invalid_value(field, value, f"The referenced {kind} resource cannot be found.")
 
 
+def of_another_project(field: str, value: object) -> ApiError:
+    """400 for a reference beyond the project to a resource that must be of the same one.
+
+    https://github.com/kubernetes/ingress-gce/issues/1085,
+    https://github.com/terraform-google-modules/terraform-google-bastion-host/issues/5.
+    """
+    sentence = "Cross project referencing is not allowed for this resource."
+    return invalid_value(field, value, sentence)
+
+
+def disk_of_another_project(field: str, value: object) -> ApiError:
+    """400 for an instance that is to attach a disk of another project.
+
+    That it is not allowed: https://github.com/kubernetes/kubernetes/issues/36480,
+    https://github.com/kubernetes-sigs/gcp-compute-persistent-disk-csi-driver/issues/1314. The
+    sentence is the one for instances, which
+    https://github.com/PaloAltoNetworks/terraform-google-vmseries-modules/issues/130 quotes for a
+    machine and its disks.
+    """
+    sentence = "Cross-project references for this resource are not allowed."
+    return invalid_value(field, value, sentence)
+
+
 def unknown_scope(kind: str, value: str) -> ApiError:
     """400 for a zone or region that does not exist."""
     return invalid_value(kind, value, f"Unknown {kind}.")

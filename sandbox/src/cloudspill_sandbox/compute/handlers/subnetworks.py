@@ -170,9 +170,7 @@ def _network(cloud: Cloud, tx: Transaction, body: Document) -> tuple[str, Docume
     reference = body.get("network")
     if not reference:
         raise refusals.missing("resource.network")
-    name = names.resolve(
-        "resource.network", reference, f"{cloud.project}/global/networks", bare=False
-    )
+    name = names.resolve_own("resource.network", reference, f"{cloud.project}/global/networks")
     network = tx.get(name)
     if network is None:
         raise refusals.dangling("resource.network", reference, "network")
