@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.storage.generations import Generations
 
 from .conftest import Client
 from .test_objects import files
@@ -88,3 +89,11 @@ async def test_a_rewrite_of_several_calls_does_not_go_on_into_the_new_bucket(
     await made_anew(client)
     refusal = await client.refused("objects.rewrite", **call, rewriteToken=begun["rewriteToken"])
     assert (refusal.status, refusal.reason) == (404, "notFound")
+
+
+async def test_a_new_bucket_is_told_from_one_of_an_earlier_life_whatever_the_clock_says(
+    client: Client,
+) -> None:
+    made = (await client.call("buckets.get", bucket="bucket"))["generation"]
+    later = Generations(client.cloud.store, lambda: 0.0)
+    assert int(later.next()) > int(made)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generation numbers: microseconds since the epoch, never the same twice.
+"""Generation numbers of objects and buckets: microseconds since the epoch, never one twice.
 
 https://cloud.google.com/storage/docs/metadata#generation-number
 """
@@ -17,13 +17,11 @@ class Generations:
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._clock = clock
+        collections = [store.children(BUCKETS)]
+        for kind in ("objects", "generations"):
+            collections += (documents for _, documents in store.collections(BUCKETS, kind))
         self._last = max(
-            (
-                int(document["generation"])
-                for kind in ("objects", "generations")
-                for _, documents in store.collections(BUCKETS, kind)
-                for document in documents.values()
-            ),
+            (int(each["generation"]) for documents in collections for each in documents.values()),
             default=0,
         )
 
