@@ -60,6 +60,7 @@ async def send(
     *,
     method: str = "PUT",
     breaks: bool = False,
+    bucket: str = "bucket",
 ) -> Any:
     """Send one part as the front passes it on."""
 
@@ -72,7 +73,7 @@ async def send(
     headers = {} if content_range is None else {"Content-Range": content_range}
     query = {"uploadType": "resumable", "upload_id": upload_id}
     wire = Wire(method, "https://storage.googleapis.com", headers)
-    call = Call(INSERT, {"bucket": "bucket"}, query, {}, ANONYMOUS, wire, Media(None, chunks()))
+    call = Call(INSERT, {"bucket": bucket}, query, {}, ANONYMOUS, wire, Media(None, chunks()))
     return await storage_service(client.cloud)[INSERT](call)
 
 

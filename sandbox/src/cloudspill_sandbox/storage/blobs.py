@@ -8,6 +8,7 @@ the next start removes it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Collection
@@ -50,8 +51,12 @@ class Blobs:
         return self._partial / content
 
     def append(self, content: str) -> BinaryIO:
-        """Open a content that is still written to, at its end."""
-        return self.partial_path(content).open("ab")
+        """Open a content that is still written to, at its end.
+
+        Raises:
+            FileNotFoundError: it was removed; to make it again would leave it behind.
+        """
+        return open(self.partial_path(content), "ab", opener=_open_existing)
 
     def partial_size(self, content: str) -> int:
         """Return how many bytes a content has that is still written to; 0 when it is gone."""
@@ -78,6 +83,11 @@ class Blobs:
         partial.rename(kept)
         _sync_folder(kept.parent)
 
+    def reopen(self, content: str) -> None:
+        """Take `keep` back; nothing happens to what was not kept."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path(content).rename(self.partial_path(content))
+
     def copy(self, content: str) -> str:
         """Return the id of a content with the same bytes, which takes no space of its own.
 
@@ -98,10 +108,13 @@ class Blobs:
         return self._path(content).open("rb", buffering=0)
 
     def remove(self, *contents: str) -> None:
-        """Remove contents, durable or not; what is absent is no error."""
+        """Remove contents, durable or not; what is absent is no error.
+
+        In the order in which `keep` moves them: one that a thread is at cannot slip through.
+        """
         for content in contents:
-            self._path(content).unlink(missing_ok=True)
             self.partial_path(content).unlink(missing_ok=True)
+            self._path(content).unlink(missing_ok=True)
 
     def sweep(self, named: Collection[str]) -> int:
         """Remove what no document names; return how many files that were."""
@@ -117,6 +130,10 @@ class Blobs:
 
     def _path(self, content: str) -> Path:
         return self._kept / content[:2] / content
+
+
+def _open_existing(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT)
 
 
 def _sync_folder(folder: Path) -> None:

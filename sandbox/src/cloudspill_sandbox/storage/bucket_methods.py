@@ -11,7 +11,12 @@ import binascii
 
 from cloudspill_sandbox.engine.call import Call, Document, Reply
 from cloudspill_sandbox.engine.errors import required_parameter
-from cloudspill_sandbox.storage import bucket_documents, bucket_policies, preconditions
+from cloudspill_sandbox.storage import (
+    bucket_documents,
+    bucket_policies,
+    preconditions,
+    resumable,
+)
 from cloudspill_sandbox.storage.access_control import AccessControlList, project_private
 from cloudspill_sandbox.storage.bucket_access import asked_list
 from cloudspill_sandbox.storage.bucket_names import check_bucket_name
@@ -117,8 +122,10 @@ async def _delete(cloud: StorageCloud, call: Call) -> Reply:
         preconditions.check(preconditions.given_in(call.query), bucket)
         if cloud.store.children(objects_of(name)) or cloud.store.children(generations_of(name)):
             raise conflict("The bucket you tried to delete is not empty.")
+        removed = resumable.ended_with(cloud, tx, name)
         cloud.policies.forget(tx, resource_name(name))
         tx.delete(bucket_name(name))
+    cloud.blobs.remove(*removed)
     return Reply(204, b"")
 
 

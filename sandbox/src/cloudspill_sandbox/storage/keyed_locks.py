@@ -16,3 +16,7 @@ class KeyedLocks:
     def of(self, key: str) -> asyncio.Lock:
         """Return the lock of a key: `async with locks.of(key):`."""
         return self._locks.setdefault(key, asyncio.Lock())
+
+    def is_held(self, key: str) -> bool:
+        """Whether somebody holds the lock of a key."""
+        return (lock := self._locks.get(key)) is not None and lock.locked()

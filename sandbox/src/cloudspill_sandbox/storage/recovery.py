@@ -19,6 +19,7 @@ def recover(cloud: StorageCloud) -> None:
     """Make the directory of the objects' bytes hold what the documents name, and no more."""
     cloud.blobs.prepare()
     forget_expired(cloud)
+    resumable.reopen(cloud)
     removed = cloud.blobs.sweep(set(_named(cloud.store)))
     if removed:
         _LOG.info("removed %d files of uploads that were cut short", removed)
@@ -26,9 +27,8 @@ def recover(cloud: StorageCloud) -> None:
 
 def forget_expired(cloud: StorageCloud) -> None:
     """Forget uploads and rewrites that nobody went on with for a week."""
-    now = cloud.clock()
-    cloud.blobs.remove(*resumable.sweep(cloud.store, now))
-    rewrites.sweep(cloud.store, now)
+    resumable.sweep(cloud)
+    rewrites.sweep(cloud.store, cloud.clock())
 
 
 def _named(store: Store) -> Iterator[str]:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections.abc import Callable
 from urllib.parse import quote
 
 from cloudspill_sandbox.engine.call import Call, Document, Media, Principal, Reply
 from cloudspill_sandbox.engine.errors import ApiError
-from cloudspill_sandbox.engine.store import Store
+from cloudspill_sandbox.engine.store import Transaction
 from cloudspill_sandbox.storage import checksums, versions
-from cloudspill_sandbox.storage.buckets import found
+from cloudspill_sandbox.storage.buckets import Reader, found
 from cloudspill_sandbox.storage.cloud import StorageCloud
 from cloudspill_sandbox.storage.content_ranges import ContentRange, content_range, refused
-from cloudspill_sandbox.storage.names import UPLOADS, bucket_name
-from cloudspill_sandbox.storage.objects import CONTENT, found_object, is_full, resource
+from cloudspill_sandbox.storage.names import UPLOADS
+from cloudspill_sandbox.storage.objects import CONTENT, is_full, resource
 from cloudspill_sandbox.storage.receiving import asked_object, blocks, finished
 from cloudspill_sandbox.storage.size_ranges import SizeRange, size_range
 from cloudspill_sandbox.storage.versions import Destination
@@ -70,42 +71,65 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
 
 
 async def go_on(cloud: StorageCloud, call: Call) -> Document | Reply:
-    """Take a part of an upload, say how far it is, or cancel it."""
-    upload_id = call.query[UPLOAD_ID]
-    async with cloud.uploads.of(upload_id):
-        upload = _found(cloud, upload_id)
+    """Take a part of an upload, say how far it is, or cancel it.
+
+    Once it is done, it says what it said then, whatever became of the object: the last answer may
+    not have arrived.
+    """
+    async with cloud.uploads.of(call.query[UPLOAD_ID]):
+        upload = _found(cloud, call, cloud.store)
         if upload["state"] == _CANCELLED:
             return Reply(499, b"")
         if call.wire.http_method == "DELETE":
-            return _cancel(cloud, upload_id, upload)
+            return _cancel(cloud, call, upload)
         if upload["state"] == _DONE:
-            version = found_object(
-                cloud.store, upload["bucket"], upload["name"], upload["generation"]
-            )
-            return _shown(cloud, call, upload, version)
-        return await _take(cloud, call, upload_id, upload)
+            return _shown(cloud, call, upload, upload["version"])
+        try:
+            return await _take(cloud, call, upload)
+        finally:
+            if cloud.store.get(_place(call)) is None:  # it failed, or was ended meanwhile
+                cloud.blobs.remove(upload[CONTENT])
 
 
-def sweep(store: Store, now: float) -> list[str]:
-    """Forget uploads whose time is over; return the contents that are to be removed."""
-    over = {
-        name: upload
-        for name, upload in store.children(UPLOADS).items()
-        if upload["created"] + LIFETIME <= now
-    }
-    with store.transaction() as tx:
-        for name in over:
-            tx.delete(f"{UPLOADS}/{name}")
-    return [upload[CONTENT] for upload in over.values() if upload["state"] == _OPEN]
+def sweep(cloud: StorageCloud) -> None:
+    """Forget uploads whose time is over, and their bytes."""
+    with cloud.store.transaction() as tx:
+        removed = _ended(cloud, tx, lambda upload: _is_over(cloud, upload))
+    cloud.blobs.remove(*removed)
 
 
-async def _take(
-    cloud: StorageCloud, call: Call, upload_id: str, upload: Document
-) -> Document | Reply:
+def ended_with(cloud: StorageCloud, tx: Transaction, bucket: str) -> list[str]:
+    """Forget uploads into a bucket that goes; return the contents to remove after the commit."""
+    return _ended(cloud, tx, lambda upload: upload["bucket"] == bucket)
+
+
+def reopen(cloud: StorageCloud) -> None:
+    """Let uploads go on that were killed when their bytes were complete and not yet an object's."""
+    for upload in cloud.store.children(UPLOADS).values():
+        if upload["state"] == _OPEN:
+            cloud.blobs.reopen(upload[CONTENT])
+
+
+def _ended(cloud: StorageCloud, tx: Transaction, ends: Callable[[Document], bool]) -> list[str]:
+    """Forget uploads; return the contents to remove, but those that a request is writing to.
+
+    That finds its upload gone, is refused, and removes them itself.
+    """
+    removed = []
+    for upload_id, upload in cloud.store.children(UPLOADS).items():
+        if ends(upload):
+            tx.delete(f"{UPLOADS}/{upload_id}")
+            if upload["state"] == _OPEN and not cloud.uploads.is_held(upload_id):
+                removed.append(upload[CONTENT])
+    return removed
+
+
+async def _take(cloud: StorageCloud, call: Call, upload: Document) -> Document | Reply:
     part = content_range(call.wire.headers.get("Content-Range"))
-    upload = _with_total(cloud, upload_id, upload, part)
+    upload = _with_total(cloud, call, upload, part)
     if call.media is not None and not part.is_status_query:
         await _append(cloud, call.media, upload[CONTENT], part)
+        _found(cloud, call, cloud.store)
     received = cloud.blobs.partial_size(upload[CONTENT])
     total = received if upload["total"] is None and part.is_whole else upload["total"]
     if total is None or received < total:
@@ -113,7 +137,7 @@ async def _take(
     if received > total:
         cloud.blobs.truncate(upload[CONTENT], 0)
         raise refused(f"There were {received} byte(s), where {total} byte(s) were announced.")
-    return await _finish(cloud, call, upload_id, upload)
+    return await _finish(cloud, call, upload)
 
 
 async def _append(cloud: StorageCloud, media: Media, content: str, part: ContentRange) -> None:
@@ -171,7 +195,7 @@ def _settle(cloud: StorageCloud, content: str) -> int:
     return kept
 
 
-async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Document) -> Document:
+async def _finish(cloud: StorageCloud, call: Call, upload: Document) -> Document:
     target = _target(upload)
     given = upload["checksums"] | checksums.expected(call.wire.headers, {})
 
@@ -189,14 +213,16 @@ async def _finish(cloud: StorageCloud, call: Call, upload_id: str, upload: Docum
             await asyncio.to_thread(digest),
             given,
         )
-        done = upload | {"state": _DONE, "generation": version["generation"]}
         with cloud.store.transaction() as tx:
+            _found(cloud, call, tx)
             removed = versions.write(cloud, tx, target, version)
-            tx.put(f"{UPLOADS}/{upload_id}", done)
+            tx.put(_place(call), upload | {"state": _DONE, "version": version})
     except ApiError:
         # It cannot succeed any more: the client has to begin another one.
-        cloud.store.delete(f"{UPLOADS}/{upload_id}")
-        cloud.blobs.remove(upload[CONTENT])
+        cloud.store.delete(_place(call))
+        raise
+    except Exception:  # the disk is full: it can go on
+        cloud.blobs.reopen(upload[CONTENT])
         raise
     cloud.blobs.remove(*removed)
     return _shown(cloud, call, upload, version)
@@ -211,26 +237,32 @@ def _shown(cloud: StorageCloud, call: Call, upload: Document, version: Document)
     return resource(call, version, found(cloud.store, upload["bucket"]), full=upload["full"])
 
 
-def _cancel(cloud: StorageCloud, upload_id: str, upload: Document) -> Reply:
+def _cancel(cloud: StorageCloud, call: Call, upload: Document) -> Reply:
     if upload["state"] == _OPEN:
-        cloud.store.put(f"{UPLOADS}/{upload_id}", upload | {"state": _CANCELLED})
+        cloud.store.put(_place(call), upload | {"state": _CANCELLED})
         cloud.blobs.remove(upload[CONTENT])
     return Reply(499, b"")
 
 
-def _found(cloud: StorageCloud, upload_id: str) -> Document:
-    upload = cloud.store.get(f"{UPLOADS}/{upload_id}")
-    bucket = cloud.store.get(bucket_name(upload["bucket"])) if upload else None
-    if upload is None or bucket is None or bucket["generation"] != upload["bucketGeneration"]:
+def _place(call: Call) -> str:
+    return f"{UPLOADS}/{call.query[UPLOAD_ID]}"
+
+
+def _found(cloud: StorageCloud, call: Call, reader: Reader) -> Document:
+    """Return the upload that a call is about. Raises ApiError 404 or 410: it is no more."""
+    upload = reader.get(_place(call))
+    if upload is None or upload["bucket"] != call.path["bucket"]:
         raise ApiError(404, "notFound", "The upload session does not exist: begin another one.")
-    if upload["created"] + LIFETIME <= cloud.clock():
+    if _is_over(cloud, upload):
         raise ApiError(410, "gone", "The upload session has expired: begin another one.")
     return upload
 
 
-def _with_total(
-    cloud: StorageCloud, upload_id: str, upload: Document, part: ContentRange
-) -> Document:
+def _is_over(cloud: StorageCloud, upload: Document) -> bool:
+    return bool(upload["created"] + LIFETIME <= cloud.clock())
+
+
+def _with_total(cloud: StorageCloud, call: Call, upload: Document, part: ContentRange) -> Document:
     """Return the upload with the size of the whole, which must not change once it is known."""
     total = part.total
     if total is None or total == upload["total"]:
@@ -242,5 +274,5 @@ def _with_total(
             f"{upload['total']} byte(s) that was specified in an earlier request."
         )
     upload = upload | {"total": total}
-    cloud.store.put(f"{UPLOADS}/{upload_id}", upload)
+    cloud.store.put(_place(call), upload)
     return upload
