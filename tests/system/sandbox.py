@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -144,6 +145,12 @@ class Sandbox:
         )
         return found
 
+    def kill(self) -> None:
+        """End the sandbox's process by SIGKILL; returns when it is gone."""
+        pid = int(json.loads(self.cli("status", "--output", "json").stdout)["pid"])
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{pid}").exists(), within=30, what="the daemon is gone")
+
     def destroy(self) -> None:
         """Stop it and forget all that it kept."""
         try:
@@ -168,6 +175,16 @@ def host_to_ourselves() -> Iterator[None]:
     finally:
         if theirs:
             subprocess.run([program, "up"], check=True)
+
+
+def control_groups(pattern: str) -> list[Path]:
+    """Control groups by a pattern of their paths.
+
+    A guest's systemd makes and removes them all the time: unlike `Path.rglob`, a walk takes one
+    that goes meanwhile for empty.
+    """
+    found = (Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup"))
+    return sorted(path for path in found if path.match(pattern))
 
 
 def eventually(condition: Callable[[], bool], within: float, what: str) -> float:
@@ -197,7 +214,7 @@ def page(address: str, port: int = 5000) -> tuple[int, str]:
     """GET / without any proxy; (0, reason) when nothing answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{address}:{port}/", timeout=5) as answer:
+        with opener.open(f"http://{address}:{port}/", timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.system.sandbox import BIN, Sandbox, eventually
+from tests.system.sandbox import BIN, Sandbox, control_groups
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -44,8 +42,11 @@ def host_footprint() -> dict[str, str]:
 
     sysctls = output("sysctl", "-a", "--pattern", r"^(net\.ipv4|net\.ipv6|fs\.inotify)\.")
     volatile = r"(?m)^(net\.ipv4\.(tcp_fastopen_key|route\.|netfilter)|.*\.nf_conntrack_count).*\n"
+    # Other tests, side by side with these, mount small disks in folders of their own.
     mounts = sorted(
-        line.split(" ", 3)[3] for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        line.split(" ", 3)[3]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if "/pytest-of-" not in line
     )
     return {
         "links": re.sub(r"(?m)^\d+: ", "", output("ip", "-brief", "link")),
@@ -57,9 +58,7 @@ def host_footprint() -> dict[str, str]:
         "mounts": "\n".join(mounts),
         "namespaces": output("ip", "netns", "list"),
         "containers": output("podman", "ps", "--all", "--quiet"),
-        "cgroups": "\n".join(
-            str(path) for path in Path("/sys/fs/cgroup").rglob("*systest*") if path.is_dir()
-        ),
+        "cgroups": "\n".join(map(str, control_groups("*systest*"))),
         "processes": "\n".join(own_processes()),
     }
 
@@ -93,13 +92,6 @@ def names(sandbox: Sandbox) -> dict[str, str]:
 def daemon_pid(sandbox: Sandbox) -> int:
     """Process id of the running sandbox."""
     return int(json.loads(sandbox.cli("status", "--output", "json").stdout)["pid"])
-
-
-def kill(sandbox: Sandbox) -> None:
-    """End the sandbox's process by SIGKILL."""
-    pid = daemon_pid(sandbox)
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), within=10, what="the daemon is gone")
 
 
 def test_down_leaves_the_host_as_it_was(sandbox: Sandbox) -> None:
@@ -160,7 +152,7 @@ def test_after_a_kill_the_next_up_works_and_nothing_acknowledged_is_lost(
 ) -> None:
     sandbox.up()
     boot(sandbox, "witness")
-    kill(sandbox)
+    sandbox.kill()
     assert sandbox.cli("status", check=False).returncode == 3
     sandbox.up()
     assert names(sandbox)["witness"] == "RUNNING"
@@ -171,7 +163,7 @@ def test_down_after_a_kill_gives_the_host_back(sandbox: Sandbox) -> None:
     sandbox.cli("down")
     before = host_footprint()
     sandbox.up()
-    kill(sandbox)
+    sandbox.kill()
     swept = sandbox.cli("down")
     assert "removed" in swept.stderr
     assert host_footprint() == before
@@ -183,7 +175,7 @@ def test_down_after_lives_that_were_killed_gives_the_host_back(sandbox: Sandbox)
     sandbox.up()
     assert "RUNNING" in names(sandbox).values()
     for _ in range(2):
-        kill(sandbox)
+        sandbox.kill()
         sandbox.up()
     sandbox.cli("down")
     assert host_footprint() == before

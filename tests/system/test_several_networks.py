@@ -6,9 +6,6 @@ https://cloud.google.com/vpc/docs/multiple-interfaces-concepts
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -118,7 +115,8 @@ def run(lab: Sandbox, name: str, *command: str) -> subprocess.CompletedProcess[s
 
 def reaches(lab: Sandbox, name: str, address: str) -> bool:
     """Whether a machine gets the page of `both` at an address."""
-    fetched = run(lab, name, "curl", "-sf", "-m", "2", f"http://{address}:5000/")
+    patience = ("--connect-timeout", "2", "-m", "30")  # who lets it in may be slow to answer
+    fetched = run(lab, name, "curl", "-sf", *patience, f"http://{address}:5000/")
     return fetched.stdout.strip() == "both"
 
 
@@ -129,7 +127,7 @@ def boot(lab: Sandbox) -> str:
 
 def kill_and_raise(lab: Sandbox) -> None:
     """End the sandbox's process by SIGKILL, and start another life of it."""
-    os.kill(json.loads(lab.cli("status", "--output", "json").stdout)["pid"], signal.SIGKILL)
+    lab.kill()
     lab.up()
 
 
