@@ -27,7 +27,7 @@ from cloudspill_monitor import control, procfs
 from tests.burst import intervals
 
 HERE = Path(__file__).parent
-PATIENCE = 30.0  # seconds; what is waited for takes one or two on an idle machine
+PATIENCE = 60.0  # seconds; what is waited for takes one or two on an idle machine
 _POLL = 0.05
 _MARK = "BENCH"
 MARGIN = 1.0

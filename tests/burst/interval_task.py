@@ -5,8 +5,8 @@
 Its one argument is the folder of these files, which is made if there is none. The counter is the
 file `progress` in the working directory, which is the checkpoint. Each file begins with a line of
 JSON; every other line is a time (CLOCK_BOOTTIME) and the counter that was safe on disk then, and
-the last one begins with `end` if it ended in order. It ends by itself when the counter reaches
-`INTERVALS_LAST`, where that is set.
+the last one begins with `end` if it ended in order. It ends by itself when there is a file
+`INTERVALS_END`, where that is set.
 """
 
 import json
@@ -59,8 +59,8 @@ def main() -> None:
     head = {"task": task, "run": int(run), "place": os.getcwd(), "counter": counter}  # noqa: PTH109
     os.write(told, f"{json.dumps(head)}\n{begun:.6f} {counter}\n".encode())
     say(f"{task} goes on from {counter}")
-    last = int(os.environ.get("INTERVALS_LAST", "0"))
-    while not asked and (not last or counter < last):
+    end = os.environ.get("INTERVALS_END", "")
+    while not asked and not os.path.exists(end):  # noqa: PTH110
         time.sleep(PERIOD)
         counter += 1
         if counter % SAVED_EVERY == 0:

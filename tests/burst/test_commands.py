@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tests.burst.bench import Bench
@@ -53,7 +54,10 @@ def test_status_shows_the_vm_and_drain_tells_until_it_is_gone(bench: Bench) -> N
     bench.audit()
 
 
-def test_a_dead_monitors_status_names_the_vm_and_how_long_it_may_live(bench: Bench) -> None:
+def test_a_dead_monitors_status_names_the_vm_and_how_long_it_may_live(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(lease=60)  # it outlives the commands
     bench.start()
     bench.load(100)
     bench.until(bench.away)

@@ -14,13 +14,18 @@ from tests.burst.bench import MARGIN, Bench, now
 pytestmark = pytest.mark.slow
 
 LEASE = 4.0
+LONGER_LEASE = 10.0
+"""A cut is noticed after a second, and healed long before the keeper ends anything."""
 
 
 @pytest.fixture
 def gone_out(make_bench: Callable[..., Bench], request: pytest.FixtureRequest) -> Bench:
     """A task is away, and a checkpoint of it has come home meanwhile."""
-    keeper = "keeper" in request.node.name  # then the lease is not to end
-    bench = make_bench() if keeper else make_bench(lease=LEASE)
+    name = request.node.name
+    if "keeper" in name:  # the lease is not to end
+        bench = make_bench()
+    else:
+        bench = make_bench(lease=LONGER_LEASE if "within_the_lease" in name else LEASE)
     bench.start()
     bench.load(100)
     bench.until(bench.away)
@@ -34,7 +39,7 @@ def test_a_connection_that_comes_back_within_the_lease_changes_nothing(gone_out:
     bench.fate("cut").touch()
     bench.until(lambda: "does not answer" in bench.told())
     bench.fate("cut").unlink()
-    renewed = now() + LEASE
+    renewed = now() + LONGER_LEASE
     bench.until(lambda: now() > renewed)
     assert bench.away()
     assert bench.vms() == [vm]
@@ -53,7 +58,7 @@ def test_a_connection_that_comes_back_after_the_lease_never_makes_a_task_run_twi
     lost = now()
     bench.load(10)
     bench.until(bench.at_home)
-    assert now() - lost < LEASE + MARGIN + 3.0
+    assert now() - lost < LEASE + MARGIN + 15.0
     cut.unlink()
     bench.until(lambda: not bench.vms())
     bench.stop()
@@ -83,7 +88,7 @@ def test_without_its_monitor_a_vm_ends_its_tasks_and_itself(gone_out: Bench) -> 
     killed = now()
     bench.end_for_good()
     bench.until(lambda: not bench.vms())
-    assert now() - killed < LEASE + 3.0
+    assert now() - killed < LEASE + 15.0
     assert bench.fate("deleted-itself", vm).exists()
     assert [one.task for one in bench.running()] == ["stayer"]
     bench.load(10)
@@ -91,7 +96,7 @@ def test_without_its_monitor_a_vm_ends_its_tasks_and_itself(gone_out: Bench) -> 
     bench.until(bench.at_home)
     bench.stop()
     found = [one for one in bench.audit(safe) if one.task == "mover"]
-    assert found[1].last - killed < LEASE
+    assert found[1].last - killed < LEASE + MARGIN  # by then it may run elsewhere
 
 
 def test_a_vm_that_may_not_delete_itself_runs_nothing_any_more(gone_out: Bench) -> None:
