@@ -58,14 +58,15 @@ def table(methods: dict[str, list[str]]) -> str:
     """Return the Markdown of what each API has and lacks."""
     lines = []
     for api, implemented in methods.items():
-        known = load_api(api, "v1").methods
+        known = load_api(api, "v1")
+        versions = " and ".join((known.version, *known.further_routes))
         by_resource = defaultdict(list)
         for method in implemented:
             resource, _, verb = method.removeprefix(f"{api}.").rpartition(".")
             by_resource[resource].append(verb)
         lines += [
             "",
-            f"### {api} v1: {len(implemented)} of {len(known)} methods",
+            f"### {api} {versions}: {len(implemented)} of {len(known.methods)} methods",
             "",
             "| resource | implemented |",
             "| --- | --- |",

@@ -61,7 +61,7 @@ class Calls:
         for name, document in SANE.items():
             api = self._apis[name.partition(".")[0]]
             path = filled(api.methods[name].template, lambda *of: words.usual(*of)[0])
-            target = f"/{api.service_path}{path}"
+            target = f"/{api.methods[name].service_path}{path}"
             query = "?project=cloudspill-sandbox" if name == "storage.buckets.insert" else ""
             body, kind = json.dumps(document).encode(), (("Content-Type", "application/json"),)
             found.append(
@@ -103,7 +103,7 @@ def _request(draw: st.DrawFn, methods: st.SearchStrategy[tuple[Api, Method]]) ->
     api, method = draw(methods)
     pairs = draw(_query(api, method))
     path = filled(method.template, lambda *of: draw(_place(*of)))
-    target = f"/{api.service_path}{path}"
+    target = f"/{method.service_path}{path}"
     body, headers = draw(_body(api, method))
     if method.uploads and draw(st.booleans()):
         target = "/upload" + target

@@ -285,7 +285,7 @@ def _request(
     body: bytes = b"",
     before: str = "",
 ) -> Request:
-    target = f"{before}/{api.service_path}{path}"
+    target = f"{before}/{method.service_path}{path}"
     if query:
         target += f"?{urlencode(query)}"
     kind = (("Content-Type", "text/plain" if before else "application/json"),) if body else ()

@@ -45,7 +45,7 @@ class World:
         """Take note of the answer to a method."""
         api = request.method.partition(".")[0]
         path = request.target.partition("?")[0]
-        below = path.removeprefix(f"/{self._calls.apis[api].service_path}")
+        below = path.removeprefix(f"/{self._calls.apis[api].methods[request.method].service_path}")
         if answer.status == 404:
             self._living.forget(api, below)
         if answer.status >= 300:

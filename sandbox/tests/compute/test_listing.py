@@ -159,6 +159,22 @@ async def test_an_aggregated_list_names_scopes_of_every_kind_if_asked(
     assert set(addresses) == set(items)
 
 
+async def test_snapshots_are_listed_in_an_aggregated_list(api: Client) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/beta/snapshots/aggregatedList"""
+    empty = await api.call("snapshots.aggregatedList")
+    assert empty["items"]["global"]["warning"]["code"] == "NO_RESULTS_ON_PAGE"
+    await api.done("disks.insert", {"name": "d", "sizeGb": "10"})
+    for name in ("first", "second"):
+        await api.done("disks.createSnapshot", {"name": name}, disk="d")
+    answer = await api.call("snapshots.aggregatedList", includeAllScopes=True)
+    snapshots = answer["items"]["global"]["snapshots"]
+    assert snapshots == (await api.call("snapshots.list"))["items"]
+    assert [each["name"] for each in snapshots] == ["first", "second"]
+    assert "regions/us-west1" in answer["items"]
+    named = await api.call("snapshots.aggregatedList", filter='name = "second"')
+    assert named["items"] == {"global": {"snapshots": snapshots[1:]}}
+
+
 async def test_aggregated_lists_have_pages(api: Client, disks: list[str]) -> None:
     found: list[str] = []
     query: dict[str, Any] = {"maxResults": 3, "returnPartialSuccess": True}

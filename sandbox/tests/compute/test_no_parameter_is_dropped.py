@@ -17,7 +17,15 @@ ACTING = {
     *("filter", "includeAllScopes", "maxResults", "orderBy", "pageToken", "requestId"),
     *("accessConfig", "autoDelete", "deletionProtection", "deviceName", "networkInterface"),
     *("forceCreate", "minimalAction", "mostDisruptiveAllowedAction", "noGracefulShutdown"),
-    *("port", "queryPath", "start", "variableKey", "sourceImage", "sourceInstanceTemplate"),
+    *(
+        "port",
+        "queryPath",
+        "returnPartialSuccess",
+        "start",
+        "variableKey",
+        "sourceImage",
+        "sourceInstanceTemplate",
+    ),
 }
 IDLE = {
     "discardLocalSsd": "there are no local SSDs",

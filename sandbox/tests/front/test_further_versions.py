@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compute Engine's beta, which is served with what v1 has.
+"""Compute Engine's beta, which is served with what v1 has, and with methods of its own.
 
 What a version is for: https://cloud.google.com/compute/docs/api/prereqs. What beta has beyond v1
 is in its discovery document (https://www.googleapis.com/discovery/v1/apis/compute/beta/rest).
@@ -57,16 +57,31 @@ async def test_a_field_that_beta_alone_has_is_refused_by_name(world: World) -> N
     assert world.stub.calls == []
 
 
-async def test_a_method_that_beta_alone_has_is_a_501_that_says_what_to_use(world: World) -> None:
-    target = "/compute/beta/projects/p1234/aggregated/snapshots"
-    answer = await world.ask("GET", target)
+async def test_a_method_that_beta_alone_has_is_a_501_that_names_it(world: World) -> None:
+    answer = await world.ask("GET", "/compute/beta/projects/p1234/global/snapshotGroups")
     assert answer.status == 501
     error = json.loads(answer.body)["error"]
     assert error["errors"][0]["reason"] == "notImplemented"
     assert error["message"] == (
-        f"GET {target} is not implemented by this sandbox, which serves of compute/beta what "
-        "compute/v1 has: use compute/v1 (docs/fidelity.md)"
+        "compute.snapshotGroups.list is not implemented by this sandbox (docs/fidelity.md)"
     )
+
+
+@pytest.mark.parametrize("path", ["aggregated/snapshots", "global/snapshotGroups"])
+async def test_a_method_that_beta_alone_has_is_nobody_s_in_v1(world: World, path: str) -> None:
+    assert (await world.ask("GET", f"/compute/v1/projects/p1234/{path}")).status == 404
+
+
+async def test_what_no_version_has_is_nobody_s(world: World) -> None:
+    assert (await world.ask("GET", "/compute/beta/projects/p1234/global/unheard")).status == 404
+
+
+def test_methods_and_schemas_of_the_version_served_win() -> None:
+    compute = load_api("compute", "v1")
+    assert compute.methods["compute.snapshots.list"].service_path == "compute/v1/"
+    assert compute.methods["compute.snapshots.aggregatedList"].service_path == "compute/beta/"
+    assert "SnapshotAggregatedList" in compute.schemas
+    assert "postKeyRevocationActionType" not in compute.schemas["Instance"].properties
 
 
 @pytest.mark.parametrize("path", ["/compute/alpha/projects/p1234", "/storage/beta/b", "/compute/"])
@@ -76,5 +91,5 @@ async def test_other_versions_are_nobody_s(world: World, path: str) -> None:
 
 def test_an_api_of_one_version_has_one_path() -> None:
     storage = load_api("storage", "v1")
-    assert storage.service_paths == (storage.service_path,)
+    assert storage.entrances == ((storage.service_path, storage.routes),)
     assert storage.batch_paths == (storage.batch_path,)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -54,7 +54,8 @@ _PATCHES_BY_NAME = frozenset({"compute.instances.setScheduling"})
 _FURTHER_VERSIONS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
     {("compute", "v1"): ("beta",)}  # `gcloud beta compute`, terraform-provider-google-beta
 )
-"""Versions that are answered as another: with its methods, its fields and its links.
+"""Versions that are answered as another: with its methods, its fields and its links, and with the
+methods that they alone have.
 
 https://cloud.google.com/compute/docs/api/prereqs tells what each version is for.
 """
@@ -66,6 +67,8 @@ class Method:
 
     Attributes:
         id: `compute.instances.insert`.
+        service_path: what its path begins with, `compute/v1/`; with every version of the API, when
+            it is that of the API.
         template: path below the API's service path with single-segment variables.
         path_parameters: by name.
         query_parameters: by name; standard parameters such as `fields` are the API's.
@@ -80,6 +83,7 @@ class Method:
 
     id: str
     http_method: str
+    service_path: str
     template: str
     path_parameters: Mapping[str, Parameter]
     query_parameters: Mapping[str, Parameter]
@@ -117,11 +121,11 @@ class Api:
         host: `compute.googleapis.com`.
         service_path: what every path begins with, `compute/v1/`; empty for newer APIs.
         batch_path: where several calls may be sent at once, `batch/compute/v1`.
-        further_versions: those whose calls are answered as this one's, `beta`.
-        methods: by id.
+        further_routes: of what a further version alone has, by version: `beta`.
+        methods: by id, of every version.
         schemas: by name.
         parameters: the standard query parameters (`alt`, `fields`, …) by name.
-        routes: finds a method by its path.
+        routes: finds a method of every version by its path.
     """
 
     name: str
@@ -129,25 +133,30 @@ class Api:
     host: str
     service_path: str
     batch_path: str
-    further_versions: tuple[str, ...]
+    further_routes: Mapping[str, RouteTree[Method]]
     methods: Mapping[str, Method]
     schemas: Mapping[str, Schema]
     parameters: Mapping[str, Parameter]
     routes: RouteTree[Method]
 
     @property
-    def service_paths(self) -> tuple[str, ...]:
-        """What the paths of each version begin with, this one's first."""
-        return self._in_each_version(self.service_path)
+    def entrances(self) -> tuple[tuple[str, RouteTree[Method]], ...]:
+        """What paths begin with, this version's first, each with what finds a method there."""
+        further = (
+            (self._of_version(self.service_path, version), routes)
+            for version, own in self.further_routes.items()
+            for routes in (self.routes, own)
+        )
+        return ((self.service_path, self.routes), *further)
 
     @property
     def batch_paths(self) -> tuple[str, ...]:
         """Where several calls may be sent at once, in each version, this one's first."""
-        return self._in_each_version(self.batch_path)
+        further = (self._of_version(self.batch_path, version) for version in self.further_routes)
+        return (self.batch_path, *further)
 
-    def _in_each_version(self, path: str) -> tuple[str, ...]:
-        own = f"{self.name}/{self.version}"
-        return (path, *(path.replace(own, f"{self.name}/{v}") for v in self.further_versions))
+    def _of_version(self, path: str, version: str) -> str:
+        return path.replace(f"{self.name}/{self.version}", f"{self.name}/{version}")
 
 
 class DiscoveryError(LookupError):
@@ -161,24 +170,36 @@ def load_api(name: str, version: str) -> Api:
         DiscoveryError: google-api-python-client is not installed or has no such document.
     """
     document = json.loads(_document_path(name, version).read_bytes())
-    schemas = SchemaReader()
-    reader = _MethodReader(schemas)
+    reader = _MethodReader(SchemaReader())
     methods = {method.id: method for method in reader.methods(document)}
-    routes: RouteTree[Method] = RouteTree()
-    for method in methods.values():
-        routes.add(method.http_method, method.template, method)
+    schemas = reader.schemas(document)
+    routes = _routes(methods.values())
+    further_routes = {}
+    for further in _FURTHER_VERSIONS.get((name, version), ()):
+        beyond = json.loads(_document_path(name, further).read_bytes())
+        own = {each.id: each for each in reader.methods(beyond) if each.id not in methods}
+        further_routes[further] = _routes(own.values())
+        methods |= own
+        schemas = reader.schemas(beyond) | schemas
     return Api(
         name=name,
         version=version,
         host=document["rootUrl"].removeprefix("https://").rstrip("/"),
         service_path=document["servicePath"],
         batch_path=document["batchPath"],
-        further_versions=_FURTHER_VERSIONS.get((name, version), ()),
+        further_routes=further_routes,
         methods=methods,
-        schemas={key: schemas.read(text) for key, text in document["schemas"].items()},
+        schemas=schemas,
         parameters=reader.parameters(document.get("parameters", {})),
         routes=routes,
     )
+
+
+def _routes(methods: Iterable[Method]) -> RouteTree[Method]:
+    routes: RouteTree[Method] = RouteTree()
+    for method in methods:
+        routes.add(method.http_method, method.template, method)
+    return routes
 
 
 def _document_path(name: str, version: str) -> Path:
@@ -199,23 +220,31 @@ class _MethodReader:
         self._schemas = schemas
         self._parameters: dict[Parameter, Parameter] = {}
 
-    def methods(self, resource: Mapping[str, Any]) -> Iterator[Method]:
-        """Yield the methods of a resource (or of the whole document) and of those below it."""
+    def methods(self, document: Mapping[str, Any]) -> Iterator[Method]:
+        """Yield the methods of a document."""
+        return self._below(document, document["servicePath"])
+
+    def schemas(self, document: Mapping[str, Any]) -> dict[str, Schema]:
+        """Return the schemas of a document by name."""
+        return {name: self._schemas.read(text) for name, text in document["schemas"].items()}
+
+    def _below(self, resource: Mapping[str, Any], service_path: str) -> Iterator[Method]:
         for description in resource.get("methods", {}).values():
-            yield self._method(description)
+            yield self._method(description, service_path)
         for below in resource.get("resources", {}).values():
-            yield from self.methods(below)
+            yield from self._below(below, service_path)
 
     def parameters(self, descriptions: Mapping[str, Any]) -> dict[str, Parameter]:
         """Return parameters by name."""
         return {name: self._parameter(name, text) for name, text in descriptions.items()}
 
-    def _method(self, text: Mapping[str, Any]) -> Method:
+    def _method(self, text: Mapping[str, Any], service_path: str) -> Method:
         template = text.get("flatPath", text["path"])
         descriptions = text.get("parameters", {})
         return Method(
             id=text["id"],
             http_method=text["httpMethod"],
+            service_path=service_path,
             template=template,
             path_parameters=self.parameters(
                 {n: p for n, p in descriptions.items() if p["location"] == "path"}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from cloudspill_sandbox.engine.discovery import Api, Method
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.engine.routes import RouteTree
 from cloudspill_sandbox.front.http import HttpRequest
 
 
@@ -52,15 +53,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class _Entrance:
-    """What the paths of an API begin with; it has one for each of its versions."""
+    """What the paths of a version of an API begin with, and what finds a method there."""
 
     service_path: str
     api: Api
-
-    @property
-    def is_of_another_version(self) -> bool:
-        """Whether what answers here is not of the version that the path names."""
-        return self.service_path != self.api.service_path
+    routes: RouteTree[Method]
 
 
 class Router:
@@ -72,7 +69,7 @@ class Router:
     """
 
     def __init__(self, apis: Sequence[Api], legacy_hosts: Sequence[str]) -> None:
-        entrances = [_Entrance(path, api) for api in apis for path in api.service_paths]
+        entrances = [_Entrance(path, api, routes) for api in apis for path, routes in api.entrances]
         entrances.sort(key=lambda entrance: -len(entrance.service_path))
         legacy = [entrance for entrance in entrances if entrance.service_path]
         self._hosts: dict[str, list[_Entrance]] = dict.fromkeys(legacy_hosts, legacy)
@@ -96,7 +93,7 @@ class Router:
         """Return where a request goes.
 
         Raises:
-            ApiError: 404, nowhere; 501, in a version of which only another's methods are served.
+            ApiError: 404, nowhere.
         """
         path = request.path
         find = self._remembered if len(path) <= _LONGEST_REMEMBERED else self._find
@@ -108,7 +105,7 @@ class Router:
         for entrance in entrances:
             if path.startswith(entrance.service_path):
                 segments = path[len(entrance.service_path) :].split("/")
-                method = entrance.api.routes.find(http_method, segments)
+                method = entrance.routes.find(http_method, segments)
                 if method is not None:
                     values = method.path_values(segments)
                     return Route(entrance.api, method, values, Transfer.NONE)
@@ -117,25 +114,11 @@ class Router:
                 rest = path.removeprefix(prefix)
                 if (route := _transfer_route(entrances, transfer, http_method, rest)) is not None:
                     return route
-        for entrance in entrances:
-            if entrance.is_of_another_version and path.startswith(entrance.service_path):
-                raise _not_of_the_version_served(http_method, target, entrance)
         raise ApiError(
             404,
             "notFound",
             f"The requested URL {target} was not found on {host} for {http_method}.",
         )
-
-
-def _not_of_the_version_served(http_method: str, target: str, entrance: _Entrance) -> ApiError:
-    """501 for what only the asked version may have; whether it does is not known here."""
-    asked, served = entrance.service_path.strip("/"), entrance.api.service_path.strip("/")
-    return ApiError(
-        501,
-        "notImplemented",
-        f"{http_method} {target} is not implemented by this sandbox, which serves of {asked} "
-        f"what {served} has: use {served} (docs/fidelity.md)",
-    )
 
 
 def _transfer_route(
@@ -147,7 +130,7 @@ def _transfer_route(
         if not entrance.service_path or not path.startswith(entrance.service_path):
             continue
         segments = path[len(entrance.service_path) :].split("/")
-        method = entrance.api.routes.find(http_method, segments)
+        method = entrance.routes.find(http_method, segments)
         if method is not None and (
             method.uploads if transfer is Transfer.UPLOAD else method.downloads
         ):

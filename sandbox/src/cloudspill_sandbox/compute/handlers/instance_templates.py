@@ -12,7 +12,6 @@ from cloudspill_sandbox.compute import (
 )
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.handlers import Methods, reading
-from cloudspill_sandbox.compute.listing import aggregated
 from cloudspill_sandbox.compute.lookup import found, worldwide
 from cloudspill_sandbox.engine.call import Call, Document
 from cloudspill_sandbox.engine.errors import already_exists
@@ -58,15 +57,9 @@ async def _delete(cloud: Cloud, call: Call) -> Document:
     return found(cloud.store, operation)
 
 
-async def _aggregate(cloud: Cloud, call: Call) -> Document:
-    """Regional templates do not exist here: all are global."""
-    everywhere = {"global": cloud.store.children(f"{cloud.project}/global/{_COLLECTION}").values()}
-    return aggregated(call, "instanceTemplate", _COLLECTION, ["global"], everywhere)
-
-
 METHODS: Methods = {
     **reading.methods(worldwide, "instanceTemplate", _COLLECTION),
-    "aggregatedList": _aggregate,
+    "aggregatedList": reading.aggregated_list("instanceTemplate", _COLLECTION, ["global"]),
     "delete": _delete,
     "insert": _insert,
 }

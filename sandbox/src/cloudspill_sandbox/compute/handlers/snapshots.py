@@ -96,6 +96,7 @@ def _document(cloud: Cloud, name: str, body: Document, source: Document) -> Docu
 
 METHODS: Methods = {
     **reading.methods(worldwide, "snapshot", "snapshots"),
+    "aggregatedList": reading.aggregated_list("snapshot", "snapshots", ["global"]),  # in beta alone
     "delete": deleting.method(worldwide, "snapshot", "snapshots", "snapshots.delete.volume"),
     "insert": _insert,
     "setLabels": labels.set_labels(worldwide, "snapshots"),
