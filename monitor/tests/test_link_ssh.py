@@ -138,6 +138,6 @@ async def test_an_ssh_that_is_not_there_is_named(tmp_path: Path, clock: FakeCloc
     link.start()
     try:
         with pytest.raises(LinkError, match="none cannot be started: No such file"):
-            await link.wait_connected(0.1)
+            await link.wait_connected(1.0)
     finally:
         await link.stop()
