@@ -23,7 +23,7 @@ from cloudspill_burst.protocol import MAX_LINE, Refusal
 from cloudspill_burst.units import UnitSpec, UnitState
 
 Document = dict[str, Any]
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class MemoryUnits:

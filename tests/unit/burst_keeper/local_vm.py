@@ -29,7 +29,7 @@ from tests.unit.burst_keeper.process_units import ProcessUnits
 _ROOT = Path(__file__).parents[3]
 _PYTHON_PATH = f"{_ROOT}:{_ROOT / 'roles' / 'burst_vm' / 'files'}"
 _MODULES = "tests.unit.burst_keeper"
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 class LocalVm:

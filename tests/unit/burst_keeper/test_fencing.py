@@ -85,7 +85,7 @@ async def test_a_new_stream_ends_the_one_before_and_its_renewals(tmp_path: Path)
             bench.clock.ahead += 10
             await new.until(lambda: new.ticks[-1]["expires_in"] < 21, "time to pass")
             old.send({"renew": new.ticks[-1]["token"]})
-            await asyncio.wait([old.reading], timeout=5)
+            await asyncio.wait([old.reading], timeout=20)
             assert old.reading.done()
             await new.more_ticks(2)
             assert new.ticks[-1]["expires_in"] < 21
@@ -97,16 +97,16 @@ async def test_an_old_token_neither_shortens_nor_prolongs(tmp_path: Path) -> Non
     bench = Bench(tmp_path)
     async with bench.running(), bench.stream(echo=False) as stream:
         first = stream.ticks[-1]["token"]
-        bench.clock.ahead += 5
+        bench.clock.ahead += 10
         await stream.more_ticks(1)
         stream.send({"renew": stream.ticks[-1]["token"]})
         await stream.until(lambda: stream.ticks[-1]["expires_in"] < 31, "a renewal")
-        bench.clock.ahead += 5
+        bench.clock.ahead += 10
         for token in (first, "nonsense", None, stream.ticks[0]["token"]):
             stream.send({"renew": token})
         await stream.ask("status")
         left = (await stream.ask("status"))["lease"]["expires_in"]
-        assert 23 < left < 25.1
+        assert 11 < left < 20.1  # 30 from the renewal's token; 10 from the first
 
 
 async def test_all_is_dead_before_the_end_and_the_vm_asks_for_its_deletion_until_it_works(
@@ -164,7 +164,7 @@ async def test_a_suspended_vm_wakes_up_to_the_end_of_its_lease(tmp_path: Path) -
         began = time.monotonic()
         await stream.until(lambda: stream.ticks[-1]["fenced"], "the end")
         await eventually(lambda: 7 not in bench.units.states, "the task is dead")
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 10.0  # and not when the lease would have ended, asleep
 
 
 async def test_the_wall_clock_moves_nothing(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_the_wall_clock_moves_nothing(tmp_path: Path) -> None:
         for ahead in (86400.0, -86400.0):
             bench.clock.wall_ahead = ahead
             await stream.more_ticks(5)
-            assert 28 < stream.ticks[-1]["expires_in"] <= 30
+            assert 20 < stream.ticks[-1]["expires_in"] <= 30
             assert not stream.ticks[-1]["fenced"]
 
 
@@ -210,14 +210,14 @@ async def test_another_keeper_goes_on_with_tasks_lease_and_tokens(tmp_path: Path
         await bench.start(7, tar_of(count=b"41"))
         stream.echo = False
         token = stream.ticks[-1]["token"]
-        bench.clock.ahead += 5
+        bench.clock.ahead += 15
     async with bench.running(), bench.stream(echo=False) as stream:
         assert stream.ticks[0]["runs"][0]["state"] == "running"
-        assert 24 < stream.ticks[0]["expires_in"] < 25.1
+        assert 8 < stream.ticks[0]["expires_in"] < 15.1
         stream.send({"renew": stream.ticks[-1]["token"]})
-        await stream.until(lambda: stream.ticks[-1]["expires_in"] > 29, "a renewal")
+        await stream.until(lambda: stream.ticks[-1]["expires_in"] > 20, "a renewal")
         stream.send({"renew": token})
-        assert (await stream.ask("status"))["lease"]["expires_in"] > 29
+        assert (await stream.ask("status"))["lease"]["expires_in"] > 16  # the token's would be 15
     assert len(bench.units.started) == 1
 
 
