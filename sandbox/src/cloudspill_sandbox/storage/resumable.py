@@ -133,7 +133,7 @@ async def _take(cloud: StorageCloud, call: Call, upload: Document) -> Document |
     received = cloud.blobs.partial_size(upload[CONTENT])
     total = received if upload["total"] is None and part.is_whole else upload["total"]
     if total is None or received < total:
-        return _unfinished(cloud, upload, part)
+        return _unfinished(cloud, call, upload, part)
     if received > total:
         cloud.blobs.truncate(upload[CONTENT], 0)
         raise refused(f"There were {received} byte(s), where {total} byte(s) were announced.")
@@ -173,8 +173,12 @@ async def _append(cloud: StorageCloud, media: Media, content: str, part: Content
         )
 
 
-def _unfinished(cloud: StorageCloud, upload: Document, part: ContentRange) -> Reply:
-    """Say how far an upload is; only whole multiples of GRANULARITY are kept."""
+def _unfinished(cloud: StorageCloud, call: Call, upload: Document, part: ContentRange) -> Reply:
+    """Say how far an upload is; only whole multiples of GRANULARITY are kept.
+
+    Go's clients ask for a 200 that says 308 in a header, and take nothing else:
+    https://github.com/googleapis/google-api-go-client, internal/gensupport/resumable.go.
+    """
     if part.length is not None and part.length < GRANULARITY:
         _settle(cloud, upload[CONTENT])
         raise refused(
@@ -185,6 +189,8 @@ def _unfinished(cloud: StorageCloud, upload: Document, part: ContentRange) -> Re
         )
     received = _settle(cloud, upload[CONTENT])
     headers = {"Range": f"bytes=0-{received - 1}"} if received else {}
+    if call.wire.headers.get("X-GUploader-No-308") == "yes":
+        return Reply(200, b"", headers | {"X-HTTP-Status-Code-Override": "308"})
     return Reply(308, b"", headers)
 
 
