@@ -148,8 +148,10 @@ CLIENTS: Sequence[Client] = (
         "google-cloud-compute",
         re.compile(r"\bgccl/|\bgapic/"),
         ("compute.*",),
-        # By Google's reference a deletion is answered by nothing, and it wants JSON.
-        ("compute.*Operations.delete",),
+        (
+            "compute.*Operations.delete",  # answered by nothing, it says, and wants JSON
+            "compute.snapshots.aggregatedList",  # of beta
+        ),
     ),
     Client("google-api-python-client", re.compile(r"\bgdcl/"), ("*",)),
 )

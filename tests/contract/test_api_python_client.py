@@ -125,3 +125,18 @@ def test_an_error_s_details_reach_the_program(
     (detail,) = refusal.value.error_details
     assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
     assert "foo" in detail["fieldViolations"][0]["description"]
+
+
+def test_snapshots_everywhere_are_listed_by_beta(
+    at: dict[str, str], rest: Rest, named: Named
+) -> None:
+    from googleapiclient import discovery
+
+    name = named("disk")
+    rest.done("POST", f"zones/{at['zone']}/disks", {"name": name, "sizeGb": "10"})
+    rest.done("POST", f"zones/{at['zone']}/disks/{name}/createSnapshot", {"name": name})
+    with discovery.build("compute", "beta", cache_discovery=False) as beta:
+        wanted = {"project": at["project"], "filter": f"name = {name}"}
+        listed = beta.snapshots().aggregatedList(**wanted).execute()
+    (snapshot,) = listed["items"]["global"]["snapshots"]
+    assert snapshot["name"] == name

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from .gcloud import Gcloud
+from .rest import Rest
 from .target import Target
 
 pytestmark = [
@@ -64,3 +65,26 @@ def test_an_address_is_labelled_which_only_beta_does(
     beta("addresses", "update", name, region, "--update-labels=team=a")
     assert beta("addresses", "describe", name, region)["labels"] == {"team": "a"}
     beta("addresses", "delete", name, region)
+
+
+def test_snapshots_are_listed_which_beta_does_by_a_method_of_its_own(
+    beta: Gcloud, rest: Rest, target: Target, named: Named
+) -> None:
+    """https://cloud.google.com/compute/docs/reference/rest/beta/snapshots/aggregatedList"""
+    disk, *snapshots = named("disk"), named("a"), named("b")
+    disks = f"zones/{target.zone}/disks"
+    rest.done("POST", disks, {"name": disk, "sizeGb": "10"})
+    for name in snapshots:
+        rest.done("POST", f"{disks}/{disk}/createSnapshot", {"name": name})
+    ours = f"--filter=name:({' '.join(snapshots)}) AND diskSizeGb=10"
+    listed = beta("snapshots", "list", ours, "--sort-by=~name")
+    assert [each["name"] for each in listed] == snapshots[::-1]
+    (last,) = beta("snapshots", "list", ours, "--sort-by=~name", "--limit=1")
+    assert last == listed[0]
+    assert last["sourceDisk"].endswith(f"/{disks}/{disk}")
+
+
+def test_what_beta_lists_in_another_way_than_gcloud_without_it(beta: Gcloud) -> None:
+    assert isinstance(beta("instance-templates", "list"), list)
+    assert isinstance(beta("operations", "list", "--limit=1"), list)
+    assert "pd-standard" in {each["name"] for each in beta("disk-types", "list")}
