@@ -265,3 +265,18 @@ def test_an_upload_is_taken_up_where_it_broke_off(bucket: Any, named: Named) -> 
     while not upload.finished:
         upload.transmit_next_chunk(bucket.client._http)
     assert blob.download_as_bytes() == content
+
+
+def test_an_upload_answers_clients_of_java_and_go_in_their_way(bucket: Any, named: Named) -> None:
+    # Sources: JsonResumableSessionPutTask.java of java-storage, and
+    # internal/gensupport/resumable.go of google-api-go-client.
+    session = bucket.blob(named("parts")).create_resumable_upload_session()
+    late = {"Content-Range": "bytes 5-5/10"}
+    beyond = requests.put(session, data=b"x", headers=late, timeout=30)
+    assert beyond.status_code == 503
+    assert beyond.headers["Content-Type"].lower() == "text/plain; charset=utf-8"
+    assert beyond.text.startswith("Invalid request.  According to the Content-Range header, the ")
+    asking = {"Content-Range": "bytes */*", "X-GUploader-No-308": "yes"}
+    status = requests.post(session, headers=asking, timeout=30)
+    assert status.status_code == 200
+    assert status.headers["X-HTTP-Status-Code-Override"] == "308"

@@ -220,7 +220,8 @@ def _refusal(error: ApiError, dialect: Dialect) -> HttpResponse:
         return HttpResponse(304, b"", None, error.headers)
     if error.bare:
         sentence = escape(error.message, quote=False).encode(errors="replace")
-        return HttpResponse(error.status, sentence, BARE_TYPE, error.headers)
+        kind = error.headers.get("Content-Type", BARE_TYPE)
+        return HttpResponse(error.status, sentence, kind, error.headers)
     body = error.body() if dialect.error_items else error.rpc_body()
     return json_response(body, status=error.status, headers=error.headers)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from cloudspill_sandbox.engine.errors import ApiError
 
 _HEADER = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
+_INVALID = "Invalid request.  "
+"""How the upload server begins, with both spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,22 @@ def content_range(header: str | None) -> ContentRange:
     return ContentRange(start, end - start + 1, total)
 
 
+def beyond(start: int, received: int) -> ApiError:
+    """503 of the upload server: the bytes before a part have not come.
+
+    As plain text, by which Java's client tells it from a service that is unavailable; a real answer
+    is quoted in docs/services/gcs.md of https://github.com/floci-io/floci-gcp.
+    """
+    sentence = (
+        f"According to the Content-Range header, the upload offset is {start} byte(s), which "
+        f"exceeds already uploaded size of {received} byte(s)."
+    )
+    kind = {"Content-Type": "text/plain; charset=utf-8"}
+    error = ApiError(503, "backendError", f"{_INVALID}{sentence}", headers=kind)
+    error.bare = True
+    return error
+
+
 def refused(sentence: str) -> ApiError:
     """400 of the upload server."""
-    return ApiError(400, "badRequest", f"Invalid request.  {sentence}")
+    return ApiError(400, "badRequest", f"{_INVALID}{sentence}")

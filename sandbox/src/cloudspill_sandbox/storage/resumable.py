@@ -19,7 +19,7 @@ from cloudspill_sandbox.engine.store import Transaction
 from cloudspill_sandbox.storage import checksums, versions
 from cloudspill_sandbox.storage.buckets import Reader, found
 from cloudspill_sandbox.storage.cloud import StorageCloud
-from cloudspill_sandbox.storage.content_ranges import ContentRange, content_range, refused
+from cloudspill_sandbox.storage.content_ranges import ContentRange, beyond, content_range, refused
 from cloudspill_sandbox.storage.names import UPLOADS
 from cloudspill_sandbox.storage.objects import CONTENT, is_full, resource
 from cloudspill_sandbox.storage.receiving import asked_object, blocks, finished
@@ -144,16 +144,13 @@ async def _append(cloud: StorageCloud, media: Media, content: str, part: Content
     """Write what of a part is not there yet.
 
     Raises:
-        ApiError: 400, the part is not where and what its header says.
+        ApiError: 503, bytes before it are missing; 400, it is not what its header says.
         ConnectionError: the client left; what came is kept.
     """
     received = cloud.blobs.partial_size(content)
     start = part.start or 0
     if start > received:
-        raise refused(
-            f"According to the Content-Range header, the upload offset is {start} byte(s), which "
-            f"exceeds already uploaded size of {received} byte(s)."
-        )
+        raise beyond(start, received)
     sent = 0
     try:
         with cloud.blobs.append(content) as file:
