@@ -234,7 +234,9 @@ class BurstLab:
 
     def _gather(self) -> None:
         below = str(self._told.relative_to("/"))
-        remote = self.sandbox.state_dir.glob(f"{VM_DISKS}/{below}/*")
+        remote: list[Path] = []
+        with suppress(OSError):  # a VM's disk goes while it is looked at
+            remote += self.sandbox.state_dir.glob(f"{VM_DISKS}/{below}/*")
         for told in (*self._told.iterdir(), *remote):
             with suppress(OSError):
                 shutil.copyfile(told, self._intervals / told.name)

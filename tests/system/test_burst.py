@@ -82,7 +82,7 @@ def test_sigterm_leaves_no_process_and_no_vm(lab: BurstLab) -> None:
     assert lab.machines() == []
     assert lab.sandbox.resources()["disks"] == []
     assert lab.status()["running"] is False
-    wait_until(lambda: not processes_in(lab.folder), 5, "no process is left")
+    wait_until(lambda: not processes_in(lab.folder), 30, "no process is left")
     found = lab.audit()
     for number in (1, 2, 3, 4):
         kept = int((lab.folder / f"task-{number}" / "progress").read_text())

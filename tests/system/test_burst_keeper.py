@@ -150,7 +150,7 @@ class Machine:
 
     async def until(self, run: int, state: str = "running", **least: float) -> dict[str, Any]:
         """Wait until a run has a state, and at least so much of something."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             told = (await self.runs())[run]
             if told["state"] == state and all(told[name] >= least[name] for name in least):
@@ -164,7 +164,7 @@ async def machine(lab: Lab, tmp_path: Path) -> Machine:
     script = await asyncio.to_thread(startup_script, tmp_path, 60.0)
     vm = await lab.booted(1, startup_script=script, enable_guest_attributes="TRUE")
     machine = Machine(lab, vm)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     # ssh is there before the startup script is through.
     while (await machine.run("sudo -n test -S /run/cloudspill-burst/keeper.sock")).returncode:
         assert time.monotonic() < until, "no keeper"
@@ -252,7 +252,7 @@ async def test_what_a_task_left_behind_dies_with_it_and_one_that_will_not_stop_i
         before = time.monotonic()
         stopped, _ = await machine.call(do="stop", move=1, run=1)
         assert stopped["state"] == "stopped"
-        assert time.monotonic() - before < 8
+        assert time.monotonic() - before < 60  # it would never end by itself
         left = await machine.run("pgrep -u cloudspill-task")
         assert left.stdout == ""
 
@@ -269,7 +269,7 @@ async def test_at_the_end_of_its_lease_all_is_dead_and_no_reboot_changes_that(
         await machine.started(1, "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
     lost = time.monotonic()
     while (await machine.run("pgrep -u cloudspill-task")).stdout:
-        assert time.monotonic() - lost < 8
+        assert time.monotonic() - lost < 40  # and not when a first lease, of 60 s, would end
     status, _ = await machine.call(do="status")
     assert status["lease"]["fenced"]
     assert (await machine.started(2, "sleep", "1", refused=("fenced",)))["error"]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_vm_whose_monitor_is_gone_for_good_ends_its_tasks_and_itself(lab: Burs
     lab.end(signal.SIGKILL)
     killed = now()
     gone_within(lab, LEASE + 60)
-    ended_by(lab, killed + LEASE + 1.0)
+    ended_by(lab, killed + LEASE + MARGIN)
 
 
 @pytest.mark.exhaustive
@@ -81,7 +82,7 @@ def test_one_that_may_not_delete_itself_goes_at_max_lifetime(
         killed = now()
         gone_within(lab, 60 + 30)
         assert now() - made < 60 + 30
-        ended_by(lab, killed + LEASE + 1.0)
+        ended_by(lab, killed + LEASE + MARGIN)
     finally:
         lab.destroy()
 
@@ -108,7 +109,7 @@ def test_a_link_that_is_cut_for_a_moment_loses_no_line_and_repeats_none(
         lab.start()
         vm = lab.spill()
         lab.cpu(BETWEEN)
-        lab.fault("network-cut", "--match", vm, "--for", "6")
+        lab.fault("network-cut", "--match", vm, "--for", "10")
         lab.says(rf"{vm} does not answer", 20)
         wait_until(lambda: lab.status()["vms"][0]["connected"], 40, "the stream is there again")
         assert lab.places()["Task 3"] == vm
@@ -127,8 +128,8 @@ def test_a_link_that_heals_after_the_lease_makes_nothing_run_twice(lab: BurstLab
     since = len(lab.lines)
     lab.fault("network-cut", "--match", vm, "--from", "all", "--for", str(2 * LEASE + MARGIN))
     cut = now()
-    lab.says(r"Task 3 started as process", 2 * LEASE + MARGIN, since)
-    ended_by(lab, cut + LEASE + 1.0)
+    lab.says(r"Task 3 started as process", 90, since)
+    ended_by(lab, cut + LEASE + MARGIN)
     gone_within(lab, 90)  # it deletes itself as soon as it is heard again
     assert lab.end() == 0
     safe = {f"Task {n}": 0 for n in (3, 4)}
@@ -139,11 +140,9 @@ def test_a_suspended_laptop_finds_its_tasks_where_they_may_be(lab: BurstLab) -> 
     assert lab.process is not None
     family = [lab.process.pid, *children(lab.process.pid)]
     since = len(lab.lines)
-    for pid in family:
-        os.kill(pid, signal.SIGSTOP)
+    signal_all(family, signal.SIGSTOP)
     time.sleep(LEASE + MARGIN)  # a suspend is this long, whatever happens meanwhile
-    for pid in reversed(family):
-        os.kill(pid, signal.SIGCONT)
+    signal_all(reversed(family), signal.SIGCONT)
     lab.says(r"no sample for", 20, since)
     lab.says(r"Task 3 started as process", 3 * LEASE, since)
     assert lab.end() == 0
@@ -151,9 +150,18 @@ def test_a_suspended_laptop_finds_its_tasks_where_they_may_be(lab: BurstLab) -> 
     lab.audit({f"Task {n}": 0 for n in (3, 4)})
 
 
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # the end of a playbook, as it may be
+            os.kill(pid, number)
+
+
 def children(pid: int) -> list[int]:
-    found = []
-    with open(f"/proc/{pid}/task/{pid}/children") as listed:  # noqa: PTH123
+    found: list[int] = []
+    with (
+        suppress(FileNotFoundError, ProcessLookupError),
+        open(f"/proc/{pid}/task/{pid}/children") as listed,  # noqa: PTH123
+    ):
         for child in map(int, listed.read().split()):
             found += [child, *children(child)]
     return found

@@ -49,7 +49,8 @@ class Machine:
 
     def fetch(self, url: str, *options: str) -> tuple[str, str]:
         """Return status (000 for no answer) and body of what curl gets."""
-        words = ("curl", "-s", "-m", "5", "-w", "\n%{http_code}", *options, url)
+        patience = ("--connect-timeout", "5", "-m", "60")
+        words = ("curl", "-s", *patience, "-w", "\n%{http_code}", *options, url)
         body, _, status = self.run(*words)[1].rpartition("\n")
         return status, body
 

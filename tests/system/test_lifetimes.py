@@ -24,10 +24,11 @@ url=http://metadata.google.internal/computeMetadata/v1/instance/preempted
 echo "watching, preempted is $(curl -s -H Metadata-Flavor:Google $url)" >/dev/console
 answer=$(curl -s -H Metadata-Flavor:Google "$url?wait_for_change=true")
 echo "told that preempted is $answer" >/dev/console
+touch /run/told
 """
 
 LAST_WORDS = """#!/bin/bash
-sleep 2  # of the 30 s that a Spot VM has
+until test -e /run/told; do sleep 0.1; done  # in the 30 s that a Spot VM has
 echo "last words" >/dev/console
 """
 
@@ -78,20 +79,20 @@ def test_a_spot_instance_is_told_and_runs_its_shutdown_script(
 
     eventually(lambda: "watching, preempted is FALSE" in console(), 60, "the script watches")
     gcloud(running, "instances", "simulate-maintenance-event", "spot", "--zone", ZONE)
-    eventually(lambda: status(running, "spot") == "TERMINATED", 40, "the instance is off")
+    eventually(lambda: status(running, "spot") == "TERMINATED", 60, "the instance is off")
     assert "told that preempted is TRUE" in console()
     assert "last words" in console()
     assert by_system(running, "spot") == [("compute.instances.preempted", "DONE")]
 
 
 def test_the_end_of_its_run_time_deletes_an_instance_and_its_disk(running: Sandbox) -> None:
-    limit = ("--max-run-duration", "30s", "--instance-termination-action", "DELETE")
+    limit = ("--max-run-duration", "10m", "--instance-termination-action", "DELETE")
     create(running, "brief", *limit)
     made = gcloud(running, "instances", "describe", "brief", "--zone", ZONE)
     assert made["resourceStatus"]["scheduling"]["terminationTimestamp"]
     assert status(running, "brief") == "RUNNING"
     assert "brief" in running.resources()["disks"]
-    running.cli("clock", "advance", "30")
+    running.cli("clock", "advance", "600")
     eventually(lambda: status(running, "brief") is None, 30, "the instance is gone")
     assert "brief" not in running.resources()["disks"]
     assert by_system(running, "brief") == [("compute.instances.deferredDelete", "DONE")]

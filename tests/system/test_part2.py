@@ -44,6 +44,7 @@ KillMode=mixed
 END
 systemctl daemon-reload
 systemctl start ledger
+until test -e /opt/ledger/count; do sleep 0.1; done
 """
 ENTRY_BYTES = 4096
 
@@ -234,7 +235,7 @@ def test_services_run_again_when_the_snapshot_fails(machine: Sandbox, part2: Pla
 
 @pytest.mark.slow
 def test_a_snapshot_that_takes_too_long_is_given_up(machine: Sandbox, part2: Play) -> None:
-    fault(machine, "operation-slow", "--delay", "7")
+    fault(machine, "operation-slow", "--delay", "10")
     options = ("-e", "snapshot_name=late", "-e", "snapshot_freeze_timeout=5")
     play = machine.play("part2.yml", "--tags", "snapshot", *options)
     assert play.status != 0

@@ -49,6 +49,13 @@ def call(sandbox: Sandbox, method: str, url: str, body: object = None) -> dict[s
     return answer
 
 
+def done(sandbox: Sandbox, method: str, url: str, body: object = None) -> None:
+    """Call, and wait for the operation to end well."""
+    operation = call(sandbox, method, url, body)["name"]
+    ended = call(sandbox, "POST", f"{PROJECT}/zones/{ZONE}/operations/{operation}/wait")
+    assert (ended["status"], "error" in ended) == ("DONE", False), ended
+
+
 def instance(sandbox: Sandbox, name: str) -> dict[str, Any]:
     """An instance's document."""
     return call(sandbox, "GET", f"{INSTANCES}/{name}")
@@ -148,16 +155,16 @@ def test_a_second_run_changes_nothing(running: Sandbox) -> None:
 
 def startup_script(sandbox: Sandbox, attempt: str) -> Play:
     """Run the launcher's startup script by a reset, and wait for an attempt's end."""
-    done = sandbox.client(
+    ran = sandbox.client(
         *("ansible", "localhost", "-m", "cloudspill.gcp.gce_startup_script", "-a"),
-        f"instance={LAUNCHER} zone={ZONE} attempt={attempt} reset=true timeout=60",
+        f"instance={LAUNCHER} zone={ZONE} attempt={attempt} reset=true timeout=150",
         check=False,
     )
-    return Play(done.returncode, done.stdout + done.stderr)
+    return Play(ran.returncode, ran.stdout + ran.stderr)
 
 
 def test_a_reboot_of_the_launcher_makes_no_other(running: Sandbox) -> None:
-    call(running, "DELETE", f"{INSTANCES}/{LAUNCHED}")
+    done(running, "DELETE", f"{INSTANCES}/{LAUNCHED}")
     (attempt,) = re.findall(r"READY (\S+) changed", console(running, LAUNCHER))
     running.cli("ssh", LAUNCHER, "systemctl", "--no-block", "reboot")
     eventually(
@@ -180,12 +187,12 @@ def test_a_file_that_was_changed_in_the_bucket_is_refused_by_name(running: Sandb
     attempt = {"key": "bootstrap-attempt", "value": "spoilt"}
     items = [item for item in metadata["items"] if item["key"] != attempt["key"]] + [attempt]
     body = {"fingerprint": metadata["fingerprint"], "items": items}
-    call(running, "POST", f"{INSTANCES}/{LAUNCHER}/setMetadata", body)
-    done = startup_script(running, "spoilt")
-    assert done.status != 0
+    done(running, "POST", f"{INSTANCES}/{LAUNCHER}/setMetadata", body)
+    play = startup_script(running, "spoilt")
+    assert play.status != 0
     spoilt = f"gs://{bucket(running)}/launch.py"
     said = f"FAILED spoilt: could not verify {spoilt}: its SHA-256 sum is wrong"
-    assert said in done.output
+    assert said in play.output
     assert LAUNCHED not in running.resources()["instances"]
 
 

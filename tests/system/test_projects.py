@@ -41,7 +41,8 @@ def test_machines_of_two_projects_are_apart(sandbox: Sandbox) -> None:
         eventually(answers, 60, f"{name} answers on port 22")
     reach = ("timeout", "3", "bash", "-c")
     inside = {name: f"echo > /dev/tcp/{internal}/22" for name, (internal, _) in addresses.items()}
-    assert shell(sandbox, "first", *reach, inside["second"])[0] == 0
+    reached = functools.partial(shell, sandbox, "first", *reach, inside["second"])
+    eventually(lambda: reached()[0] == 0, 60, "first reaches second")
     assert shell(sandbox, "first", *reach, inside["other"])[0] != 0
     assert shell(sandbox, "other", *reach, inside["first"])[0] != 0
     asked = ("curl", "-s", "-H", "Metadata-Flavor:Google", PROJECT)

@@ -166,9 +166,13 @@ async def test_the_agent_publishes_host_keys_makes_users_and_then_is_quiet(guest
     await guest.source.set_metadata(ssh_keys=f"alice:{KEY}")
     assert await guest.soon("cat /home/alice/.ssh/authorized_keys", containing=KEY.split()[1])
     # It waits for the next change with one request; an eager server would make it spin.
-    before = guest.source.requests
-    await asyncio.sleep(5)
-    assert guest.source.requests - before <= 3
+    # Where its boot takes long, some of that is yet to come.
+    asked = 4
+    async with asyncio.timeout(60):
+        while asked > 3:
+            before = guest.source.requests
+            await asyncio.sleep(5)
+            asked = guest.source.requests - before
 
 
 async def test_a_machine_sees_itself_its_network_and_the_api_by_name(guest: Guest) -> None:
