@@ -136,3 +136,21 @@ async def test_a_snapshot_is_made_of_another_project_s_disk(own: Client) -> None
     """https://cloud.google.com/compute/docs/reference/rest/v1/snapshots/insert"""
     await own.done("snapshots.insert", {"name": "beyond", "sourceDisk": DISK})
     assert (await own.call("snapshots.get", snapshot="beyond"))["sourceDisk"].endswith(DISK)
+
+
+async def test_an_address_that_another_project_s_instance_has_is_not_promoted(
+    own: Client, other: Client, spec: Any
+) -> None:
+    """https://cloud.google.com/compute/docs/ip-addresses/configure-static-external-ip-address#promote_ephemeral_ip
+    has it done in the instance's project; elsewhere it is an address that is not there."""
+    await other.done("instances.insert", spec("theirs"))
+    (interface,) = (await other.instance("theirs"))["networkInterfaces"]
+    (config,) = interface["accessConfigs"]
+    body = {"name": "taken", "address": config["natIP"]}
+    refusal = await own.refused("addresses.insert", body)
+    assert refusal.status == 400
+    assert refusal.message.endswith(
+        f"The specified IP address '{config['natIP']}' was not found in region 'us-west1'."
+    )
+    await other.done("addresses.insert", body)
+    assert (await other.call("addresses.get", address="taken"))["status"] == "IN_USE"

@@ -83,7 +83,7 @@ def _internal(cloud: Cloud, tx: Transaction, name: str, region: str, body: Docum
 def _taken(
     tx: Transaction, name: str, region: str, network: ipaddress.IPv4Network, asked: str
 ) -> Document:
-    """Take over the lease of an address that an instance of the region has."""
+    """Take over the lease of an address that an instance of the project has in the region."""
     holder = leases.holder(tx, asked) or ""
     if "/addresses/" in holder:
         raise refusals.invalid_value(
@@ -91,7 +91,8 @@ def _taken(
             asked,
             "Specified IP address is in-use and would result in a conflict.",
         )
-    if not _is_of(holder, region) or not leases.usable(network, asked):
+    own = holder.startswith(f"projects/{names.project(name)}/")
+    if not own or not _is_of(holder, region) or not leases.usable(network, asked):
         raise refusals.invalid_value(
             "resource.address",
             asked,
