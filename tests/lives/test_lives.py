@@ -26,7 +26,7 @@ def test_kills_in_memory_lose_nothing(
     tmp_path: Path, kills: int, record_property: Callable[[str, object], None]
 ) -> None:
     result = survived(settings_below(tmp_path, "lives", free_port()), kills, 6, 0.8)
-    assert result.acknowledged.total() > 10 * kills
+    assert result.acknowledged.total() > 3 * kills  # on an idle machine, 80 times as many
     record_property("figure", figure(result))
 
 

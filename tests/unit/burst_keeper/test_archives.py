@@ -8,6 +8,7 @@ import os
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_a_live_checkpoint_is_that_of_one_moment(tmp_path: Path) -> None:
     time.sleep(0.05)
 
     def change() -> None:
-        while not (tmp_path / "out.tar.new").exists():
+        while not any((tmp_path / name).exists() for name in ("out.tar.new", "out.tar")):
             time.sleep(0.001)
         for name in ("first", "last"):
             (work / name).write_text("new")
@@ -167,7 +168,8 @@ def test_a_live_checkpoint_is_that_of_one_moment(tmp_path: Path) -> None:
         first, last = (packed.extractfile(name) for name in ("first", "last"))
         assert first is not None
         assert last is not None
-        assert first.read() == last.read() == b"new"
+        assert (said := first.read()) == last.read()
+        assert said in {b"new", b"old"}  # old when the change came too late to be in the way
 
 
 def test_a_file_that_could_have_changed_without_a_trace_is_waited_for(tmp_path: Path) -> None:
@@ -183,20 +185,18 @@ def test_a_checkpoint_that_never_stands_still_is_refused_and_nothing_is_left(
 ) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    stop = threading.Event()
 
-    def write() -> None:
-        while not stop.is_set():
+    class Restless(tuple[str, ...]):
+        """Paths of a file that changes whenever somebody looks, however busy the machine is."""
+
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[str]:
             (work / "count").write_text(str(time.monotonic()))
+            return super().__iter__()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        with pytest.raises(Refusal, match="changes without end"):
-            archives.pack_live(work, ("count",), tmp_path / "out.tar")
-    finally:
-        stop.set()
-        writer.join()
+    with pytest.raises(Refusal, match="changes without end"):
+        archives.pack_live(work, Restless(["count"]), tmp_path / "out.tar")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["work"]
 
 
