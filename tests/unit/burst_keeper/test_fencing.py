@@ -34,10 +34,13 @@ async def test_a_fence_waits_for_the_call_that_it_comes_upon(tmp_path: Path) -> 
     """Else a run would appear after the monitor had seen that there is none."""
     bench = Bench(tmp_path)
     async with bench.running(), bench.stream(echo=False) as stream:
+        assert bench.vm is not None
+        moves = bench.vm.keeper._moves
         # A start that waits for a first renewal is under way.
         starting = asyncio.ensure_future(bench.start(7, move=3))
-        await asyncio.sleep(0.1)
+        await eventually(lambda: moves._under_way, "the start is under way")
         fencing = asyncio.ensure_future(stream.ask("fence", move=3))
+        await eventually(lambda: moves.fenced == 3, "the fence has come")
         await asyncio.sleep(0.1)
         assert not fencing.done()
         stream.send({"renew": stream.ticks[-1]["token"]})
