@@ -30,6 +30,6 @@ class Faults:
 
     def get(self, identity: str, times: int = 0) -> Json:
         """Return a fault when it has fired so many times."""
-        resource = f"/faults/{identity}?times={times}&timeout=10"
+        resource = f"/faults/{identity}?times={times}&timeout=60"
         document: Json = client.call(self._socket, "GET", resource)
         return document
