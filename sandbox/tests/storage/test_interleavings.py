@@ -57,19 +57,19 @@ class Steps(ThreadPoolExecutor):
         return len(self._waiting)
 
     def submit(self, work: Any, /, *arguments: Any, **more: Any) -> Future[Any]:
-        """Take work on."""
+        """Take work on; as if it had begun, so that it is done even if nobody waits any more."""
         future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
         self._waiting.append((future, lambda: work(*arguments, **more)))
         return future
 
     def do(self, number: int) -> None:
         """Do one of those that wait."""
         future, work = self._waiting.pop(number % len(self._waiting))
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - as a pool's thread does
-                future.set_exception(error)
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - as a pool's thread does
+            future.set_exception(error)
 
 
 def composed(*sources: str, name: str = "copy", deleting: bool = False) -> Action:
@@ -123,20 +123,35 @@ async def in_one_bucket(client: Client, name: str, upload: str) -> Any:
     return answer
 
 
+async def as_far_as_they_come() -> None:
+    """Let all calls go on until they wait for a step."""
+    for _ in range(20):  # no thread is at work: this is no waiting for one
+        await asyncio.sleep(0)
+
+
 async def done_in_turns(
-    client: Client, steps: Steps, names: list[str], turns: list[int]
+    client: Client, steps: Steps, names: list[str], turns: list[int], stop: int
 ) -> list[Any]:
-    """Do what has these names, begun and gone on with in a drawn order; return what came of it."""
+    """Do what has these names, begun and gone on with in a drawn order; return what came of it.
+
+    Args:
+        stop: the turn before which the sandbox ends: calls are cancelled, threads do their work.
+    """
     upload = await begun(client)
-    waiting, calls = names[::-1], []
+    waiting: list[str] = names[::-1]
+    calls: list[asyncio.Task[Any]] = []
     while waiting or steps:
+        if (stop := stop - 1) < 0:
+            waiting.clear()
+            for call in calls:
+                call.cancel()
+            await as_far_as_they_come()  # the threads come late
         turn = turns.pop() if turns else 0
         if waiting and (turn % 2 == 0 or not steps):
             calls.append(asyncio.create_task(in_one_bucket(client, waiting.pop(), upload)))
-        else:
+        elif steps:
             steps.do(turn // 2)
-        for _ in range(20):  # as far as they come; no thread is at work meanwhile
-            await asyncio.sleep(0)
+        await as_far_as_they_come()
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
@@ -154,6 +169,8 @@ def acknowledged(answers: list[Any]) -> dict[str, Any]:
         if isinstance(answer, dict):
             document = answer.get("resource", answer)
             made[document["generation"]] = document
+        elif isinstance(answer, asyncio.CancelledError):
+            continue
         elif isinstance(answer, ApiError):
             assert answer.status < 500 or "exceeds already uploaded" in answer.message, answer
         else:
@@ -186,13 +203,14 @@ def new_cloud(api: Api) -> NewCloud:
     return make
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=60, deadline=None, suppress_health_check=CHECKS)
 @given(
     names=st.lists(st.sampled_from(sorted(ACTIONS)), min_size=2, max_size=6),
     turns=st.lists(st.integers(0, 9), max_size=20),
+    stop=st.integers(0, 12) | st.just(99),
 )
 async def test_calls_at_once_leave_what_was_acknowledged(
-    new_cloud: NewCloud, names: list[str], turns: list[int]
+    new_cloud: NewCloud, names: list[str], turns: list[int], stop: int
 ) -> None:
     loop = asyncio.get_running_loop()
     with new_cloud() as client:
@@ -200,7 +218,7 @@ async def test_calls_at_once_leave_what_was_acknowledged(
         await client.bucket()
         before = [await client.put("object", b"old object"), await client.put("copy", b"old copy")]
         loop.set_default_executor(steps := Steps())
-        answers = await done_in_turns(client, steps, names, turns)
+        answers = await done_in_turns(client, steps, names, turns, stop)
         made = acknowledged([*before, *answers])
         assert {version["generation"] for version in stored(client)} <= made.keys()
         audit(client)
