@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cloudspill_sandbox.engine.errors import ApiError
+from cloudspill_sandbox.storage.recovery import recover
 
 from .conftest import Client
 from .test_objects import files
@@ -63,3 +64,14 @@ async def test_a_token_writes_the_object_once(client: Client, token: str) -> Non
     live = await client.call("objects.get", bucket="other", object="copy")
     assert live["generation"] == first["resource"]["generation"]
     assert len(files(client)) == 2
+
+
+async def test_a_rewrite_that_does_not_say_which_bucket_it_is_for_is_forgotten(
+    client: Client, token: str
+) -> None:
+    rewrite = client.cloud.store.children("rewrites")[token]
+    del rewrite["bucketGeneration"]  # as in what an older release kept
+    client.cloud.store.put(f"rewrites/{token}", rewrite)
+    recover(client.cloud)
+    with pytest.raises(ApiError, match="none of this rewrite"):
+        await client.call("objects.rewrite", **CALL, rewriteToken=token)

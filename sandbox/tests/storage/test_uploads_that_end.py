@@ -145,6 +145,21 @@ async def test_an_upload_goes_on_that_was_killed_before_its_bytes_were_an_object
     assert len(files(client)) == 1
 
 
+async def test_an_upload_that_does_not_say_which_bucket_it_is_for_ends_with_the_next_start(
+    client: Client,
+) -> None:
+    upload = await begun(client)
+    await send(client, upload, b"x" * PART, FIRST)
+    document = client.cloud.store.children("uploads")[upload]
+    del document["bucketGeneration"]  # as in what an older release kept
+    client.cloud.store.put(f"uploads/{upload}", document)
+    recover(client.cloud)
+    with pytest.raises(ApiError) as refusal:
+        await send(client, upload, b"y", LAST)
+    assert refusal.value.status == 404
+    assert files(client) == []
+
+
 def test_bytes_that_were_removed_do_not_come_back_by_late_writing(client: Client) -> None:
     content = client.cloud.blobs.create()
     client.cloud.blobs.remove(content)

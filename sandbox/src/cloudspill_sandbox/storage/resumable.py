@@ -207,7 +207,7 @@ async def _finish(cloud: StorageCloud, call: Call, upload: Document) -> Document
             return checksums.digest_of(file)
 
     try:
-        SizeRange(*upload.get("sizes", ())).check(cloud.blobs.partial_size(upload[CONTENT]))
+        SizeRange(*upload["sizes"]).check(cloud.blobs.partial_size(upload[CONTENT]))
         version = await finished(
             cloud,
             target,
@@ -262,7 +262,8 @@ def _found(cloud: StorageCloud, call: Call, reader: Reader) -> Document:
 
 
 def _is_over(cloud: StorageCloud, upload: Document) -> bool:
-    return bool(upload["created"] + LIFETIME <= cloud.clock())
+    of_an_older_release = "bucketGeneration" not in upload  # it may go into another bucket
+    return of_an_older_release or bool(upload["created"] + LIFETIME <= cloud.clock())
 
 
 def _with_total(cloud: StorageCloud, call: Call, upload: Document, part: ContentRange) -> Document:

@@ -88,7 +88,12 @@ def finish(tx: Transaction, token: str) -> None:
 def sweep(store: Store, now: float) -> None:
     """Forget rewrites whose time is over."""
     rewrites = store.children(REWRITES).items()
-    over = [token for token, rewrite in rewrites if rewrite["created"] + LIFETIME <= now]
+    over = [
+        token
+        for token, rewrite in rewrites
+        # A release that did not tell a bucket from another of its name may have begun it.
+        if "bucketGeneration" not in rewrite or rewrite["created"] + LIFETIME <= now
+    ]
     with store.transaction() as tx:
         for token in over:
             tx.delete(f"{REWRITES}/{token}")
