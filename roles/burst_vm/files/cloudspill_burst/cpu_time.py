@@ -11,32 +11,33 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class CpuTime:
-    """Keeps counts that begin anew from becoming fewer.
+    """Adds up what units have used over their restarts.
 
-    systemd's count of a unit begins anew when the unit is restarted; a sum over processes becomes
-    less when one ends for which nobody waited. What was used after the last reading before that
-    is not seen.
+    systemd's count of a unit begins anew with every start; a sum over processes becomes less when
+    one ends for which nobody waited. What was used after the last reading before that is not seen,
+    nor what was used before a restart that this object has not lived through.
     """
 
     def __init__(self) -> None:
-        self._last: dict[int, float] = {}
+        self._last: dict[int, tuple[str, float]] = {}
         self._gone: dict[int, float] = {}
 
-    def seconds(self, run: int, used: float) -> float:
+    def seconds(self, run: int, start: str, used: float) -> float:
         """Return the CPU seconds of a run's unit so far.
 
         Args:
             run: whose unit it is.
+            start: tells one start of the unit from another.
             used: the count of now.
         """
-        last = self._last.get(run, 0.0)
-        self._last[run] = used
-        if used < last:
-            self._gone[run] = self._gone.get(run, 0.0) + last - used
-        return used + self._gone.get(run, 0.0)
+        last_start, last = self._last.get(run, (start, 0.0))
+        self._last[run] = start, used
+        lost = last if start != last_start else max(0.0, last - used)
+        self._gone[run] = self._gone.get(run, 0.0) + lost
+        return used + self._gone[run]
 
     def forget(self, run: int) -> None:
-        """Count from nothing when the run has a unit again."""
+        """Count from nothing: the run is to have a new unit."""
         self._last.pop(run, None)
         self._gone.pop(run, None)
 

@@ -30,7 +30,7 @@ _SHOWN = (
     "ExecMainCode",
     "ExecMainStatus",
 )
-_COUNTED = ("NRestarts", "CPUUsageNSec", "ControlGroup")
+_COUNTED = ("NRestarts", "InvocationID", "CPUUsageNSec", "ControlGroup")
 _UNCOUNTED = (1 << 64) - 1
 
 
@@ -94,6 +94,7 @@ class SystemdUnits:
             "CPUAccounting": "yes",
             "CPUWeight": "50",  # the keeper and sshd come first, even on one busy core
         }
+        self._cpu.forget(spec.run)  # what an earlier unit used, the run's record has
         program, *arguments = spec.command
         status, output = await _run(
             "systemd-run",
@@ -128,7 +129,6 @@ class SystemdUnits:
         await _run("systemctl", "stop", _NAME.format(run))
         await _run("systemctl", "reset-failed", _NAME.format(run))
         (self._environments / str(run)).unlink(missing_ok=True)
-        self._cpu.forget(run)
 
     def _state(self, run: int, shown: dict[str, str]) -> UnitState:
         """Read what systemd shows of a unit that is not inactive."""
@@ -140,7 +140,7 @@ class SystemdUnits:
             ended=ended,
             exit_status=exit_status if ended else None,
             restarts=int(shown["NRestarts"]),
-            cpu_seconds=self._cpu.seconds(run, _used(shown)),
+            cpu_seconds=self._cpu.seconds(run, shown["InvocationID"], _used(shown)),
         )
 
 
