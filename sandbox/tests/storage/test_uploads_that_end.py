@@ -145,13 +145,13 @@ async def test_an_upload_goes_on_that_was_killed_before_its_bytes_were_an_object
     assert len(files(client)) == 1
 
 
-async def test_an_upload_that_does_not_say_which_bucket_it_is_for_ends_with_the_next_start(
+async def test_an_upload_that_another_release_began_ends_with_the_next_start(
     client: Client,
 ) -> None:
     upload = await begun(client)
     await send(client, upload, b"x" * PART, FIRST)
     document = client.cloud.store.children("uploads")[upload]
-    del document["bucketGeneration"]  # as in what an older release kept
+    del document["form"]
     client.cloud.store.put(f"uploads/{upload}", document)
     recover(client.cloud)
     with pytest.raises(ApiError) as refusal:

@@ -2,8 +2,8 @@
 """The bytes of objects, in files of their own.
 
 A file is written, synced and only then given its name; whoever commits a document that names it can
-rely on it after a kill of the process. A file that no document names is an orphan of such a kill:
-the next start removes it.
+rely on it after a kill of the process. What such a kill left, the next start removes, where no
+document names it, or gives back to the upload that it is of.
 """
 
 from __future__ import annotations

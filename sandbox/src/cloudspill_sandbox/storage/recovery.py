@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a start finds of the life before: bytes that nothing names, uploads whose time is over."""
+"""What a start finds of the life before: bytes that nothing names, uploads at their end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recover(cloud: StorageCloud) -> None:
 
 
 def forget_expired(cloud: StorageCloud) -> None:
-    """Forget uploads and rewrites that nobody went on with for a week."""
+    """Forget uploads and rewrites that were begun a week ago, or by another release."""
     resumable.sweep(cloud)
     rewrites.sweep(cloud.store, cloud.clock())
 

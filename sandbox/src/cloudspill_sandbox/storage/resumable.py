@@ -37,6 +37,8 @@ https://cloud.google.com/storage/docs/resumable-uploads#session-uris
 """
 
 _OPEN, _DONE, _CANCELLED = "open", "done", "cancelled"
+_FORM = 2
+"""Of an upload's document. One of another form was begun by another release, and ends with it."""
 
 
 async def begin(cloud: StorageCloud, call: Call) -> Reply:
@@ -48,6 +50,7 @@ async def begin(cloud: StorageCloud, call: Call) -> Reply:
     sizes = size_range(call.wire.headers)
     upload_id = secrets.token_urlsafe(48)
     upload: Document = {
+        "form": _FORM,
         "state": _OPEN,
         "created": cloud.clock(),
         "writer": target.writer.email,
@@ -219,12 +222,13 @@ async def _finish(cloud: StorageCloud, call: Call, upload: Document) -> Document
         with cloud.store.transaction() as tx:
             _found(cloud, call, tx)
             removed = versions.write(cloud, tx, target, version)
-            tx.put(_place(call), upload | {"state": _DONE, "version": version})
+            done = {key: upload[key] for key in upload if key not in {"settings", "conditions"}}
+            tx.put(_place(call), done | {"state": _DONE, "version": version})
     except ApiError:
         # It cannot succeed any more: the client has to begin another one.
         cloud.store.delete(_place(call))
         raise
-    except Exception:  # the disk is full: it can go on
+    except Exception:  # no word of the object: the disk is full, say. The bytes are still good.
         cloud.blobs.reopen(upload[CONTENT])
         raise
     cloud.blobs.remove(*removed)
@@ -262,8 +266,7 @@ def _found(cloud: StorageCloud, call: Call, reader: Reader) -> Document:
 
 
 def _is_over(cloud: StorageCloud, upload: Document) -> bool:
-    of_an_older_release = "bucketGeneration" not in upload  # it may go into another bucket
-    return of_an_older_release or bool(upload["created"] + LIFETIME <= cloud.clock())
+    return upload.get("form") != _FORM or bool(upload["created"] + LIFETIME <= cloud.clock())
 
 
 def _with_total(cloud: StorageCloud, call: Call, upload: Document, part: ContentRange) -> Document:
