@@ -96,9 +96,10 @@ def _users(cloud: Cloud, network: Document) -> Iterator[str]:
             if any(interface["network"] == link for interface in instance["networkInterfaces"]):
                 yield names.relative(instance["selfLink"])
     yield from under_way.leavers(cloud.store, network.get("subnetworks", ()))
-    for firewall in cloud.store.children(f"{cloud.project}/global/firewalls").values():
-        if firewall["network"] == link:
-            yield names.relative(firewall["selfLink"])
+    for _, firewalls in cloud.store.collections(names.EVERY_PROJECT, "firewalls"):
+        for firewall in firewalls.values():
+            if firewall["network"] == link:
+                yield names.relative(firewall["selfLink"])
     yield from reservations.in_subnetworks(cloud.store, network.get("subnetworks", ()))
     for subnetwork in map(names.relative, network.get("subnetworks", ())):
         if not beginnings.is_automatic(network, names.last(subnetwork)):
