@@ -67,8 +67,8 @@ class Method:
 
     Attributes:
         id: `compute.instances.insert`.
-        service_path: what its path begins with, `compute/v1/`; with every version of the API, when
-            it is that of the API.
+        service_path: what its path begins with, `compute/v1/`; one of the API's own version is
+            found below those of all others too.
         template: path below the API's service path with single-segment variables.
         path_parameters: by name.
         query_parameters: by name; standard parameters such as `fields` are the API's.
