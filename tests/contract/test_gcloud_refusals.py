@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
+
+from cloudspill_sandbox.control import call_log
 
 from .gcloud import Gcloud
 from .target import Target
@@ -20,8 +21,8 @@ pytestmark = [
 def _asked(target: Target, method: str) -> int:
     """Return how often a method was called so far."""
     assert target.log is not None
-    lines = target.log.with_name("calls.jsonl").read_text().splitlines()
-    return sum(json.loads(line)["method"] == method for line in lines)
+    kept = call_log.kept(target.log.with_name("calls.jsonl"))
+    return sum(record.method == method for record in kept)
 
 
 @pytest.mark.parametrize("regions", ["us-west1", "us-west1,us-east1"])  # a batch is sent for two

@@ -146,30 +146,34 @@ def test_packing_follows_no_link_of_the_task(tmp_path: Path) -> None:
 
 
 def test_a_live_checkpoint_is_that_of_one_moment(tmp_path: Path) -> None:
-    """Two files that always say the same, with one between them that takes long to pack."""
+    """Two files that always say the same change when one of them is packed already."""
     work = tmp_path / "work"
     work.mkdir()
     for name in ("first", "last"):
         (work / name).write_text("old")
-    (work / "long").write_bytes(b"x" * (64 << 20))
-    time.sleep(0.05)
+    passes: list[bool] = []
 
-    def change() -> None:
-        while not any((tmp_path / name).exists() for name in ("out.tar.new", "out.tar")):
-            time.sleep(0.001)
-        for name in ("first", "last"):
-            (work / name).write_text("new")
+    class Changing(tuple[str, ...]):
+        """Paths of files that change while they are packed for the first time."""
 
-    changing = threading.Thread(target=change)
-    changing.start()
-    archives.pack_live(work, ("first", "long", "last"), tmp_path / "out.tar")
-    changing.join()
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[str]:
+            yield "first"
+            packing = (tmp_path / "out.tar.new").exists()
+            if packing and not any(passes):
+                for name in ("first", "last"):
+                    (work / name).write_text("new")
+            passes.append(packing)
+            yield "last"
+
+    archives.pack_live(work, Changing(["first", "last"]), tmp_path / "out.tar")
     with tarfile.open(tmp_path / "out.tar") as packed:
         first, last = (packed.extractfile(name) for name in ("first", "last"))
         assert first is not None
         assert last is not None
-        assert (said := first.read()) == last.read()
-        assert said in {b"new", b"old"}  # old when the change came too late to be in the way
+        assert first.read() == last.read() == b"new"
+    assert passes.count(True) == 2
 
 
 def test_a_file_that_could_have_changed_without_a_trace_is_waited_for(tmp_path: Path) -> None:
