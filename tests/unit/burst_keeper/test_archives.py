@@ -174,7 +174,7 @@ def test_a_live_checkpoint_is_that_of_one_moment(tmp_path: Path) -> None:
         assert first is not None
         assert last is not None
         assert first.read() == last.read() == b"new"
-    assert passes.count(True) == 2
+    assert passes.count(True) > 1
 
 
 def test_a_file_that_could_have_changed_without_a_trace_is_waited_for(tmp_path: Path) -> None:
