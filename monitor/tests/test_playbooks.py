@@ -139,6 +139,7 @@ async def test_a_second_cancel_does_not_cut_the_first_one_short(stage: Stage) ->
     assert alive(pids) == []
 
 
+@pytest.mark.slow
 async def test_a_playbook_that_takes_too_long_is_ended(stage: Stage) -> None:
     pids = stage.directory / "pids"
     script = f"trap '' TERM HUP INT; echo $$ > {pids}; sleep 600; sleep 600"

@@ -153,6 +153,7 @@ def progress(archive: Path) -> int:
         return int(member.read() or b"0")
 
 
+@pytest.mark.slow
 async def test_a_vm_that_is_renewed_no_more_is_dead_when_its_lease_is_over(vm: LocalVm) -> None:
     clock = SystemClock()
     async with linked(vm) as (link, heard):

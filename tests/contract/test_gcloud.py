@@ -121,6 +121,7 @@ def test_a_disk_s_copies_are_made_and_deleted(gcloud: Gcloud, named: Named) -> N
     assert f"/disks/{clone}' was not found" in missing.stderr
 
 
+@pytest.mark.slow
 def test_a_disk_goes_from_one_instance_to_another(gcloud: Gcloud, named: Named) -> None:
     first, second, disk = map(named, ("first", "second", "data"))
     gcloud("instances", "create", first, second, "--machine-type=e2-micro")

@@ -112,6 +112,7 @@ def test_one_subnetwork_twice_is_refused(api: Sdk, rest: Rest, named: Named) -> 
         api("instances.insert", body=body)
 
 
+@pytest.mark.slow
 @gcloud_only
 def test_gcloud_makes_shows_and_moves_interfaces(gcloud: Gcloud, named: Named, back: Back) -> None:
     name = named("vm")

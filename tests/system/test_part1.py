@@ -251,6 +251,7 @@ def test_absent_takes_the_application_off_the_machine_and_present_brings_it_back
     assert page(external)[0] == 200
 
 
+@pytest.mark.slow
 def test_a_failing_startup_script_is_reported_with_its_log(running: Sandbox) -> None:
     play = running.play(
         "part1.yml",
