@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cloudspill_sandbox.compute import names
 from cloudspill_sandbox.compute.cloud import Cloud
 from cloudspill_sandbox.compute.service import compute_service
 from cloudspill_sandbox.engine.discovery import Api
@@ -87,7 +88,20 @@ async def test_a_network_stays(host: Client, guest: Client, spec: Any, kind: str
     await host.done("networks.delete", network="shared")
 
 
-@pytest.mark.parametrize("kind", ["address", "instance"])
+async def test_a_network_stays_with_a_rule_that_an_earlier_release_took(
+    host: Client, guest: Client
+) -> None:
+    await guest.done("firewalls.insert", {"name": "user", "allowed": [{"IPProtocol": "tcp"}]})
+    rule = f"projects/{GUEST}/global/firewalls/user"
+    store = guest.cloud.store
+    store.put(rule, (store.get(rule) or {}) | {"network": names.link(NETWORK)})
+    refusal = await host.refused("networks.delete", network="shared")
+    assert refusal.message == f"The network resource '{NETWORK}' is already being used by '{rule}'"
+    await guest.done("firewalls.delete", firewall="user")
+    await host.done("networks.delete", network="shared")
+
+
+@pytest.mark.parametrize("kind", USERS)
 async def test_a_subnetwork_stays(host: Client, guest: Client, spec: Any, kind: str) -> None:
     await host.done("networks.switchToCustomMode", network="shared")
     user = await _use(guest, spec, kind)

@@ -96,6 +96,7 @@ def _users(cloud: Cloud, network: Document) -> Iterator[str]:
             if any(interface["network"] == link for interface in instance["networkInterfaces"]):
                 yield names.relative(instance["selfLink"])
     yield from under_way.leavers(cloud.store, network.get("subnetworks", ()))
+    # Another project's too: earlier releases took such rules.
     for _, firewalls in cloud.store.collections(names.EVERY_PROJECT, "firewalls"):
         for firewall in firewalls.values():
             if firewall["network"] == link:
