@@ -23,6 +23,7 @@ from cloudspill_sandbox.network import namespaces
 from cloudspill_sandbox.runtime.interface import MachineExit, MachineNic, MachineSpec
 from cloudspill_sandbox.runtime.machines import PodmanRuntime
 from cloudspill_sandbox.settings import Settings
+from tests.system.sandbox import SSH
 
 METADATA = "169.254.169.254"
 LOGIN_PATIENCE = 60.0
@@ -201,12 +202,7 @@ class Lab:
         """Return what runs a command over ssh."""
         return [
             *("ip", "netns", "exec", self.namespace(instance.number)),
-            *("ssh", "-F", "none", "-i", str(self._key)),
-            *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
-            # A moment after sshd began to listen, Google's agent has it read its settings again;
-            # until it has, connections are refused.
-            *("-o", "ConnectionAttempts=3"),
-            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+            *(*SSH, "-i", str(self._key)),
             f"{USER}@{instance.address}",
             command,
         ]

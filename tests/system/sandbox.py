@@ -22,6 +22,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FLASK_APP = ROOT / "roles" / "flask_app" / "files" / "app"
+SSH = (
+    *("ssh", "-F", "none"),
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
+    *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    # A moment after sshd began to listen, Google's agent has it read its settings again; until it
+    # has, connections are refused.
+    *("-o", "ConnectionAttempts=3"),
+)
+"""ssh to a test's own machine, by nobody's settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +154,13 @@ class Sandbox:
         )
         return found
 
+    def pid(self) -> int:
+        """Ask for the sandbox's process."""
+        return int(json.loads(self.cli("status", "--output", "json").stdout)["pid"])
+
     def kill(self) -> None:
         """End the sandbox's process by SIGKILL; returns when it is gone."""
-        pid = int(json.loads(self.cli("status", "--output", "json").stdout)["pid"])
+        pid = self.pid()
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not Path(f"/proc/{pid}").exists(), within=30, what="the daemon is gone")
 

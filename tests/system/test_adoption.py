@@ -17,7 +17,7 @@ import pytest
 from cloudspill_sandbox.settings import Settings
 from tests.lives.api import ZONE, Api, Json
 from tests.lives.inventory import containers
-from tests.system.sandbox import Sandbox, control_groups, eventually
+from tests.system.sandbox import SSH, Sandbox, control_groups, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -81,23 +81,13 @@ class Guest:
         return self.document()["status"]
 
     def wait_for_login(self) -> None:
-        """Return when a login works. That sshd listens is not enough: see `command`."""
+        """Return when a login works. That sshd listens is not enough: see `SSH`."""
         eventually(
             lambda: self.ssh("true").returncode == 0, within=60, what=f"login to {self.name}"
         )
 
     def command(self, *words: str) -> list[str]:
-        options = (
-            *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
-            # A moment after sshd began to listen, Google's agent has it read its settings again;
-            # until it has, connections are refused.
-            *("-o", "ConnectionAttempts=3"),
-            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
-        )
-        return [
-            *("ssh", "-F", "none", "-i", str(self._key), *options),
-            *(f"{USER}@{self.address}", *words),
-        ]
+        return [*SSH, "-i", str(self._key), f"{USER}@{self.address}", *words]
 
     def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

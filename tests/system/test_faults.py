@@ -52,11 +52,7 @@ def shell(sandbox: Sandbox, script: str) -> tuple[int, str]:
 
 
 def greeted(address: str) -> socket.socket:
-    """Return a connection on which sshd has said who it is.
-
-    A moment after it began to listen, Google's agent has it read its settings again; until it
-    has, connections are refused.
-    """
+    """Return a connection on which sshd has said who it is; for its first moments see `SSH`."""
     flows: list[socket.socket] = []
 
     def greets() -> bool:

@@ -89,11 +89,6 @@ def names(sandbox: Sandbox) -> dict[str, str]:
     return {item["name"]: item["status"] for item in document["instances"]}
 
 
-def daemon_pid(sandbox: Sandbox) -> int:
-    """Process id of the running sandbox."""
-    return int(json.loads(sandbox.cli("status", "--output", "json").stdout)["pid"])
-
-
 def test_down_leaves_the_host_as_it_was(sandbox: Sandbox) -> None:
     before = host_footprint()
     sandbox.up()
@@ -122,10 +117,10 @@ def test_up_again_boots_what_was_running_with_its_disk_and_address(sandbox: Sand
 
 def test_a_second_up_is_no_error_and_a_different_port_is_refused(sandbox: Sandbox) -> None:
     sandbox.up()
-    pid = daemon_pid(sandbox)
+    pid = sandbox.pid()
     again = sandbox.cli("up")
     assert f"pid {pid}" in again.stderr
-    assert daemon_pid(sandbox) == pid
+    assert sandbox.pid() == pid
     other = sandbox.cli("up", "--port", "8999", check=False)
     assert other.returncode == 1
     assert "8461" in other.stderr
