@@ -17,15 +17,8 @@ ACTING = {
     *("filter", "includeAllScopes", "maxResults", "orderBy", "pageToken", "requestId"),
     *("accessConfig", "autoDelete", "deletionProtection", "deviceName", "networkInterface"),
     *("forceCreate", "minimalAction", "mostDisruptiveAllowedAction", "noGracefulShutdown"),
-    *(
-        "port",
-        "queryPath",
-        "returnPartialSuccess",
-        "start",
-        "variableKey",
-        "sourceImage",
-        "sourceInstanceTemplate",
-    ),
+    *("port", "queryPath", "returnPartialSuccess", "start", "variableKey"),
+    *("sourceImage", "sourceInstanceTemplate"),
 }
 IDLE = {
     "discardLocalSsd": "there are no local SSDs",

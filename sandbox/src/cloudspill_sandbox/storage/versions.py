@@ -33,6 +33,7 @@ class Destination:
         bucket_generation: of the bucket; another one of its name is another bucket.
         name: of the object.
         conditions: on what has that name, as `preconditions.given_in` returns them.
+        writer: whose permission to overwrite counts.
     """
 
     bucket: str
